@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One translator: hilum::Error -> the class of hilum.errors that its code stands for.
+#include "hilum/error.hpp"
+
+#include <exception>
+
+#include "module.hpp"
+
+namespace hilum::bindings {
+namespace {
+
+const char* class_name(Errc code) noexcept {
+    switch (code) {
+        case Errc::limit_exceeded:
+            return "LimitExceeded";
+        case Errc::not_found:
+            return "NotFound";
+        default:
+            break;
+    }
+    const auto value = static_cast<int>(code);
+    if (value < 100) {
+        return "DataError";
+    }
+    return value < 200 ? "UsageError" : "Unavailable";
+}
+
+void raise(const Error& error) {
+    const py::object type = py::module_::import("hilum.errors").attr(class_name(error.code()));
+    const py::object offset =
+        error.offset() == Error::kNoOffset ? py::object(py::none()) : py::object(py::int_(error.offset()));
+    using namespace py::literals;
+    const py::object value = type(error.what(), "code"_a = static_cast<int>(error.code()), "offset"_a = offset);
+    PyErr_SetObject(type.ptr(), value.ptr());
+}
+
+}  // namespace
+
+void bind_errors(py::module_& m) {
+    (void)m;
+    py::register_exception_translator([](std::exception_ptr pointer) {
+        try {
+            if (pointer) {
+                std::rethrow_exception(pointer);
+            }
+        } catch (const Error& error) {
+            raise(error);
+        }
+    });
+}
+
+}  // namespace hilum::bindings

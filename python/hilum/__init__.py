@@ -1,0 +1,1 @@
+"""hilum: an archive for medical images. See ``hilum.open``."""
