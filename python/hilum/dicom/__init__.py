@@ -1,0 +1,1 @@
+"""DICOM bytes: scan, character sets, DICOM JSON."""
