@@ -7,6 +7,9 @@
 namespace hilum::bindings {
 namespace {
 
+using dicom::CharacterSet;
+using dicom::TextKind;
+
 TextKind text_kind(const std::string& name) {
     if (name == "values") {
         return TextKind::values;
@@ -22,9 +25,9 @@ TextKind text_kind(const std::string& name) {
 
 py::tuple decode_text(const py::object& data, const std::string& character_set, const std::string& kind) {
     const BufferView view(data);
-    const CharacterSet cs = parse_character_set(character_set);
+    const CharacterSet cs = dicom::parse_character_set(character_set);
     std::string out;
-    const bool clean = append_utf8(out, view.bytes(), cs, text_kind(kind));
+    const bool clean = dicom::append_utf8(out, view.bytes(), cs, text_kind(kind));
     return py::make_tuple(py::str(out), clean && !cs.unknown && !cs.ignored);
 }
 

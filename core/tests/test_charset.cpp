@@ -8,9 +8,9 @@
 
 #include "check.hpp"
 
-using hilum::CharacterSet;
-using hilum::parse_character_set;
-using hilum::TextKind;
+using hilum::dicom::CharacterSet;
+using hilum::dicom::parse_character_set;
+using hilum::dicom::TextKind;
 
 namespace {
 
@@ -19,12 +19,12 @@ std::span<const std::byte> bytes(std::string_view text) {
 }
 
 std::string decode(std::string_view raw, std::string_view terms, TextKind kind = TextKind::person_name) {
-    return hilum::to_utf8(bytes(raw), parse_character_set(terms), kind);
+    return hilum::dicom::to_utf8(bytes(raw), parse_character_set(terms), kind);
 }
 
 bool clean(std::string_view raw, std::string_view terms) {
     std::string out;
-    return hilum::append_utf8(out, bytes(raw), parse_character_set(terms), TextKind::values);
+    return hilum::dicom::append_utf8(out, bytes(raw), parse_character_set(terms), TextKind::values);
 }
 
 }  // namespace
@@ -140,23 +140,23 @@ HILUM_TEST("any bytes under any terms give valid UTF-8", {
             c = choice == 0 ? '\x1b' : choice == 1 ? "$()-ABCDIJGT"[random() % 12] : static_cast<char>(random());
         }
         const std::string out = decode(raw, terms[random() % 8], static_cast<TextKind>(random() % 3));
-        HILUM_CHECK(hilum::is_valid_utf8(out));
+        HILUM_CHECK(hilum::dicom::is_valid_utf8(out));
     }
 });
 
 HILUM_TEST("prefixes", {
-    HILUM_CHECK(hilum::utf8_prefix("aé", 2) == 1);
-    HILUM_CHECK(hilum::utf8_prefix("aé", 3) == 3);
-    HILUM_CHECK(hilum::utf8_prefix("日本", 5) == 3);
+    HILUM_CHECK(hilum::dicom::utf8_prefix("aé", 2) == 1);
+    HILUM_CHECK(hilum::dicom::utf8_prefix("aé", 3) == 3);
+    HILUM_CHECK(hilum::dicom::utf8_prefix("日本", 5) == 3);
     const std::string ascii(37, 'x');
     for (std::size_t i = 0; i < ascii.size(); ++i) {
         std::string text = ascii;
         text[i] = '\x1b';
-        HILUM_CHECK(hilum::plain_prefix(text) == i);
+        HILUM_CHECK(hilum::dicom::plain_prefix(text) == i);
         text[i] = '\x80';
-        HILUM_CHECK(hilum::plain_prefix(text) == i);
+        HILUM_CHECK(hilum::dicom::plain_prefix(text) == i);
         text[i] = '\x1a';
-        HILUM_CHECK(hilum::plain_prefix(text) == text.size());
+        HILUM_CHECK(hilum::dicom::plain_prefix(text) == text.size());
     }
 });
 

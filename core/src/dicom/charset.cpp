@@ -7,7 +7,7 @@
 
 #include "charset_tables.hpp"
 
-namespace hilum {
+namespace hilum::dicom {
 namespace {
 
 using charset::SingleByte;
@@ -552,4 +552,4 @@ std::size_t plain_prefix(std::string_view text) noexcept {
     return at;
 }
 
-}  // namespace hilum
+}  // namespace hilum::dicom

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "charset_tables.hpp"
 
-namespace hilum::charset {
+namespace hilum::dicom::charset {
 
 const std::array<std::array<std::uint16_t, 128>, kSingleByteSets> kSingleByte{{
 #include "charset_single_byte.inc"
@@ -25,4 +25,4 @@ const std::array<Run, kRuns> kGb18030Runs{{
 #include "charset_gb18030_ranges.inc"
 }};
 
-}  // namespace hilum::charset
+}  // namespace hilum::dicom::charset

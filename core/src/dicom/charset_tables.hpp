@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 
-namespace hilum::charset {
+namespace hilum::dicom::charset {
 
 /// Order = SINGLE_BYTE of the tool.
 enum SingleByte : std::uint8_t {
@@ -39,4 +39,4 @@ extern const std::array<std::uint16_t, 94 * 94> kGb2312;
 extern const std::array<std::uint16_t, 126 * 190> kGb18030;  ///< lead 81-FE, trail 40-7E and 80-FE
 extern const std::array<Run, kRuns> kGb18030Runs;            ///< ascending, below U+10000
 
-}  // namespace hilum::charset
+}  // namespace hilum::dicom::charset

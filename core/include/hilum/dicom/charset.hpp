@@ -18,7 +18,7 @@
 #include <string>
 #include <string_view>
 
-namespace hilum {
+namespace hilum::dicom {
 
 /// Which bytes return the code extensions to the initial sets (PS3.5 6.1.2.5.3) and what 5C means.
 enum class TextKind : std::uint8_t {
@@ -63,4 +63,4 @@ bool append_utf8(std::string& out, std::span<const std::byte> raw, const Charact
 /// Number of leading bytes that are ASCII and not ESC.
 [[nodiscard]] std::size_t plain_prefix(std::string_view text) noexcept;
 
-}  // namespace hilum
+}  // namespace hilum::dicom
