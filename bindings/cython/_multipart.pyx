@@ -6,6 +6,7 @@ a boundary in quotes, LF for CRLF (decided by the first boundary line), blanks a
 headers without the blank line after them.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memchr
 
@@ -59,6 +60,8 @@ cdef tuple _quoted(str rest):
     return "".join(out), rest[at + 1:].partition(";")[2]
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class MultipartParser:
     """Cut a multipart body into parts while it arrives; see the stub file."""
 

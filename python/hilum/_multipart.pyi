@@ -6,7 +6,7 @@ from typing_extensions import Buffer
 
 __all__ = ["MultipartParser", "parse_content_type"]
 
-Event: TypeAlias = (
+_Event: TypeAlias = (
     tuple[Literal["headers"], dict[str, str]] | tuple[Literal["data"], memoryview] | tuple[Literal["end"], None]
 )
 """What ``feed`` gives, in the order of the body: for each part ``headers`` (names lower case, values unfolded; empty for
@@ -19,6 +19,7 @@ def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
     error: what cannot be read is left out.
     """
 
+@final
 class MultipartParser:
     """Cut a multipart body into parts while it arrives.
 
@@ -47,7 +48,7 @@ class MultipartParser:
     def finished(self) -> bool:
         """Whether the closing boundary has been seen. What follows it is ignored."""
 
-    def feed(self, chunk: Buffer) -> list[Event]:
+    def feed(self, chunk: Buffer) -> list[_Event]:
         """Events of the next bytes of the body.
 
         Parameters
