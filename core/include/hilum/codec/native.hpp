@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Uncompressed pixel data (PS3.5 8.1, 8.2, Annex D): bit-packed, 8/16/32-bit integers, float, double; either byte
+// order, either planar configuration, YBR_FULL_422 with its chrominance repeated.
+#pragma once
+
+#include "hilum/codec/codec.hpp"
+
+namespace hilum::codec::native {
+
+extern const Codec kLittleEndian;
+extern const Codec kBigEndian;
+
+/// Bits of one frame as stored: the only syntax in which a frame need not start on a byte.
+[[nodiscard]] std::uint64_t stored_frame_bits(const PixelDescription& description) noexcept;
+
+/// As the codecs' decode, for a frame that starts `bit_offset` (0-7) bits into `data` (PS3.5 8.1.1: lowest bit first).
+void decode(std::span<const std::byte> data, const PixelDescription& description, bool big_endian, unsigned bit_offset,
+            std::span<std::byte> out);
+
+/// `count` bits, lowest first, from `bit_offset` on, as bytes 0 and 1. `data` must hold bit_offset + count bits.
+void unpack_bits(std::span<const std::byte> data, unsigned bit_offset, std::span<std::byte> out) noexcept;
+
+/// Planes one after the other (`plane_bytes` apart) to interleaved samples of `container` bytes.
+void interleave_planes(const std::byte* planes, std::size_t plane_stride, unsigned samples, std::size_t container,
+                       std::size_t pixels, std::byte* out) noexcept;
+
+}  // namespace hilum::codec::native

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hilum/codec/native.hpp"
+
+#include <bit>
+#include <cstring>
+#include <string>
+
+#include "hilum/error.hpp"
+
+namespace hilum::codec::native {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "samples are handed out in the machine's order");
+
+bool is_422(const PixelDescription& d) noexcept {
+    return (d.photometric == Photometric::ybr_full_422 || d.photometric == Photometric::ybr_partial_422) &&
+           d.samples_per_pixel == 3;
+}
+
+template <typename Word>
+void swap_words(std::byte* data, std::size_t bytes) noexcept {
+    for (std::size_t at = 0; at + sizeof(Word) <= bytes; at += sizeof(Word)) {
+        Word word{};
+        std::memcpy(&word, data + at, sizeof(word));
+        if constexpr (sizeof(Word) == 2) {
+            word = __builtin_bswap16(word);
+        } else if constexpr (sizeof(Word) == 4) {
+            word = __builtin_bswap32(word);
+        } else {
+            word = __builtin_bswap64(word);
+        }
+        std::memcpy(data + at, &word, sizeof(word));
+    }
+}
+
+void swap_bytes(std::byte* data, std::size_t bytes, std::size_t container) noexcept {
+    if (container == 2) {
+        swap_words<std::uint16_t>(data, bytes);
+    } else if (container == 4) {
+        swap_words<std::uint32_t>(data, bytes);
+    } else if (container == 8) {
+        swap_words<std::uint64_t>(data, bytes);
+    }
+}
+
+template <std::size_t Container>
+void interleave_as(const std::byte* planes, std::size_t plane_stride, unsigned samples, std::size_t pixels,
+                   std::byte* out) noexcept {
+    if (samples == 3) {
+        const std::byte* first = planes;
+        const std::byte* second = planes + plane_stride;
+        const std::byte* third = second + plane_stride;
+        for (std::size_t i = 0; i < pixels; ++i) {
+            std::memcpy(out, first + i * Container, Container);
+            std::memcpy(out + Container, second + i * Container, Container);
+            std::memcpy(out + 2 * Container, third + i * Container, Container);
+            out += 3 * Container;
+        }
+        return;
+    }
+    for (unsigned s = 0; s < samples; ++s) {
+        const std::byte* plane = planes + s * plane_stride;
+        for (std::size_t i = 0; i < pixels; ++i) {
+            std::memcpy(out + (i * samples + s) * Container, plane + i * Container, Container);
+        }
+    }
+}
+
+/// Y1 Y2 Cb Cr for each two pixels (PS3.3 C.7.6.3.1.2): the chrominance is repeated.
+template <typename Sample>
+void expand_422(const std::byte* in, std::size_t pairs, std::byte* out) noexcept {
+    for (std::size_t i = 0; i < pairs; ++i) {
+        Sample quad[4];
+        std::memcpy(quad, in + i * sizeof(quad), sizeof(quad));
+        const Sample two[6] = {quad[0], quad[2], quad[3], quad[1], quad[2], quad[3]};
+        std::memcpy(out + i * sizeof(two), two, sizeof(two));
+    }
+}
+
+void decode_words(std::span<const std::byte> data, const PixelDescription& d, bool big_endian,
+                  std::span<std::byte> out) {
+    const std::size_t container = bytes_of(sample_type(d));
+    const std::size_t pixels = std::size_t{d.rows} * d.columns;
+    if (is_422(d)) {
+        if (container > 2) {
+            throw Error(Errc::unsupported_pixels, "YBR_FULL_422 with more than 16 bits allocated");
+        }
+        container == 1 ? expand_422<std::uint8_t>(data.data(), pixels / 2, out.data())
+                       : expand_422<std::uint16_t>(data.data(), pixels / 2, out.data());
+    } else if (d.samples_per_pixel > 1 && d.planar_configuration == 1) {
+        interleave_planes(data.data(), pixels * container, d.samples_per_pixel, container, pixels, out.data());
+    } else {
+        std::memcpy(out.data(), data.data(), out.size());
+    }
+    if (big_endian) {
+        swap_bytes(out.data(), out.size(), container);
+    }
+    extract_stored(out, d);
+}
+
+ImageInfo probe(std::span<const std::byte>, const PixelDescription& d) {
+    ImageInfo info;
+    info.rows = d.rows;
+    info.columns = d.columns;
+    info.components = d.samples_per_pixel;
+    info.precision = d.bits_allocated;
+    info.is_signed = d.pixel_representation == 1;
+    return info;
+}
+
+void decode_little(std::span<const std::byte> data, const PixelDescription& d, const ImageInfo&,
+                   std::span<std::byte> out) {
+    decode(data, d, false, 0, out);
+}
+
+void decode_big(std::span<const std::byte> data, const PixelDescription& d, const ImageInfo&,
+                std::span<std::byte> out) {
+    decode(data, d, true, 0, out);
+}
+
+}  // namespace
+
+const Codec kLittleEndian{"native", "hilum", &probe, &decode_little};
+const Codec kBigEndian{"native_big_endian", "hilum", &probe, &decode_big};
+
+std::uint64_t stored_frame_bits(const PixelDescription& d) noexcept {
+    const std::uint64_t samples = std::uint64_t{d.rows} * d.columns * (is_422(d) ? 2U : d.samples_per_pixel);
+    return samples * d.bits_allocated;
+}
+
+void decode(std::span<const std::byte> data, const PixelDescription& d, bool big_endian, unsigned bit_offset,
+            std::span<std::byte> out) {
+    check_description(d);
+    check_out(out, d);
+    if (bit_offset > 7 || (bit_offset != 0 && d.bits_allocated != 1)) {
+        throw Error(Errc::invalid_argument, "a bit offset is for one bit allocated only, and below 8");
+    }
+    if (is_422(d) && d.columns % 2 != 0) {
+        throw Error(Errc::bad_value, "YBR_FULL_422 with an odd number of Columns (0028,0011)");
+    }
+    const std::uint64_t needed = (bit_offset + stored_frame_bits(d) + 7) / 8;
+    if (data.size() < needed) {
+        throw Error(
+            Errc::truncated,
+            "the frame has " + std::to_string(data.size()) + " bytes, its description needs " + std::to_string(needed),
+            data.size());
+    }
+    if (d.bits_allocated == 1) {
+        unpack_bits(data, bit_offset, out);
+    } else {
+        decode_words(data, d, big_endian, out);
+    }
+}
+
+void unpack_bits(std::span<const std::byte> data, unsigned bit_offset, std::span<std::byte> out) noexcept {
+    std::size_t bit = bit_offset;
+    std::size_t i = 0;
+    const std::size_t count = out.size();
+    for (; i < count && bit % 8 != 0; ++i, ++bit) {
+        out[i] = (data[bit / 8] >> static_cast<int>(bit % 8)) & std::byte{1};
+    }
+    for (; i + 8 <= count; i += 8, bit += 8) {
+        const auto packed = static_cast<std::uint64_t>(data[bit / 8]);
+        // Eight copies of the byte, one bit kept in each, moved down to bit 0.
+        const std::uint64_t kept = (packed * 0x0101010101010101ULL) & 0x8040201008040201ULL;
+        const std::uint64_t ones = (kept + 0x7F7F7F7F7F7F7F7FULL) & 0x8080808080808080ULL;
+        const std::uint64_t bytes = ones >> 7U;
+        std::memcpy(out.data() + i, &bytes, 8);
+    }
+    for (; i < count; ++i, ++bit) {
+        out[i] = (data[bit / 8] >> static_cast<int>(bit % 8)) & std::byte{1};
+    }
+}
+
+void interleave_planes(const std::byte* planes, std::size_t plane_stride, unsigned samples, std::size_t container,
+                       std::size_t pixels, std::byte* out) noexcept {
+    switch (container) {
+        case 1:
+            return interleave_as<1>(planes, plane_stride, samples, pixels, out);
+        case 2:
+            return interleave_as<2>(planes, plane_stride, samples, pixels, out);
+        case 4:
+            return interleave_as<4>(planes, plane_stride, samples, pixels, out);
+        default:
+            return interleave_as<8>(planes, plane_stride, samples, pixels, out);
+    }
+}
+
+}  // namespace hilum::codec::native

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hilum/codec/rle.hpp"
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "hilum/codec/native.hpp"
+#include "hilum/error.hpp"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace hilum::codec::rle {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 64;
+constexpr unsigned kMaxSegments = 15;
+/// Room after a plane, so that short runs and literals are written as two whole vectors. The longest is 128 bytes.
+constexpr std::size_t kSlack = 160;
+
+struct Header {
+    unsigned segments = 0;
+    std::array<std::uint32_t, kMaxSegments + 1> start{};  ///< start[segments] is the frame's length
+};
+
+std::uint32_t word_at(std::span<const std::byte> data, std::size_t at) noexcept {
+    std::uint32_t word = 0;
+    std::memcpy(&word, data.data() + at, sizeof(word));
+    return word;
+}
+
+Header read_header(std::span<const std::byte> data) {
+    if (data.size() < kHeaderBytes) {
+        throw Error(Errc::bad_codestream, "RLE frame shorter than its header", data.size());
+    }
+    Header header;
+    header.segments = word_at(data, 0);
+    if (header.segments == 0 || header.segments > kMaxSegments) {
+        throw Error(Errc::bad_codestream, "RLE header: the number of segments is not 1 to 15", 0);
+    }
+    std::uint64_t previous = kHeaderBytes;
+    for (unsigned i = 0; i < header.segments; ++i) {
+        header.start[i] = word_at(data, 4 * (i + std::size_t{1}));
+        if (header.start[i] < previous || header.start[i] > data.size()) {
+            throw Error(Errc::bad_codestream, "RLE header: segment offset outside of the frame or not ascending",
+                        4 * (i + std::uint64_t{1}));
+        }
+        previous = header.start[i];
+    }
+    header.start[header.segments] = static_cast<std::uint32_t>(data.size());
+    return header;
+}
+
+/// 16 bytes at a time, up to 15 (literal) bytes beyond `count` are written: the caller guarantees the room.
+void copy_wide(std::byte* to, const std::byte* from, std::size_t count) noexcept {
+    for (std::size_t i = 0; i < count; i += 16) {
+        std::memcpy(to + i, from + i, 16);
+    }
+}
+
+void fill_wide(std::byte* to, std::byte value, std::size_t count) noexcept {
+    std::array<std::byte, 16> pattern;
+    pattern.fill(value);
+    for (std::size_t i = 0; i < count; i += 16) {
+        std::memcpy(to + i, pattern.data(), 16);
+    }
+}
+
+/// Decodes whole packets while neither side can be overrun; stops at the first that might.
+/// The two vectors written without asking cover most packets of medical images without a loop.
+void unpack_fast(const std::byte*& in, const std::byte* in_end, std::byte*& out, const std::byte* out_end) noexcept {
+    constexpr std::ptrdiff_t kIn = 160;
+    constexpr auto kOut = static_cast<std::ptrdiff_t>(kSlack);
+    while (in_end - in >= kIn && out_end - out >= kOut) {
+        const auto control = static_cast<unsigned>(*in);
+        if (control < 128) {
+            const std::size_t count = control + 1U;
+            std::memcpy(out, in + 1, 32);
+            if (count > 32) {
+                copy_wide(out + 32, in + 33, count - 32);
+            }
+            in += count + 1;
+            out += count;
+        } else if (control > 128) {
+            const std::size_t count = 257U - control;
+            fill_wide(out, in[1], 32);
+            if (count > 32) {
+                fill_wide(out + 32, in[1], count - 32);
+            }
+            in += 2;
+            out += count;
+        } else {
+            ++in;
+        }
+    }
+}
+
+/// The same, exact to the byte. Extra output beyond `out_end` is dropped (encoders pad).
+void unpack_careful(const std::byte*& in, const std::byte* in_end, std::byte*& out, const std::byte* out_end) noexcept {
+    while (out < out_end && in < in_end) {
+        const auto control = static_cast<unsigned>(*in);
+        const auto room = static_cast<std::size_t>(out_end - out);
+        const auto left = static_cast<std::size_t>(in_end - in) - 1;
+        if (control < 128) {
+            const std::size_t wanted = control + 1U < room ? control + 1U : room;
+            if (left < wanted) {
+                return;
+            }
+            std::memcpy(out, in + 1, wanted);
+            in += wanted + 1;
+            out += wanted;
+        } else if (control > 128) {
+            if (left < 1) {
+                return;
+            }
+            const std::size_t wanted = 257U - control < room ? 257U - control : room;
+            std::memset(out, static_cast<int>(in[1]), wanted);
+            in += 2;
+            out += wanted;
+        } else {
+            ++in;
+        }
+    }
+}
+
+/// One segment into `out`. `slack` bytes behind it may be overwritten.
+void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::span<std::byte> out,
+                    std::size_t slack) {
+    const std::byte* in = data.data();
+    const std::byte* in_end = in + data.size();
+    std::byte* at = out.data();
+    const std::byte* end = at + out.size();
+    unpack_fast(in, in_end, at, end + slack);
+    if (at < end) {
+        unpack_careful(in, in_end, at, end);
+    }
+    if (at < end) {
+        throw Error(Errc::bad_codestream, "RLE segment ends before the image does",
+                    offset + static_cast<std::uint64_t>(in - data.data()));
+    }
+}
+
+/// Big-end-first byte planes to 16-bit samples.
+void merge_16(const std::byte* high, const std::byte* low, std::size_t pixels, std::byte* out) noexcept {
+    std::size_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 16 <= pixels; i += 16) {
+        const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high + i));
+        const __m128i l = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low + i));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i), _mm_unpacklo_epi8(l, h));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i + 16), _mm_unpackhi_epi8(l, h));
+    }
+#endif
+    for (; i < pixels; ++i) {
+        out[2 * i] = low[i];
+        out[2 * i + 1] = high[i];
+    }
+}
+
+void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples, std::size_t container,
+                  std::size_t pixels, std::byte* out) noexcept {
+    if (container == 1) {
+        native::interleave_planes(planes, stride, samples, 1, pixels, out);
+        return;
+    }
+    if (container == 2 && samples == 1) {
+        merge_16(planes, planes + stride, pixels, out);
+        return;
+    }
+    for (unsigned s = 0; s < samples; ++s) {
+        for (std::size_t b = 0; b < container; ++b) {
+            const std::byte* plane = planes + (s * container + b) * stride;
+            std::byte* to = out + s * container + (container - 1 - b);
+            const std::size_t step = samples * container;
+            for (std::size_t i = 0; i < pixels; ++i) {
+                to[i * step] = plane[i];
+            }
+        }
+    }
+}
+
+ImageInfo probe(std::span<const std::byte> data, const PixelDescription& d) {
+    check_description(d);
+    const Header header = read_header(data);
+    const std::size_t wanted = d.samples_per_pixel * bytes_of(sample_type(d));
+    if (header.segments != wanted) {
+        throw Error(Errc::bad_codestream,
+                    "RLE header: " + std::to_string(header.segments) + " segments, the pixel description needs " +
+                        std::to_string(wanted),
+                    0);
+    }
+    ImageInfo info;
+    info.rows = d.rows;
+    info.columns = d.columns;
+    info.components = d.samples_per_pixel;
+    info.precision = d.bits_allocated;
+    info.is_signed = d.pixel_representation == 1;
+    return info;
+}
+
+void decode(std::span<const std::byte> data, const PixelDescription& d, const ImageInfo& info,
+            std::span<std::byte> out) {
+    check_fits(info, d);
+    check_out(out, d);
+    const Header header = read_header(data);
+    const std::size_t container = bytes_of(sample_type(d));
+    const std::size_t pixels = std::size_t{d.rows} * d.columns;
+    const auto segment = [&](unsigned index) {
+        return data.subspan(header.start[index], header.start[index + 1] - header.start[index]);
+    };
+    if (d.bits_allocated != 1 && header.segments == 1) {
+        unpack_segment(segment(0), header.start[0], out, 0);
+        extract_stored(out, d);
+        return;
+    }
+    const std::size_t plane = d.bits_allocated == 1 ? (pixels + 7) / 8 : pixels;
+    const std::size_t stride = plane + kSlack;
+    const auto planes = std::make_unique_for_overwrite<std::byte[]>(stride * header.segments);
+    for (unsigned i = 0; i < header.segments; ++i) {
+        unpack_segment(segment(i), header.start[i], {planes.get() + i * stride, plane}, kSlack);
+    }
+    if (d.bits_allocated == 1) {
+        native::unpack_bits({planes.get(), plane}, 0, out);
+    } else {
+        merge_planes(planes.get(), stride, d.samples_per_pixel, container, pixels, out.data());
+        extract_stored(out, d);
+    }
+}
+
+}  // namespace
+
+const Codec kCodec{"rle", "hilum", &probe, &decode};
+
+}  // namespace hilum::codec::rle
