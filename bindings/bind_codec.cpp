@@ -34,8 +34,12 @@ py::tuple codecs() {
 
 void bind_codec(py::module_& m) {
     using namespace py::literals;
-    m.def("decode", &decode, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "frame_bit_offset"_a = 0, "out"_a,
+    m.def("decode", &decode, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "frame_bit_offset"_a = 0, py::kw_only(),
+          "out"_a,
           "Stored values of one frame (a buffer, or a list of fragments) into out: (rows, columns[, samples]).");
+    m.def(
+        "check_pixels", [](const py::object& pixels) { codec::check_description(to_description(pixels)); }, "pixels"_a,
+        "Raises unless every field is one that the decoders and the caller's allocation may trust.");
     m.def("codecs", &codecs, "(transfer syntax UID, its name, decoder, whose code) for each decoder, best first.");
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from pydicom.encaps import generate_fragmented_frames
+
+if TYPE_CHECKING:
+    import pydicom
 
 KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 ENCAPSULATED = (".4.", ".5", ".1.98", ".8.1")

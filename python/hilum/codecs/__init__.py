@@ -1,0 +1,1 @@
+"""Decoders: stored frames to stored values. See ``hilum.codecs.decode`` and ``hilum.codecs.registry``."""
