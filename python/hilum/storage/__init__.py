@@ -1,0 +1,1 @@
+"""Where the bytes are: packs of original objects."""
