@@ -25,16 +25,15 @@ const char* class_name(Errc code) noexcept {
     return value < 200 ? "UsageError" : "Unavailable";
 }
 
-void raise(const Error& error) {
+}  // namespace
+
+py::object to_exception(const Error& error) {
     const py::object type = py::module_::import("hilum.errors").attr(class_name(error.code()));
     const py::object offset =
         error.offset() == Error::kNoOffset ? py::object(py::none()) : py::object(py::int_(error.offset()));
     using namespace py::literals;
-    const py::object value = type(error.what(), "code"_a = static_cast<int>(error.code()), "offset"_a = offset);
-    PyErr_SetObject(type.ptr(), value.ptr());
+    return type(error.what(), "code"_a = static_cast<int>(error.code()), "offset"_a = offset);
 }
-
-}  // namespace
 
 void bind_errors(py::module_& m) {
     (void)m;
@@ -44,7 +43,8 @@ void bind_errors(py::module_& m) {
                 std::rethrow_exception(pointer);
             }
         } catch (const Error& error) {
-            raise(error);
+            const py::object value = to_exception(error);
+            PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(value.ptr())), value.ptr());
         }
     });
 }

@@ -5,7 +5,14 @@
 
 namespace py = pybind11;
 
+namespace hilum {
+class Error;
+}
+
 namespace hilum::bindings {
+
+/// The exception of hilum.errors that stands for `error`, not raised.
+py::object to_exception(const Error& error);
 
 void bind_errors(py::module_& m);
 void bind_dicom(py::module_& m);

@@ -6,15 +6,15 @@
 
 namespace hilum::limits {
 
-inline constexpr unsigned kMaxNesting = 64;                              ///< sequence levels
-inline constexpr std::uint64_t kMaxInflatedBytes = 1ULL << 30;           ///< deflated data set, inflated
-inline constexpr std::uint64_t kMaxInflateRatio = 1032;                  ///< zlib's own bound; anything above is forged
+inline constexpr unsigned kMaxNesting = 64;                       ///< sequence levels
+inline constexpr std::uint64_t kMaxInflatedBytes = 256ULL << 20;  ///< deflated data set, inflated
+inline constexpr std::uint64_t kMaxInflateRatio = 1032;           ///< zlib's own bound; anything above is forged
 inline constexpr std::uint32_t kMaxFrames = 1U << 24;
 inline constexpr std::uint32_t kMaxRows = 65535;
 inline constexpr std::uint32_t kMaxColumns = 65535;
-inline constexpr std::uint64_t kMaxFrameBytes = 4ULL << 30;              ///< one decoded frame
-inline constexpr std::uint64_t kMaxRenderedPixels = 256ULL << 20;        ///< one rendered image
-inline constexpr std::uint32_t kMaxIndexedValueBytes = 1024;             ///< one attribute in an index record, cut at a character
-inline constexpr std::uint64_t kMaxHeaderBytes = 256ULL << 20;           ///< metadata of one object
+inline constexpr std::uint64_t kMaxFrameBytes = 4ULL << 30;        ///< one decoded frame
+inline constexpr std::uint64_t kMaxRenderedPixels = 256ULL << 20;  ///< one rendered image
+inline constexpr std::uint32_t kMaxIndexedValueBytes = 1024;  ///< one attribute in an index record, cut at a character
+inline constexpr std::uint64_t kMaxHeaderBytes = 256ULL << 20;  ///< metadata of one object
 
 }  // namespace hilum::limits

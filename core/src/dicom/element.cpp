@@ -48,6 +48,15 @@ bool unknown_vr_is_long(const std::byte* at, std::size_t left, const Element& el
     return !next_follows;
 }
 
+/// Two bytes that are no VR usually belong to the length of an implicit VR element. If that length cannot be, and the
+/// 16-bit one leads to what looks like the next element of explicit VR, the writer left the VR blank.
+bool vr_is_blank(const std::byte* at, std::size_t left, const Element& element) noexcept {
+    const bool big = element.encoding.big_endian;
+    const std::size_t next = kShortHeader + load<std::uint16_t>(at + 6, big);
+    return next + kShortHeader <= left && load_tag(at + next, big) > element.tag &&
+           traits_of(Vr{load<std::uint16_t>(at + next + 4)}).known;
+}
+
 /// Everything of `element` by the bytes at `position`; at least 8 of them are there.
 inline void read_header(Bytes data, std::size_t position, std::size_t end, Encoding encoding, Warnings& warnings,
                         Element& element) {
@@ -77,10 +86,16 @@ inline void read_header(Bytes data, std::size_t position, std::size_t end, Encod
             element.length = load<std::uint16_t>(at + 6, big);
         }
     } else {
-        warnings.add(Warning::implicit_in_explicit);
         element.vr = Vr::none;
-        element.encoding.explicit_vr = false;
         element.length = load<std::uint32_t>(at + 4, big);
+        if (element.length > left - kShortHeader && !element.undefined_length() && vr_is_blank(at, left, element))
+            [[unlikely]] {
+            warnings.add(Warning::unknown_vr);
+            element.length = load<std::uint16_t>(at + 6, big);
+        } else {
+            warnings.add(Warning::implicit_in_explicit);
+            element.encoding.explicit_vr = false;
+        }
     }
     element.value_offset = position + header;
     if (element.undefined_length()) {

@@ -55,19 +55,42 @@ void read_meta(Bytes data, ObjectLayout& layout) {
     layout.dataset_offset = end;
 }
 
-/// The encoding by the first element of the data set, `assumed` if there is none. Groups are below 0x0400 at the start
-/// of every data set, so that the byte order shows.
-Encoding sniff_encoding(Bytes data, std::size_t offset, Encoding assumed) noexcept {
+/// Whether the first elements fit and ascend when read so.
+bool reads_as(Bytes data, std::size_t offset, Encoding encoding) {
+    constexpr int kElements = 3;
+    Warnings ignored;
+    try {
+        ElementReader reader(data, offset, encoding, ignored);
+        Tag last;
+        Element element;
+        for (int i = 0; i < kElements && reader.next(element); ++i) {
+            if (element.tag <= last) {
+                return false;
+            }
+            last = element.tag;
+        }
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// The encoding by the first elements of the data set, `assumed` if there is none. The group of the first is below
+/// 0x0400 in nearly every data set, so that the byte order shows; the rest has to agree.
+Encoding sniff_encoding(Bytes data, std::size_t offset, Encoding assumed) {
     if (data.size() - offset < 8) {
         return assumed;
     }
-    const std::uint16_t little = group_at(data, offset, false);
-    const std::uint16_t big = group_at(data, offset, true);
     Encoding found = assumed;
-    if ((little < 0x0400) != (big < 0x0400)) {
-        found.big_endian = big < 0x0400;
-    }
     found.explicit_vr = looks_like_vr(load<std::uint16_t>(data.data() + offset + 4));
+    const bool little = group_at(data, offset, false) < 0x0400;
+    const bool big = group_at(data, offset, true) < 0x0400;
+    if (little != big && big != assumed.big_endian) {
+        const Encoding other{found.explicit_vr, big};
+        if (reads_as(data, offset, other)) {
+            return other;
+        }
+    }
     return found;
 }
 
@@ -128,9 +151,27 @@ std::string_view trim_padding(std::string_view value) noexcept {
     return value;
 }
 
+bool is_valid_uid(std::string_view uid) noexcept {
+    if (uid.empty() || uid.size() > 64) {
+        return false;
+    }
+    bool digit_before = false;
+    for (const char c : uid) {
+        const bool digit = c >= '0' && c <= '9';
+        if (!digit && !(c == '.' && digit_before)) {
+            return false;
+        }
+        digit_before = digit;
+    }
+    return digit_before;
+}
+
 ObjectLayout read_layout(Bytes data) {
     ObjectLayout layout;
     find_meta(data, layout);
+    if (!is_valid_uid(layout.transfer_syntax_uid)) {
+        layout.transfer_syntax_uid = {};
+    }
     const TransferSyntax* syntax = find_transfer_syntax(layout.transfer_syntax_uid);
     if (layout.transfer_syntax_uid.empty()) {
         if (layout.has_meta) {

@@ -71,6 +71,14 @@ public:
     /// The next element, false at the end.
     bool next(Element& element);
 
+    /// The caller has walked over the value of undefined length that next() gave, up to `end` (after its delimiter).
+    void close(const Element& element, std::size_t end) noexcept {
+        if (pending_ && open_.offset == element.offset) {
+            position_ = end;
+            pending_ = false;
+        }
+    }
+
     /// Where the next element starts; at the end, where the data set or item ended (delimiter included).
     [[nodiscard]] std::size_t position() const noexcept { return position_; }
     [[nodiscard]] Encoding encoding() const noexcept { return encoding_; }

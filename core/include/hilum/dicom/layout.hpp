@@ -35,6 +35,9 @@ struct ObjectLayout {
 /// A view without the trailing blanks and NULs that pad values (PS3.5 section 6.2).
 [[nodiscard]] std::string_view trim_padding(std::string_view value) noexcept;
 
+/// Digits and dots, no empty component, 1 to 64 characters (PS3.5 section 9.1; leading zeros are tolerated).
+[[nodiscard]] bool is_valid_uid(std::string_view uid) noexcept;
+
 /// A copy of a deflated object with its data set inflated: the same preamble and meta, in which only the transfer
 /// syntax is exchanged (same length, padded with NULs), so that offsets below `dataset_offset` stay. An object that is
 /// not deflated is copied as it is. Errors: bad_deflate, truncated, limit_exceeded (limits::kMaxInflatedBytes, and

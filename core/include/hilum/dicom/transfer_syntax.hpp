@@ -32,6 +32,11 @@ enum class Codec : std::uint8_t {
     unknown,    ///< encapsulated, by a private or later syntax
 };
 
+/// Pixel data is in fragments (PS3.5 section A.4).
+[[nodiscard]] constexpr bool is_encapsulated(Codec codec) noexcept {
+    return codec != Codec::native && codec != Codec::jpip && codec != Codec::smpte;
+}
+
 struct TransferSyntax {
     std::string_view uid;
     std::string_view name;
@@ -39,9 +44,7 @@ struct TransferSyntax {
     Codec codec = Codec::native;
     bool deflated = false;  ///< the whole data set is deflated (PS3.5 section A.5)
 
-    [[nodiscard]] constexpr bool encapsulated() const noexcept {
-        return codec != Codec::native && codec != Codec::jpip && codec != Codec::smpte;
-    }
+    [[nodiscard]] constexpr bool encapsulated() const noexcept { return is_encapsulated(codec); }
 };
 
 inline constexpr std::string_view kImplicitLittleEndian = "1.2.840.10008.1.2";
