@@ -191,13 +191,19 @@ void bind_checksums(py::module_& m) {
 void bind_dicom(py::module_& m) {
     bind_scan(m);
     bind_checksums(m);
-    py::class_<FileBytes, std::shared_ptr<FileBytes>>(m, "FileBuffer", py::buffer_protocol(),
-                                                      "Bytes of a file, immutable, by the buffer protocol.")
+    py::class_<FileBytes, std::shared_ptr<FileBytes>> buffer(m, "FileBuffer", py::buffer_protocol(),
+                                                             "Bytes of a file, immutable, by the buffer protocol.");
+    buffer
         .def_buffer([](const FileBytes& self) {
             return py::buffer_info(const_cast<std::byte*>(self.bytes().data()), 1, "B", 1,
                                    {static_cast<py::ssize_t>(self.bytes().size())}, {1}, true);
         })
         .def("__len__", [](const FileBytes& self) { return self.bytes().size(); });
+#if PY_VERSION_HEX < 0x030C0000  // PEP 688: later versions define it by themselves
+    buffer.def(
+        "__buffer__", [](const py::object& self, int) { return py::memoryview(self); }, py::arg("flags"),
+        py::pos_only(), "As the buffer protocol.");
+#endif
     m.def("scan", &scan, py::arg("data"), py::arg("hashes") = true, py::arg("storable") = true,
           "Describe an object, or DataError. storable=False: do not judge its UIDs.");
     m.def("scan_file", &scan_file, py::arg("path"), py::arg("max_bytes") = dicom::kDefaultMaxBytes,

@@ -9,11 +9,14 @@ from typing_extensions import Buffer
 
 from hilum.errors import HilumError
 
+class _Pybind11Type(type): ...  # the metaclass of every class below
+
 # --- dicom
 
 _Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
-class Scan:
+class Scan(metaclass=_Pybind11Type):
+    def __init__(self, *args: object, **kwargs: object) -> None: ...  # always raises TypeError
     @property
     def sop_instance_uid(self) -> str: ...
     @property
@@ -48,16 +51,17 @@ class Scan:
     def warnings(self) -> tuple[str, ...]: ...
     def attributes(self, level: Literal["patient", "study", "series", "instance"]) -> bytes: ...
 
-class FileBuffer:
+class FileBuffer(metaclass=_Pybind11Type):
+    def __init__(self, *args: object, **kwargs: object) -> None: ...  # always raises TypeError
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
 
-class Sha256:
+class Sha256(metaclass=_Pybind11Type):
     def __init__(self) -> None: ...
     def update(self, data: Buffer) -> None: ...
     def digest(self) -> bytes: ...
 
-class Crc32c:
+class Crc32c(metaclass=_Pybind11Type):
     def __init__(self) -> None: ...
     def update(self, data: Buffer) -> None: ...
     def digest(self) -> int: ...
