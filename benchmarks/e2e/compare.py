@@ -1,6 +1,6 @@
 """hilum beside its peers on one machine, in one run, on the same objects: import, query, frames, metadata, memory.
 
-    python benchmarks/e2e/compare.py --work DIR [--section import query retrieve] [--runs 5] [--seconds 3]
+    python benchmarks/e2e/compare.py --work DIR [--section import query retrieve memory] [--runs 5] [--seconds 3]
 
 Peers: `cp -r` + `sync` for import; Orthanc from Debian where it is installed (with its default: every file forced to disk). The load
 generator is wrk (Debian). Every figure is the median of ``--runs`` interleaved runs, the spread beside it. Prints a table and appends
@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import psutil
 
 import data  # the seeded objects of benchmarks/data.py
 import servers
@@ -212,10 +214,74 @@ def section_retrieve(report: Report, work: Path, runs: int, seconds: int) -> Non
                 report.add("retrieve", "metadata of 500, ms", server.name, (time.perf_counter() - begin) * 1e3)
 
 
+def peak_rss(command: list[str]) -> float:
+    """Peak resident set of a command and its children in MiB, sampled every 20 ms."""
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, largest_rss(process))
+        time.sleep(0.02)
+    if process.returncode:
+        raise SystemExit(f"{command} ended with {process.returncode}")
+    return peak / 2**20
+
+
+def largest_rss(process: psutil.Process) -> int:
+    """Resident set of the largest process of a tree in bytes."""
+    largest = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            largest = max(largest, one.memory_info().rss)
+        except psutil.Error:
+            continue
+    return largest
+
+
+def section_memory(report: Report, work: Path) -> None:
+    """Peak memory of one process while a 1 GiB multi-frame object and 2 000 CT are imported, and while the object is served."""
+    large = data.large_multiframe(work)
+    root = work / "memory-root"
+    shutil.rmtree(root, ignore_errors=True)
+    program = [sys.executable, "-m", "hilum.cli.main", "import", "--archive", str(root)]
+    report.add("memory", "import of 2000 CT, MiB", "hilum", peak_rss([*program, str(data.ct_folder(work))]))
+    report.add("memory", "import of 1 GiB multi-frame, MiB", "hilum", peak_rss([*program, str(large)]))
+    study, series, instance = data.uids_of([large])[0]
+    with servers.hilum(root, work) as server:
+        assert server.process is not None
+        tree = psutil.Process(server.process.pid)
+        at = f"{server.dicom_web}/studies/{study}/series/{series}/instances/{instance}"
+        whole = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(drain, server, at, whole) for _ in range(2)]
+            waiting += [pool.submit(drain, server, f"{at}/frames/{n}", "*/*") for n in (1, 900, 2000)]
+            waiting += [pool.submit(drain, server, f"{at}/frames/{n}/rendered", "image/jpeg") for n in (2, 1000, 2047)]
+            peak = 0
+            while not all(one.done() for one in waiting):
+                peak = max(peak, largest_rss(tree))
+                time.sleep(0.02)
+        if any(one.result() == 0 for one in waiting):
+            raise SystemExit("an answer was empty")
+    report.add("memory", "serving 1 GiB multi-frame, MiB", "hilum", peak / 2**20)
+
+
+def drain(server: servers.Server, path: str, accept: str) -> int:
+    """Reads an answer in pieces and throws it away; its size in bytes."""
+    connection = http.client.HTTPConnection(server.base.removeprefix("http://"), timeout=120)
+    connection.request("GET", path, headers={"Accept": accept})
+    answer = connection.getresponse()
+    size = 0
+    while piece := answer.read(1 << 20):
+        size += len(piece)
+    connection.close()
+    if answer.status != 200:
+        raise SystemExit(f"{server.name}: {answer.status} for {path}")
+    return size
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for objects, archives and results")
-    parser.add_argument("--section", nargs="+", default=["import", "query", "retrieve"])
+    parser.add_argument("--section", nargs="+", default=["import", "query", "retrieve", "memory"])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of load for each figure of a server")
     arguments = parser.parse_args()
@@ -228,6 +294,8 @@ def main() -> None:
         section_query(report, work, arguments.runs, arguments.seconds)
     if "retrieve" in arguments.section:
         section_retrieve(report, work, arguments.runs, arguments.seconds)
+    if "memory" in arguments.section:
+        section_memory(report, work)
     report.table()
 
 
