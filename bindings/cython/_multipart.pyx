@@ -27,7 +27,11 @@ cdef Py_ssize_t MAX_BOUNDARY = 256  # RFC 2046 allows 70
 
 
 def parse_content_type(value):
-    """Split a Content-Type into media type and parameters; see the stub file."""
+    """Split a Content-Type into media type (lower case) and parameters.
+
+    Names are in lower case, quotes are removed, unknown parameters kept, of equal names the first counts. Nothing is an
+    error: what cannot be read is left out.
+    """
     kind, _, rest = value.partition(";")
     parameters = {}
     while rest:
@@ -63,7 +67,26 @@ cdef tuple _quoted(str rest):
 @cython.final
 @cython.auto_pickle(False)
 cdef class MultipartParser:
-    """Cut a multipart body into parts while it arrives; see the stub file."""
+    """Cut a multipart body into parts while it arrives.
+
+    ``feed`` gives events in the order of the body. For each part: ``("headers", dict)`` with names in lower case and
+    values unfolded, empty for a part without headers; any number of ``("data", memoryview)``; ``("end", None)``. They
+    are the same however the body is cut into chunks, but for where the data is cut; an error that comes after events of
+    the same chunk is raised by the next call. Time is linear in the length of the body; what is kept between chunks is
+    below ``max_header_bytes`` plus 2 kB.
+
+    Parameters
+    ----------
+    boundary : bytes
+        The ``boundary`` parameter of Content-Type, 1 to 256 bytes; a pair of quotes around it is removed.
+    max_header_bytes : int
+        Largest size of the headers of one part, in bytes.
+
+    Raises
+    ------
+    UsageError
+        The boundary is empty, too long or has a line end in it.
+    """
 
     cdef readonly bytes boundary
     cdef State _state
@@ -109,7 +132,22 @@ cdef class MultipartParser:
         return self._state == EPILOGUE
 
     def feed(self, chunk):
-        """Events of the next bytes of the body; see the stub file."""
+        """Events of the next bytes of the body.
+
+        Parameters
+        ----------
+        chunk : bytes-like
+            C-contiguous, any length. ``data`` are views into it, so it must not be changed while they are in use.
+
+        Raises
+        ------
+        DataError
+            A header line without a name and a colon.
+        LimitExceeded
+            Headers longer than ``max_header_bytes``.
+        UsageError
+            An earlier call has failed.
+        """
         cdef Py_buffer view
         cdef list events = []
         self._raise_pending()
@@ -129,7 +167,13 @@ cdef class MultipartParser:
         return events
 
     def finish(self):
-        """Tell that the body has ended: DataError when it is cut short."""
+        """Tell that the body has ended.
+
+        Raises
+        ------
+        DataError
+            The closing boundary is missing: the body was cut short, or the boundary is wrong.
+        """
         self._raise_pending()
         if self._state == EPILOGUE:
             return

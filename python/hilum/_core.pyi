@@ -1,5 +1,3 @@
-"""hilum's engine. Private: use the package's modules."""
-
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Literal, TypeAlias
@@ -81,6 +79,16 @@ def crc32c(data: Buffer, seed: int = 0) -> int: ...
 def decode_text(
     data: Buffer, character_set: str = "", kind: Literal["values", "text", "person_name"] = "values"
 ) -> tuple[str, bool]: ...
+def dataset_json(
+    data: Buffer,
+    header_length: int | None = None,
+    *,
+    bulk_data_uri: str = "",
+    inline_limit: int = 1024,
+    wanted: Sequence[str] | None = None,
+    add: Buffer = b"",
+) -> bytes: ...
+def bulkdata(data: Buffer, path: str) -> tuple[int, int] | bytes: ...
 
 # --- codec
 
