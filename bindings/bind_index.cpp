@@ -1,11 +1,220 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert.hpp"
+#include "hilum/index/fold.hpp"
+#include "hilum/index/match.hpp"
+#include "hilum/index/postings.hpp"
+#include "hilum/index/qido_json.hpp"
+#include "hilum/index/record.hpp"
 #include "module.hpp"
 
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
 namespace hilum::bindings {
+namespace {
+
+using Bytes = std::span<const std::byte>;
+
+/// Borrowed bytes of a bytes object: cheaper than a Py_buffer in loops over thousands of records.
+Bytes borrow(py::handle object) {
+    if (!PyBytes_Check(object.ptr())) {
+        throw py::type_error("bytes expected");
+    }
+    return {reinterpret_cast<const std::byte*>(PyBytes_AS_STRING(object.ptr())),
+            static_cast<std::size_t>(PyBytes_GET_SIZE(object.ptr()))};
+}
+
+std::vector<Bytes> borrow_all(const py::iterable& objects) {
+    std::vector<Bytes> out;
+    for (const py::handle object : objects) {
+        out.push_back(borrow(object));
+    }
+    return out;
+}
+
+py::bytes as_bytes(const std::string& text) {
+    return {text.data(), text.size()};
+}
+
+index::Condition to_condition(const py::handle& source) {
+    const auto t = py::cast<py::tuple>(source);
+    index::Condition out;
+    out.operation = static_cast<index::Operation>(py::cast<int>(t[0]));
+    out.comparison = static_cast<index::Comparison>(py::cast<int>(t[1]));
+    out.tag = py::cast<std::uint32_t>(t[2]);
+    out.values = py::cast<std::vector<std::string>>(t[3]);
+    out.low = py::cast<std::string>(t[4]);
+    out.high = py::cast<std::string>(t[5]);
+    out.second_tag = py::cast<std::uint32_t>(t[6]);
+    for (const py::handle child : py::cast<py::tuple>(t[7])) {
+        out.children.push_back(to_condition(child));
+    }
+    return out;
+}
+
+std::unique_ptr<index::Matcher> make_matcher(const py::iterable& conditions) {
+    std::vector<index::Condition> out;
+    for (const py::handle condition : conditions) {
+        out.push_back(to_condition(condition));
+    }
+    return std::make_unique<index::Matcher>(std::move(out));
+}
+
+index::AnswerRow to_views(const py::handle& row) {
+    index::AnswerRow out;
+    for (const py::handle record : py::cast<py::tuple>(row)) {
+        out.emplace_back(borrow(record));
+    }
+    return out;
+}
+
+py::list match_rows(const index::Matcher& matcher, const py::list& rows) {
+    py::list out(rows.size());
+    std::size_t i = 0;
+    for (const py::handle row : rows) {
+        index::Row lists;
+        for (const auto& record : to_views(row)) {
+            lists.push_back(record.attributes());
+            lists.push_back(record.derived());
+        }
+        out[i++] = py::bool_(matcher.matches(lists));
+    }
+    return out;
+}
+
+bool match_lists(const index::Matcher& matcher, const py::iterable& lists) {
+    return matcher.matches(borrow_all(lists));
+}
+
+py::bytes answers_json(const py::list& rows, const py::object& tags, const std::string& base_url,
+                       const py::list& extras) {
+    std::vector<index::AnswerRow> views;
+    views.reserve(rows.size());
+    for (const py::handle row : rows) {
+        views.push_back(to_views(row));
+    }
+    index::AnswerFields fields;
+    fields.all = tags.is_none();
+    if (!fields.all) {
+        fields.tags = py::cast<std::vector<std::uint32_t>>(tags);
+    }
+    fields.base_url = base_url;
+    fields.extras = borrow_all(extras);
+    std::string out;
+    {
+        const py::gil_scoped_release unlocked;
+        index::write_answers(views, fields, out);
+    }
+    return as_bytes(out);
+}
+
+py::bytes attributes_json(Bytes list) {
+    std::string out;
+    index::write_object(list, out);
+    return as_bytes(out);
+}
+
+py::list seal_records(int database, const py::list& items) {
+    py::list out(items.size());
+    std::size_t i = 0;
+    for (const py::handle item : items) {
+        const auto pair = py::cast<py::tuple>(item);
+        const std::string sealed =
+            index::seal_record(static_cast<std::uint8_t>(database), borrow(pair[0]), borrow(pair[1]));
+        out[i++] = py::make_tuple(pair[0], as_bytes(sealed));
+    }
+    return out;
+}
+
+void check_records(int database, const std::string& name, const py::list& items) {
+    for (const py::handle item : items) {
+        const auto pair = py::cast<py::tuple>(item);
+        index::check_record(static_cast<std::uint8_t>(database), name, borrow(pair[0]), borrow(pair[1]));
+    }
+}
+
+std::vector<index::PostingRule> make_rules(const py::iterable& rules) {
+    std::vector<index::PostingRule> out;
+    for (const py::handle rule : rules) {
+        const auto t = py::cast<py::tuple>(rule);
+        out.push_back({py::cast<std::vector<std::uint32_t>>(t[0]), py::cast<std::uint8_t>(t[1]), py::cast<bool>(t[2]),
+                       py::cast<bool>(t[3]), py::cast<bool>(t[4])});
+    }
+    return out;
+}
+
+struct PostingRules {
+    std::vector<index::PostingRule> rules;
+};
+
+py::list posting_keys(const PostingRules& self, int level, const py::iterable& lists) {
+    const auto keys = index::posting_keys(self.rules, static_cast<std::uint8_t>(level), borrow_all(lists));
+    py::list out(keys.size());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        out[i] = as_bytes(keys[i]);
+    }
+    return out;
+}
+
+py::list text_list(const std::vector<std::string_view>& texts) {
+    py::list out;
+    for (const std::string_view text : texts) {
+        out.append(py::bytes(text.data(), text.size()));
+    }
+    return out;
+}
+
+}  // namespace
 
 void bind_index(py::module_& m) {
-    (void)m;
+    using namespace py::literals;
+    py::class_<index::Matcher>(m, "Matcher", "Compiled conditions of a query.")
+        .def(py::init(&make_matcher), "conditions"_a)
+        .def("match_rows", &match_rows, "rows"_a, "One bool per row of records (tuples of bytes, study first).")
+        .def("match_lists", &match_lists, "lists"_a, "Whether attribute lists meet all conditions.");
+    py::class_<PostingRules>(m, "PostingRules", "What is posted in the match database.")
+        .def(py::init([](const py::iterable& rules) { return PostingRules{make_rules(rules)}; }), "rules"_a)
+        .def("keys", &posting_keys, "level"_a, "lists"_a, "Sorted match keys of one entity's attribute lists.");
+    m.def(
+        "qido_json", &answers_json, "rows"_a, "tags"_a, "base_url"_a, "extras"_a = py::list(),
+        "JSON array of rows of records; tags: sorted ints, None for all; extras: an attribute list per row, or none.");
+    m.def(
+        "attributes_json", [](const py::object& list) { return attributes_json(borrow(list)); }, "list"_a,
+        "JSON object of one attribute list.");
+    m.def("seal_records", &seal_records, "database"_a, "items"_a,
+          "(key, body) pairs with the checksum before the body.");
+    m.def("check_records", &check_records, "database"_a, "name"_a, "items"_a,
+          "DataError unless every (key, record) pair has the right checksum.");
+    m.def(
+        "merge_attributes",
+        [](const py::iterable& lists) { return as_bytes(index::merge_attributes(borrow_all(lists))); }, "lists"_a,
+        "First non-empty value of each attribute over the lists.");
+    m.def(
+        "select_attributes",
+        [](const py::object& list, const std::vector<std::uint32_t>& tags) {
+            return as_bytes(index::select_attributes(borrow(list), tags));
+        },
+        "list"_a, "tags"_a, "The attributes of a list whose tags are in the sorted tags.");
+    m.def(
+        "posted_value",
+        [](const std::string& value, bool person) { return as_bytes(index::posted_value(value, person)); }, "value"_a,
+        "person"_a, "Comparable form of a value as match keys hold it.");
+    m.def(
+        "grams", [](const std::string& text) { return text_list(index::grams(text)); }, "text"_a,
+        "Runs of three characters of a folded text.");
+    m.def(
+        "name_words", [](const std::string& text) { return text_list(index::name_words(text)); }, "text"_a,
+        "Words of a folded name.");
+    m.def(
+        "soundex", [](const std::string& word) { return index::soundex(word); }, "word"_a,
+        "Soundex of a folded word, empty when it is not a to z only.");
+    m.def(
+        "wildcard_match",
+        [](const std::string& text, const std::string& pattern) { return index::wildcard_match(text, pattern); },
+        "text"_a, "pattern"_a, "Match of * and ?.");
 }
 
 }  // namespace hilum::bindings

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: language_level=3, freethreading_compatible=True, autotestdict=False
+"""Keys and records of the index for whole batches (docs/formats/index.md): loops over Python objects, nothing else."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef enum:
+    INSTANCE_FIXED = 112
+    HEADER = 4  # kind, version, number of blobs; the checksum is put before it later
+    ATTRIBUTE_HEADER = 8
+    INSTANCE_KIND = 4
+    RECORD_VERSION = 1
+    INSTANCE_BLOBS = 8
+    CHILD_KEY = 32
+
+cdef uint32_t NO_NUMBER = 0xFFFFFFFF
+
+
+cdef inline void put_be(char* at, uint64_t value, int size) noexcept nogil:
+    cdef int i
+    for i in range(size):
+        at[i] = <char>((value >> (8 * (size - 1 - i))) & 0xFF)
+
+
+cdef inline void put_le(char* at, uint64_t value, int size) noexcept nogil:
+    cdef int i
+    for i in range(size):
+        at[i] = <char>((value >> (8 * i)) & 0xFF)
+
+
+cdef inline uint64_t get_le(const uint8_t* at, int size) noexcept nogil:
+    cdef int i
+    cdef uint64_t value = 0
+    for i in range(size):
+        value |= <uint64_t>at[i] << (8 * i)
+    return value
+
+
+cdef object find_value(bytes attributes, uint32_t tag):
+    """Value of one attribute of a list, None when it is absent or the list ends early."""
+    cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(attributes)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(attributes)
+    cdef Py_ssize_t at = 0
+    cdef uint32_t found
+    cdef Py_ssize_t length
+    while size - at >= ATTRIBUTE_HEADER:
+        found = <uint32_t>get_le(data + at, 4)
+        length = <Py_ssize_t>get_le(data + at + 6, 2)
+        if found > tag or length > size - at - ATTRIBUTE_HEADER:
+            return None
+        if found == tag:
+            return attributes[at + ATTRIBUTE_HEADER:at + ATTRIBUTE_HEADER + length]
+        at += ATTRIBUTE_HEADER + length
+    return None
+
+
+def attribute_value(bytes attributes not None, uint32_t tag):
+    """Value of ``tag`` in an attribute list as bytes, or None."""
+    return find_value(attributes, tag)
+
+
+cdef uint32_t biased(bytes text) noexcept:
+    """A number of VR IS so that it sorts unsigned; NO_NUMBER when it is not one."""
+    cdef bytes stripped = text.split(b"\\", 1)[0].strip()
+    cdef int64_t number
+    try:
+        number = int(stripped)
+    except (ValueError, OverflowError):
+        return NO_NUMBER
+    number = min(max(number, -0x80000000), 0x7FFFFFFE)
+    return <uint32_t>(number + <int64_t>0x80000000)
+
+
+def order_number(bytes attributes not None, uint32_t tag):
+    """InstanceNumber or SeriesNumber as an unsigned number that sorts like it; 0xFFFFFFFF when there is none."""
+    cdef object value = find_value(attributes, tag)
+    return NO_NUMBER if value is None else biased(value)
+
+
+cdef bytes make_child_key(uint64_t parent, uint32_t number, bytes uid, uint64_t identity):
+    cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(uid)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(uid)
+    cdef uint64_t tail = 0
+    cdef uint32_t mixed = 2166136261
+    cdef Py_ssize_t i
+    for i in range(size):
+        mixed = (mixed ^ text[i]) * <uint32_t>16777619
+        tail = 0 if text[i] == 46 else tail * 10 + (text[i] - 48)
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, CHILD_KEY)
+    cdef char* out = PyBytes_AS_STRING(key)
+    put_be(out, parent, 8)
+    put_be(out + 8, number, 4)
+    put_be(out + 12, tail, 8)
+    put_be(out + 20, mixed, 4)
+    put_be(out + 24, identity, 8)
+    return key
+
+
+def child_key(uint64_t parent, uint32_t number, bytes uid not None, uint64_t identity):
+    """Key under which a series or instance stands among its parent's children, in display order."""
+    return make_child_key(parent, number, uid, identity)
+
+
+def id_key(uint64_t identity):
+    """Big endian key of an id."""
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, 8)
+    put_be(PyBytes_AS_STRING(key), identity, 8)
+    return key
+
+
+cdef bytes pack_record(bytes fixed, list blobs, int kind):
+    cdef Py_ssize_t count = len(blobs)
+    cdef Py_ssize_t size = HEADER + PyBytes_GET_SIZE(fixed) + 4 * count
+    cdef bytes blob
+    for blob in blobs:
+        size += PyBytes_GET_SIZE(blob)
+    cdef bytes record = PyBytes_FromStringAndSize(NULL, size)
+    cdef char* out = PyBytes_AS_STRING(record)
+    out[0] = <char>kind
+    out[1] = RECORD_VERSION
+    put_le(out + 2, <uint64_t>count, 2)
+    memcpy(out + HEADER, PyBytes_AS_STRING(fixed), PyBytes_GET_SIZE(fixed))
+    cdef char* lengths = out + HEADER + PyBytes_GET_SIZE(fixed)
+    cdef char* at = lengths + 4 * count
+    for blob in blobs:
+        put_le(lengths, <uint64_t>PyBytes_GET_SIZE(blob), 4)
+        lengths += 4
+        memcpy(at, PyBytes_AS_STRING(blob), PyBytes_GET_SIZE(blob))
+        at += PyBytes_GET_SIZE(blob)
+    return record
+
+
+def encode_record(int kind, bytes fixed not None, list blobs not None):
+    """Body of a record (all but the checksum) of ``kind`` with its fixed part and blobs."""
+    return pack_record(fixed, blobs, kind)
+
+
+def decode_blobs(bytes record not None, Py_ssize_t fixed_size):
+    """List of a sealed record's blobs; ValueError when the lengths do not add up."""
+    cdef const uint8_t* data = <const uint8_t*>PyBytes_AS_STRING(record)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(record)
+    cdef Py_ssize_t lengths = 4 + HEADER + fixed_size
+    if size < lengths or data[5] != RECORD_VERSION:
+        raise ValueError("index record is too short or of an unknown version")
+    cdef Py_ssize_t count = <Py_ssize_t>get_le(data + 6, 2)
+    cdef Py_ssize_t at = lengths + 4 * count
+    cdef Py_ssize_t length
+    cdef Py_ssize_t i
+    cdef list blobs = []
+    if size < at:
+        raise ValueError("index record ends inside its lengths")
+    for i in range(count):
+        length = <Py_ssize_t>get_le(data + lengths + 4 * i, 4)
+        if length > size - at:
+            raise ValueError("lengths in an index record do not add up")
+        blobs.append(record[at:at + length])
+        at += length
+    if at != size:
+        raise ValueError("lengths in an index record do not add up")
+    return blobs
+
+
+cdef bytes encode_pixels(object pixels):
+    if pixels is None:
+        return b""
+    return "\t".join([str(part) for part in pixels]).encode()
+
+
+cdef bytes instance_body(object entry, bytes uid, uint64_t series, uint64_t study, uint64_t variant, uint32_t number,
+                         bytes table):
+    cdef bytes fixed = PyBytes_FromStringAndSize(NULL, INSTANCE_FIXED)
+    cdef char* out = PyBytes_AS_STRING(fixed)
+    cdef object location = entry.location
+    cdef bytes digest = entry.sha256
+    if PyBytes_GET_SIZE(digest) != 32:
+        raise ValueError("sha256 must be 32 bytes")
+    put_le(out, series, 8)
+    put_le(out + 8, study, 8)
+    put_le(out + 16, variant, 8)
+    put_le(out + 24, location.pack, 8)
+    put_le(out + 32, location.offset, 8)
+    put_le(out + 40, location.length, 8)
+    put_le(out + 48, entry.header_length, 8)
+    put_le(out + 56, entry.received_ns, 8)
+    put_le(out + 64, entry.crc32c, 4)
+    put_le(out + 68, entry.flags, 4)
+    put_le(out + 72, number, 4)
+    put_le(out + 76, 0, 4)
+    memcpy(out + 80, PyBytes_AS_STRING(digest), 32)
+    cdef list blobs = [
+        uid,
+        (<str>entry.sop_class_uid).encode(),
+        (<str>entry.transfer_syntax_uid).encode(),
+        encode_pixels(entry.pixels),
+        table,
+        "\t".join(entry.warnings).encode(),
+        entry.attributes[3],
+        b"",
+    ]
+    return pack_record(fixed, blobs, INSTANCE_KIND)
+
+
+def encode_instance(entry, bytes uid not None, uint64_t series, uint64_t study, uint64_t variant, uint32_t number,
+                    bytes table not None):
+    """Body of one instance record."""
+    return instance_body(entry, uid, series, study, variant, number, table)
+
+
+def encode_instances(list entries not None, uint64_t series, uint64_t study, list variants not None,
+                     uint64_t first_id, uint32_t number_tag, Py_ssize_t inline_table, list records not None,
+                     list uids not None, list children not None, list tables not None):
+    """Append the (key, body) pairs of a series' new instances to ``records``, ``uids``, ``children`` and ``tables``.
+
+    Ids are ``first_id`` and up in the order of ``entries``. A frame table above ``inline_table`` bytes goes to ``tables``.
+    """
+    cdef uint64_t identity = first_id
+    cdef Py_ssize_t i
+    cdef bytes uid, key, table
+    cdef uint32_t number
+    cdef object entry, value
+    for i in range(len(entries)):
+        entry = entries[i]
+        uid = (<str>entry.sop_instance_uid).encode()
+        value = find_value(entry.attributes[3], number_tag)
+        number = NO_NUMBER if value is None else biased(value)
+        key = PyBytes_FromStringAndSize(NULL, 8)
+        put_be(PyBytes_AS_STRING(key), identity, 8)
+        table = entry.frame_table
+        if PyBytes_GET_SIZE(table) > inline_table:
+            tables.append((key, table))
+            table = b""
+        records.append((key, instance_body(entry, uid, series, study, variants[i], number, table)))
+        uids.append((b"\x04" + uid, key))
+        children.append((make_child_key(series, number, uid, identity), b""))
+        identity += 1

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Match keys: under which keys of the `match` database a study or patient is found (docs/formats/index.md, "match").
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hilum::index {
+
+enum class PostingKind : std::uint8_t { value = 'v', prefix = 'p', family = 'f', word = 'w', sound = 's', gram = 'g' };
+
+/// What is posted of one attribute. Person names (VR PN) always get family, word and sound keys too.
+struct PostingRule {
+    std::vector<std::uint32_t> path;  ///< tag, or sequence tags and the tag
+    std::uint8_t level = 0;           ///< first byte of the keys
+    bool prefixes = false;            ///< first one, two, three characters
+    bool grams = false;               ///< every three characters in a row
+    bool person = false;
+};
+
+inline constexpr std::size_t kMaxPostedBytes = 400;  ///< longer values are cut: the match key is then a prefix
+inline constexpr std::size_t kPrefixCharacters = 3;
+inline constexpr std::size_t kGramCharacters = 3;
+
+/// `level | tag BE | kind | value`.
+[[nodiscard]] std::string posting_key(std::uint8_t level, std::uint32_t tag, PostingKind kind, std::string_view value);
+
+/// Comparable form of a value as it is posted: folded and trimmed, names by fold_name_group.
+[[nodiscard]] std::string posted_value(std::string_view value, bool person);
+
+/// The first `count` characters (all, when there are fewer).
+[[nodiscard]] std::string_view first_characters(std::string_view text, std::size_t count) noexcept;
+
+/// Every run of kGramCharacters characters, each once, in order.
+[[nodiscard]] std::vector<std::string_view> grams(std::string_view text);
+
+/// All keys of the attribute lists of one entity, sorted, each once.
+[[nodiscard]] std::vector<std::string> posting_keys(std::span<const PostingRule> rules, std::uint8_t level,
+                                                    const std::vector<std::span<const std::byte>>& lists);
+
+}  // namespace hilum::index

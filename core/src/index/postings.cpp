@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hilum/index/postings.hpp"
+
+#include <algorithm>
+
+#include "hilum/index/attributes.hpp"
+#include "hilum/index/fold.hpp"
+
+namespace hilum::index {
+namespace {
+
+/// Adds the keys of one rule.
+class Poster {
+public:
+    Poster(const PostingRule& rule, std::vector<std::string>& out) : rule_(rule), out_(out) {}
+
+    void post(const std::vector<std::span<const std::byte>>& lists) {
+        for (const auto& list : lists) {
+            const std::string_view text(reinterpret_cast<const char*>(list.data()), list.size());
+            walk(text, 0);
+        }
+        if (!any_) {
+            add(PostingKind::value, {});
+        }
+    }
+
+private:
+    void walk(std::string_view list, std::size_t depth) {
+        AttributeCursor cursor(list);
+        Attribute attribute;
+        while (cursor.next(attribute) && attribute.tag <= rule_.path[depth]) {
+            if (attribute.tag != rule_.path[depth]) {
+                continue;
+            }
+            if (depth + 1 == rule_.path.size()) {
+                post_values(attribute);
+                return;
+            }
+            ItemCursor items(attribute.value);
+            std::string_view item;
+            while (attribute.is("SQ") && items.next(item)) {
+                walk(item, depth + 1);
+            }
+            return;
+        }
+    }
+
+    void post_values(const Attribute& attribute) {
+        ValueCursor values(attribute.value, is_multiple(attribute.vr));
+        std::string_view value;
+        while (values.next(value)) {
+            if (!rule_.person) {
+                std::string comparable = posted_value(value, false);
+                if (attribute.is("DA")) {
+                    std::erase_if(comparable, [](char c) { return c == '.' || c == '-'; });
+                }
+                post_value(comparable);
+                continue;
+            }
+            std::size_t start = 0;
+            while (start <= value.size()) {
+                const std::size_t end = std::min(value.find('=', start), value.size());
+                post_value(posted_value(value.substr(start, end - start), true));
+                start = end + 1;
+            }
+        }
+    }
+
+    void post_value(const std::string& value) {
+        if (value.empty()) {
+            return;
+        }
+        any_ = true;
+        add(PostingKind::value, value);
+        if (rule_.prefixes) {
+            std::string_view last;
+            for (std::size_t n = 1; n <= kPrefixCharacters; ++n) {
+                const std::string_view prefix = first_characters(value, n);
+                if (prefix.size() > last.size()) {
+                    add(PostingKind::prefix, prefix);
+                }
+                last = prefix;
+            }
+        }
+        if (rule_.grams) {
+            for (const std::string_view gram : grams(value)) {
+                add(PostingKind::gram, gram);
+            }
+        }
+        if (rule_.person) {
+            post_name(value);
+        }
+    }
+
+    void post_name(std::string_view name) {
+        add(PostingKind::family, trim(name.substr(0, name.find('^'))));
+        for (const std::string_view word : name_words(name)) {
+            add(PostingKind::word, word);
+            const std::string sound = soundex(word);
+            if (!sound.empty()) {
+                add(PostingKind::sound, sound);
+            }
+        }
+    }
+
+    void add(PostingKind kind, std::string_view value) {
+        out_.push_back(posting_key(rule_.level, rule_.path.back(), kind, value));
+    }
+
+    const PostingRule& rule_;
+    std::vector<std::string>& out_;
+    bool any_ = false;
+};
+
+}  // namespace
+
+std::string posting_key(std::uint8_t level, std::uint32_t tag, PostingKind kind, std::string_view value) {
+    value = value.substr(0, kMaxPostedBytes);
+    std::string key;
+    key.reserve(6 + value.size());
+    key.push_back(static_cast<char>(level));
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        key.push_back(static_cast<char>(tag >> shift & 0xFFU));
+    }
+    key.push_back(static_cast<char>(kind));
+    key.append(value);
+    return key;
+}
+
+std::string posted_value(std::string_view value, bool person) {
+    return person ? fold_name_group(value) : fold(trim(value));
+}
+
+std::string_view first_characters(std::string_view text, std::size_t count) noexcept {
+    std::size_t at = 0;
+    while (count-- > 0 && at < text.size()) {
+        at += character_length(text.substr(at));
+    }
+    return text.substr(0, at);
+}
+
+std::vector<std::string_view> grams(std::string_view text) {
+    std::vector<std::string_view> out;
+    std::size_t start = 0;
+    while (start < text.size()) {
+        const std::string_view gram = first_characters(text.substr(start), kGramCharacters);
+        if (first_characters(gram, kGramCharacters - 1).size() == gram.size()) {
+            break;  // fewer than three are left
+        }
+        out.push_back(gram);
+        start += character_length(text.substr(start));
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+}
+
+std::vector<std::string> posting_keys(std::span<const PostingRule> rules, std::uint8_t level,
+                                      const std::vector<std::span<const std::byte>>& lists) {
+    std::vector<std::string> out;
+    for (const PostingRule& rule : rules) {
+        if (rule.level == level && !rule.path.empty()) {
+            Poster(rule, out).post(lists);
+        }
+    }
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+}
+
+}  // namespace hilum::index

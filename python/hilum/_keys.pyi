@@ -1,0 +1,26 @@
+"""Keys and records of the index for whole batches."""
+
+from hilum.index.base import Entry
+
+def attribute_value(attributes: bytes, tag: int) -> bytes | None: ...
+def order_number(attributes: bytes, tag: int) -> int: ...
+def child_key(parent: int, number: int, uid: bytes, identity: int) -> bytes: ...
+def id_key(identity: int) -> bytes: ...
+def encode_record(kind: int, fixed: bytes, blobs: list[bytes]) -> bytes: ...
+def decode_blobs(record: bytes, fixed_size: int) -> list[bytes]: ...
+def encode_instance(
+    entry: Entry, uid: bytes, series: int, study: int, variant: int, number: int, table: bytes
+) -> bytes: ...
+def encode_instances(
+    entries: list[Entry],
+    series: int,
+    study: int,
+    variants: list[int],
+    first_id: int,
+    number_tag: int,
+    inline_table: int,
+    records: list[tuple[bytes, bytes]],
+    uids: list[tuple[bytes, bytes]],
+    children: list[tuple[bytes, bytes]],
+    tables: list[tuple[bytes, bytes]],
+) -> None: ...

@@ -1,0 +1,57 @@
+"""Answers as QIDO-RS JSON and as Python values."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from hilum._core import qido_json
+from hilum.index.schema import keyword_of
+
+if TYPE_CHECKING:
+    from hilum.index.base import SearchResult
+
+__all__ = ["answers_dicts", "answers_json", "attributes_dict"]
+
+
+def answers_json(result: SearchResult, base_url: str) -> bytes:
+    """One JSON array of all rows (PS3.18 F), made in one call of the core."""
+    return qido_json(result.rows, result.query.fields, base_url, result.extras)
+
+
+def answers_dicts(result: SearchResult) -> list[dict[str, object]]:
+    """Rows by keyword, with every attribute that the records hold."""
+    rows = json.loads(qido_json(result.rows, None, "", result.extras))
+    return [_by_keyword(row) for row in rows]
+
+
+def attributes_dict(attributes: bytes) -> dict[str, object]:
+    """One attribute list by keyword."""
+    from hilum._core import attributes_json
+
+    return _by_keyword(json.loads(attributes_json(attributes)))
+
+
+def _by_keyword(row: dict[str, dict[str, object]]) -> dict[str, object]:
+    return {
+        keyword_of(int(tag, 16)): _value(element) for tag, element in row.items() if tag not in ("00080005", "00080056")
+    }
+
+
+def _value(element: dict[str, object]) -> object:
+    values = element.get("Value", [])
+    assert isinstance(values, list)
+    if element["vr"] == "SQ":
+        return [_by_keyword(item) for item in values]
+    if element["vr"] == "PN":
+        values = ["=".join(_groups(value)) if value else "" for value in values]
+    if not values:
+        return ""
+    return values[0] if len(values) == 1 else values
+
+
+def _groups(name: dict[str, str]) -> list[str]:
+    groups = [name.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic")]
+    while len(groups) > 1 and not groups[-1]:
+        groups.pop()
+    return groups

@@ -1,0 +1,413 @@
+"""The LMDB environment of one archive in one process: growth of the map, forks, readers, errors, checksums.
+
+Rules (docs/adr/0003-index-durability.md): never a writable map; data pages synced at each commit, the meta page lazily;
+one environment per process; short read transactions; a failed sync stops all further writing until the index is opened
+anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import lmdb
+
+from hilum._core import check_records, seal_records
+from hilum.errors import DataError, NotFound, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["DATABASES", "Environment", "Transaction"]
+
+T = TypeVar("T")
+Items = list[tuple[bytes, bytes]]
+
+DATABASES: dict[str, int] = {
+    "uid": 1,
+    "patient": 2,
+    "study": 3,
+    "series": 4,
+    "instance": 5,
+    "child": 6,
+    "match": 7,
+    "count": 8,
+    "event": 9,
+    "pack": 10,
+    "version": 11,
+    "variant": 12,
+    "tombstone": 13,
+    "meta": 14,
+    "frames": 15,
+}
+"""Name of each database to its number in checksums. Never renumber."""
+
+POSTING_BYTES = 12
+BAD_RECORD, BAD_FORMAT, IO_ERROR, NO_SPACE, READ_ONLY = 13, 14, 200, 201, 203
+READER_CHECK_SECONDS = 60.0
+MAP_STEP_LIMIT = 64 << 30
+
+_living: weakref.WeakSet[Environment] = weakref.WeakSet()
+_abandoned: list[Any] = []  # environments of the parent process: closing them here would touch its locks
+
+
+def _after_fork() -> None:
+    for environment in list(_living):
+        environment._forget_after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Transaction:
+    """One LMDB transaction with sealed records: every value that is read has its checksum verified."""
+
+    __slots__ = ("_cursors", "_handles", "_txn")
+
+    def __init__(self, txn: Any, handles: dict[str, Any]) -> None:
+        self._txn = txn
+        self._handles = handles
+        self._cursors: dict[str, Any] = {}
+
+    def cursor(self, name: str) -> Any:
+        """Shared cursor of a database, for one positioned read at a time."""
+        found = self._cursors.get(name)
+        if found is None:
+            found = self._cursors[name] = self._txn.cursor(self._handles[name])
+        return found
+
+    def new_cursor(self, name: str) -> Any:
+        """Cursor of its own, for a walk."""
+        return self._txn.cursor(self._handles[name])
+
+    def get(self, name: str, key: bytes) -> bytes | None:
+        """Sealed record (checksum first) or None."""
+        record: bytes | None = self._txn.get(key, db=self._handles[name])
+        if record is not None:
+            check_records(DATABASES[name], name, [(key, record)])
+        return record
+
+    def get_many(self, name: str, keys: Iterable[bytes]) -> Items:
+        """(key, sealed record) of the keys that exist, in their order."""
+        items: Items = self.cursor(name).getmulti(keys)
+        check_records(DATABASES[name], name, items)
+        return items
+
+    def walk(self, name: str, start: bytes = b"", prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, sealed record) from ``start`` on while keys have ``prefix``."""
+        cursor = self.new_cursor(name)
+        number = DATABASES[name]
+        if not cursor.set_range(start or prefix or b"\0"):
+            return
+        for item in cursor.iternext():
+            if prefix and not item[0].startswith(prefix):
+                return
+            check_records(number, name, [item])
+            yield item
+
+    def put_many(self, name: str, items: Items, *, append: bool = False) -> None:
+        """Seal and write (key, body) pairs; ``append``: all keys are above every key in the database."""
+        if not items:
+            return
+        items.sort()
+        if not append or not self.cursor(name).putmulti(seal_records(DATABASES[name], items), append=True)[0]:
+            self.cursor(name).putmulti(seal_records(DATABASES[name], items))
+
+    def put(self, name: str, key: bytes, body: bytes) -> None:
+        """Seal and write one record."""
+        self._txn.put(key, seal_records(DATABASES[name], [(key, body)])[0][1], db=self._handles[name])
+
+    def delete(self, name: str, key: bytes) -> bool:
+        """Delete one record; whether it was there."""
+        return bool(self._txn.delete(key, db=self._handles[name]))
+
+    def put_postings(self, items: Items) -> None:
+        """Write (match key, order key) pairs."""
+        if items:
+            items.sort()
+            self.cursor("match").putmulti(items, dupdata=False)
+
+    def delete_postings(self, items: Items) -> None:
+        """Delete (match key, order key) pairs."""
+        handle = self._handles["match"]
+        for key, value in items:
+            self._txn.delete(key, value, db=handle)
+
+    def entries(self, name: str) -> int:
+        """Number of entries of a database."""
+        return int(self._txn.stat(self._handles[name])["entries"])
+
+    def empty(self, name: str) -> None:
+        """Delete everything in a database."""
+        self._txn.drop(self._handles[name], delete=False)
+
+
+def _translated(error: lmdb.Error, doing: str) -> Exception:
+    """The error of hilum that an error of LMDB stands for; no keys, no values."""
+    if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError)):
+        return DataError(f"the index is damaged ({type(error).__name__} while {doing}); rebuild it", code=BAD_RECORD)
+    if isinstance(error, lmdb.VersionMismatchError):
+        return DataError("the index was written by another version of LMDB; rebuild it", code=BAD_FORMAT)
+    code = getattr(error, "code", 0)
+    if isinstance(error, lmdb.DiskError) or code == errno.ENOSPC:
+        return Unavailable(f"no space left while {doing} the index", code=NO_SPACE)
+    if isinstance(error, lmdb.ReadonlyError) or code in (errno.EACCES, errno.EROFS):
+        return Unavailable(f"the index cannot be written ({os.strerror(errno.EACCES)})", code=READ_ONLY)
+    if isinstance(error, lmdb.ReadersFullError):
+        return Unavailable("too many concurrent readers of the index ([index] max_readers)", code=IO_ERROR)
+    return Unavailable(f"{type(error).__name__} while {doing} the index", code=IO_ERROR)
+
+
+class Environment:
+    """Opens lazily, so that it may be made before a fork.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of ``data.mdb`` and ``lock.mdb``; made unless ``read_only``.
+    map_bytes : int
+        First size of the map; it is doubled when it is full.
+    max_readers : int
+        Concurrent read transactions of all processes.
+    read_only : bool
+        Nothing is written; on a medium that cannot be written, not even locks.
+    """
+
+    def __init__(self, path: Path, *, map_bytes: int, max_readers: int, read_only: bool) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._map_bytes = map_bytes
+        self._max_readers = max_readers
+        self._closed = False
+        self._broken = ""
+        self._reset()
+        _living.add(self)
+        self._open()
+
+    def _reset(self) -> None:
+        self._env: Any = None
+        self._handles: dict[str, Any] = {}
+        self._open_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._gate = threading.Condition(threading.Lock())
+        self._active = 0
+        self._remapping = False
+        self._local = threading.local()
+        self._checked_readers = 0.0
+
+    def _forget_after_fork(self) -> None:
+        if self._env is not None:
+            _abandoned.append((self._env, self._handles, self._local))
+        self._reset()
+
+    def _open(self) -> Any:
+        with self._open_lock:
+            if self._env is not None:
+                return self._env
+            if self._closed:
+                raise Unavailable("the index is closed")
+            try:
+                self._env = self._open_files()
+            except lmdb.Error as error:
+                raise _translated(error, "opening") from error
+            return self._env
+
+    def _open_files(self) -> Any:
+        data = self.path / "data.mdb"
+        if self.read_only and not data.is_file():
+            raise NotFound(f"no index in {self.path}")
+        if not self.read_only:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise Unavailable(f"cannot make {self.path}: {error.strerror}", code=READ_ONLY) from error
+        env = lmdb.open(
+            str(self.path),
+            map_size=max(self._map_bytes, data.stat().st_size if data.exists() else 0),
+            readonly=self.read_only,
+            create=not self.read_only,
+            metasync=False,
+            sync=True,
+            writemap=False,
+            readahead=False,
+            max_readers=self._max_readers,
+            max_dbs=len(DATABASES),
+            max_spare_txns=16,
+            lock=not self.read_only or os.access(self.path, os.W_OK),
+        )
+        try:
+            env.reader_check()
+            self._handles = {name: self._open_database(env, name) for name in DATABASES}
+        except BaseException:
+            env.close()
+            raise
+        self._checked_readers = time.monotonic()
+        return env
+
+    def _open_database(self, env: Any, name: str) -> Any:
+        match = name == "match"
+        try:
+            return env.open_db(name.encode(), create=not self.read_only, dupsort=match, dupfixed=match)
+        except lmdb.NotFoundError:
+            raise NotFound(f"the index in {self.path} has no database {name}") from None
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Consistent snapshot; within one thread, a read inside a read sees the same one."""
+        current = getattr(self._local, "transaction", None)
+        if current is not None:
+            yield current
+            return
+        txn = self._begin_read()
+        transaction = Transaction(txn, self._handles)
+        self._local.transaction = transaction
+        try:
+            yield transaction
+        except lmdb.Error as error:
+            raise _translated(error, "reading") from error
+        finally:
+            self._local.transaction = None
+            txn.abort()
+            with self._gate:
+                self._active -= 1
+                if self._remapping:
+                    self._gate.notify_all()
+
+    def _begin_read(self) -> Any:
+        for _ in range(100):
+            env = self._env or self._open()
+            with self._gate:
+                while self._remapping:
+                    self._gate.wait()
+                self._active += 1
+            try:
+                return env.begin()
+            except lmdb.MapResizedError:
+                self._leave()
+                self._remap(0)
+            except lmdb.ReadersFullError as error:
+                self._leave()
+                if env.reader_check() == 0:
+                    raise _translated(error, "reading") from error
+            except lmdb.Error as error:
+                self._leave()
+                raise _translated(error, "reading") from error
+            except BaseException:
+                self._leave()
+                raise
+        raise Unavailable("the index grows faster than it can be mapped", code=IO_ERROR)
+
+    def _leave(self) -> None:
+        with self._gate:
+            self._active -= 1
+            if self._remapping:
+                self._gate.notify_all()
+
+    def _remap(self, size: int) -> None:
+        """Change the map when no transaction of this process is open; 0 takes over what another process has set."""
+        with self._gate:
+            while self._remapping:
+                self._gate.wait()
+            self._remapping = True
+            while self._active:
+                self._gate.wait()
+        try:
+            self._env.set_mapsize(size)
+        except lmdb.Error as error:
+            raise _translated(error, "growing") from error
+        finally:
+            with self._gate:
+                self._remapping = False
+                self._gate.notify_all()
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a write transaction and commit; run again from the start when the map had to grow.
+
+        ``work`` must not leave anything behind outside of the transaction when it raises.
+        """
+        if self.read_only:
+            raise Unavailable("the index is open for reading only", code=READ_ONLY)
+        if getattr(self._local, "transaction", None) is not None:
+            raise RuntimeError("no write inside a read of the same thread")
+        with self._write_lock:
+            while True:
+                if self._broken:
+                    raise Unavailable(f"{self._broken}; open the archive again", code=IO_ERROR)
+                env = self._env or self._open()
+                with self._gate:
+                    while self._remapping:
+                        self._gate.wait()
+                    self._active += 1
+                resize = None
+                try:
+                    return self._attempt(env, work)
+                except lmdb.MapResizedError:
+                    resize = 0
+                except lmdb.MapFullError:
+                    size = int(env.info()["map_size"])
+                    resize = size + min(size, MAP_STEP_LIMIT)
+                except lmdb.Error as error:
+                    raise _translated(error, "writing") from error
+                finally:
+                    self._leave()
+                self._remap(resize)
+
+    def _attempt(self, env: Any, work: Callable[[Transaction], T]) -> T:
+        now = time.monotonic()
+        if now - self._checked_readers > READER_CHECK_SECONDS:
+            self._checked_readers = now
+            env.reader_check()
+        txn = env.begin(write=True)
+        try:
+            result = work(Transaction(txn, self._handles))
+        except BaseException:
+            txn.abort()
+            raise
+        try:
+            txn.commit()
+        except lmdb.MapFullError:
+            raise
+        except lmdb.Error as error:
+            if getattr(error, "code", 0) not in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, lmdb.DiskError):
+                # After a failed sync Linux may have dropped the pages, and the next commit would not notice (F8).
+                self._broken = "a commit of the index failed"
+            raise
+        return result
+
+    def sync(self) -> None:
+        """Flush the meta page too."""
+        if not self.read_only and self._env is not None:
+            try:
+                self._env.sync(True)
+            except lmdb.Error as error:
+                raise _translated(error, "syncing") from error
+
+    def info(self) -> dict[str, int]:
+        """LMDB's figures of the environment, with the page size."""
+        env = self._env or self._open()
+        return {**env.info(), "psize": int(env.stat()["psize"])}
+
+    def reader_check(self) -> int:
+        """Clear readers whose process is gone; how many there were."""
+        return int((self._env or self._open()).reader_check())
+
+    def close(self) -> None:
+        """Wait for open transactions and close the files."""
+        with self._open_lock:
+            self._closed = True
+            env, self._env = self._env, None
+        if env is None:
+            return
+        with self._gate:
+            while self._active:
+                self._gate.wait()
+        with contextlib.suppress(lmdb.Error):
+            if not self.read_only:
+                env.sync(True)
+        env.close()

@@ -1,0 +1,47 @@
+"""Constants and small records of the index format (docs/formats/index.md), shared by writer, search and check."""
+
+from __future__ import annotations
+
+import struct
+
+__all__ = [
+    "COUNTER",
+    "COUNTER_LENGTHS",
+    "EVENT",
+    "FORMAT_VERSION",
+    "INLINE_TABLE",
+    "PACK",
+    "PATIENT_ROOT",
+    "STUDY_ROOT",
+    "TOMBSTONE",
+    "VARIANT",
+]
+
+FORMAT_VERSION = 1
+
+COUNTER_LENGTHS = (2, 3, 4, 6, 10, 11)
+"""Lengths of the order key's prefixes for which counters are kept."""
+
+STUDY_ROOT = (0).to_bytes(8, "big")
+"""Parent of all studies in the child database."""
+
+PATIENT_ROOT = b"\xff" * 8
+"""Parent of all patients in the child database."""
+
+INLINE_TABLE = 512
+"""Frame tables of more bytes are kept apart from the instance record."""
+
+COUNTER = struct.Struct("<QQQQ")
+"""Studies (or patients), series, instances, bytes."""
+
+PACK = struct.Struct("<QQQQ")
+"""Indexed to, live bytes, dead bytes, live objects."""
+
+VARIANT = struct.Struct("<QIII")
+"""Number of instances, lengths of the patient, study and series attribute lists."""
+
+TOMBSTONE = struct.Struct("<Q")
+"""Deleted are objects received up to this time, Unix ns."""
+
+EVENT = struct.Struct("<BxxxIQ")
+"""Kind, number of instances, time in Unix ns; then the UIDs of study, series and instances, by line."""

@@ -1,0 +1,343 @@
+"""The end of a write transaction: series, studies, patients, counters and match keys of what changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from hilum._core import merge_attributes, select_attributes
+from hilum._keys import decode_blobs, id_key
+from hilum.index.layout import COUNTER, COUNTER_LENGTHS, PATIENT_ROOT, STUDY_ROOT
+from hilum.index.records import (
+    INSTANCE_FIXED,
+    SERIES_FIXED,
+    STUDY_FIXED,
+    Patient,
+    id_of_order_key,
+    instance_fixed,
+    modality_of,
+    order_key,
+    order_of,
+    patient_key,
+    series_number,
+    uid_key,
+)
+
+if TYPE_CHECKING:
+    from hilum.index.records import Series, Study
+    from hilum.index.writer import Batch
+
+__all__ = ["Parents"]
+
+Items = list[tuple[bytes, bytes]]
+
+
+class Parents:
+    """Writes what a batch changed above the instances."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.txn = batch.txn
+        self.puts: dict[str, Items] = defaultdict(list)
+        self.new_series: dict[int, list[Series]] = defaultdict(list)
+        self.removed_series: dict[int, list[Series]] = defaultdict(list)
+        self.merge: set[int] = set()
+        self.patients: dict[int, Patient] = {}
+        self.merge_patients: set[int] = set()
+        self.counters: dict[bytes, list[int]] = {}
+        self.posted: Items = []
+        self.unposted: Items = []
+
+    def finish(self) -> None:
+        """Write series, then studies, then patients, then match keys and counters."""
+        for series in self.batch.series_by_id.values():
+            self._series(series)
+        self._flush("series", "uid", "child")
+        for study in list(self.batch.studies_by_id.values()):
+            self._study(study)
+        self._flush("study", "uid", "child")
+        for patient in self.patients.values():
+            self._patient(patient)
+        self._flush("patient", "uid", "child")
+        self.txn.delete_postings(self.unposted)
+        self.txn.put_postings(self.posted)
+        self._flush_counters()
+
+    def _flush(self, *names: str) -> None:
+        for name in names:
+            self.txn.put_many(name, self.puts.pop(name, []))
+
+    # --- series ------------------------------------------------------------------------------------------------------
+
+    def _series(self, series: Series) -> None:
+        study = self.batch.study_by_id(series.study)
+        if series.instances == 0:
+            self._delete_series(series, study)
+            return
+        if series.id in self.batch.rescan:
+            self._rescan(series)
+        new = series.stored is None
+        if new:
+            self.puts["uid"].append((uid_key(3, series.uid.encode(), study.uid.encode()), id_key(series.id)))
+            study.series += 1
+            self.new_series[study.id].append(series)
+        if new or series.id in self.batch.changed_series or series.id in self.batch.rescan:
+            self._new_attributes(series, study, new=new)
+        body = series.encode()
+        if new or series.stored is None or body != series.stored[4:]:
+            self.puts["series"].append((id_key(series.id), body))
+
+    def _new_attributes(self, series: Series, study: Study, *, new: bool) -> None:
+        before = "" if new else modality_of(series.attributes)
+        old_child = series.child_key
+        series.attributes = self.batch.triple(series.id, series.variant)[2]
+        series.number = series_number(series.attributes)
+        after = modality_of(series.attributes)
+        if before != after:
+            _count(study.modalities, before, -1)
+            _count(study.modalities, after, 1)
+        if not new:
+            self.merge.add(study.id)
+            if series.child_key == old_child:
+                return
+            self.txn.delete("child", old_child)
+        self.puts["child"].append((series.child_key, b""))
+
+    def _rescan(self, series: Series) -> None:
+        """Find the smallest SOP Instance UID again after its instance was deleted."""
+        smallest: tuple[str, int] | None = None
+        keys = [key[-8:] for key, _ in self.txn.walk("child", prefix=id_key(series.id))]
+        for _, record in self.txn.get_many("instance", keys):
+            uid = decode_blobs(record, INSTANCE_FIXED.size)[0].decode()
+            if smallest is None or uid < smallest[0]:
+                smallest = (uid, instance_fixed(record).variant)
+        if smallest is not None:
+            series.key_uid, series.variant = smallest
+
+    def _delete_series(self, series: Series, study: Study) -> None:
+        if series.stored is None:
+            return
+        self.txn.delete("series", id_key(series.id))
+        self.txn.delete("child", series.child_key)
+        self.txn.delete("uid", uid_key(3, series.uid.encode(), study.uid.encode()))
+        study.series -= 1
+        _count(study.modalities, modality_of(series.attributes), -1)
+        self.removed_series[study.id].append(series)
+        self.merge.add(study.id)
+
+    def _series_in(self, study: Study) -> list[Series]:
+        """All series of a study by UID."""
+        identities = [int.from_bytes(key[-8:], "big") for key, _ in self.txn.walk("child", prefix=id_key(study.id))]
+        return sorted((self.batch.series_by_identity(i) for i in identities), key=lambda s: s.uid)
+
+    # --- studies -----------------------------------------------------------------------------------------------------
+
+    def _study(self, study: Study) -> None:
+        if study.series == 0:
+            if study.stored is not None:
+                self._delete_study(study)
+            return
+        before = None if study.stored is None else decode_blobs(study.stored, STUDY_FIXED.size)
+        merged = study.stored is None or study.id in self.merge or self._differs(study)
+        serieses = self._series_in(study) if merged else []
+        if merged:
+            lists = [part for s in serieses for part in self.batch.triple(s.id, s.variant)[:2]]
+            study.attributes = merge_attributes(lists)
+            study.order = order_of(study.attributes)
+        if study.stored is None:
+            self.puts["uid"].append((uid_key(2, study.uid.encode()), id_key(study.id)))
+        self._place_study(study, before)
+        body = study.encode()
+        if study.stored is None or body != study.stored[4:]:
+            self.puts["study"].append((id_key(study.id), body))
+        if merged or study.id in self.new_series or study.stored is None or body != study.stored[4:]:
+            self._post_study(study, before, serieses, merged=merged)
+
+    def _differs(self, study: Study) -> bool:
+        """Whether a new series has attributes that its study's record has not."""
+        for series in self.new_series.get(study.id, ()):
+            if merge_attributes(self.batch.triple(series.id, series.variant)[:2]) != study.attributes:
+                return True
+        return False
+
+    def _place_study(self, study: Study, before: list[bytes] | None) -> None:
+        """Patient, order and counters of a study that stays."""
+        old_patient, old_order, counted, *old_counts = study.before
+        patient = self._patient_for(patient_key(study.attributes, study.uid))
+        study.patient = patient.id
+        self._tell_patient(study, patient, before)
+        old_key, key = order_key(old_order, study.id), order_key(study.order, study.id)
+        if counted and (old_patient != patient.id or old_key != key):
+            self.txn.delete("child", id_key(old_patient) + old_key)
+        if counted and old_key != key:
+            self.txn.delete("child", STUDY_ROOT + old_key)
+            self._bump(2, old_key, -1, -old_counts[0], -old_counts[1], -old_counts[2])
+            counted, old_counts = 0, [0, 0, 0]
+        if not counted:
+            self.puts["child"].append((STUDY_ROOT + key, b""))
+        if old_patient != patient.id or not counted:
+            self.puts["child"].append((id_key(patient.id) + key, b""))
+        self._bump(
+            2, key, 1 - counted, study.series - old_counts[0], study.instances - old_counts[1],
+            study.total_bytes - old_counts[2],
+        )  # fmt: skip
+
+    def _tell_patient(self, study: Study, patient: Patient, before: list[bytes] | None) -> None:
+        old_patient, _, counted, series, instances, size = study.before
+        if counted and old_patient != patient.id:
+            self._leave_patient(study)
+            counted = series = instances = size = 0
+        patient.studies += 1 - counted
+        patient.series += study.series - series
+        patient.instances += study.instances - instances
+        patient.total_bytes += study.total_bytes - size
+        known = self._patient_list(before[3]) if before is not None and counted else None
+        own = self._patient_list(study.attributes) if known is None or before[3] != study.attributes else known  # type: ignore[index]
+        if own != (known if known is not None else patient.attributes):
+            self.merge_patients.add(patient.id)
+
+    def _patient_list(self, attributes: bytes) -> bytes:
+        return select_attributes(attributes, self.batch.patient_tags)
+
+    def _delete_study(self, study: Study) -> None:
+        old_key = order_key(study.before[1], study.id)
+        for name, key in (
+            ("study", id_key(study.id)),
+            ("uid", uid_key(2, study.uid.encode())),
+            ("child", STUDY_ROOT + old_key),
+            ("child", id_key(study.before[0]) + old_key),
+        ):
+            self.txn.delete(name, key)
+        self._leave_patient(study)
+        _, _, _, series, instances, size = study.before
+        self._bump(2, old_key, -1, -series, -instances, -size)
+        attributes, derived = decode_blobs(study.stored or b"", STUDY_FIXED.size)[3:]
+        old = self._study_keys([attributes, derived], self._stored_lists(self.removed_series[study.id]))
+        self.unposted.extend((key, old_key) for key in old)
+
+    # --- match keys --------------------------------------------------------------------------------------------------
+
+    def _study_keys(self, lists: list[bytes], series_lists: list[bytes]) -> set[bytes]:
+        keys = set(self.batch.rules.keys(2, lists))
+        for attributes in set(series_lists):
+            keys.update(self.batch.rules.keys(3, [attributes]))
+        return keys
+
+    @staticmethod
+    def _stored_lists(serieses: list[Series]) -> list[bytes]:
+        return [decode_blobs(s.stored, SERIES_FIXED.size)[3] for s in serieses if s.stored is not None]
+
+    def _post_study(self, study: Study, before: list[bytes] | None, serieses: list[Series], *, merged: bool) -> None:
+        key = order_key(study.order, study.id)
+        lists = [study.attributes, study.derived]
+        if before is None:
+            new = self._study_keys(lists, [s.attributes for s in serieses])
+            self.posted.extend((k, key) for k in new)
+            return
+        old_key = order_key(study.before[1], study.id)
+        if not merged:
+            added = self._study_keys(lists, [s.attributes for s in self.new_series.get(study.id, ())])
+            old = set(self.batch.rules.keys(2, before[3:5]))
+        else:
+            added = self._study_keys(lists, [s.attributes for s in serieses])
+            was = self._stored_lists([*serieses, *self.removed_series.get(study.id, ())])
+            old = self._study_keys(before[3:5], was)
+        if key != old_key:
+            self.unposted.extend((k, old_key) for k in old)
+            self.posted.extend((k, key) for k in added)
+        else:
+            self.unposted.extend((k, key) for k in old - added)
+            self.posted.extend((k, key) for k in added - old)
+
+    # --- patients ----------------------------------------------------------------------------------------------------
+
+    def _patient_for(self, key: bytes) -> Patient:
+        batch = self.batch
+        identity = batch.patient_ids.get(key)
+        if identity is None:
+            identity = batch.id_of(1, key)
+            if identity is None:
+                identity = batch.new_id()
+                self.patients[identity] = Patient(identity, key)
+            batch.patient_ids[key] = identity
+        return self._patient_by_id(identity)
+
+    def _patient_by_id(self, identity: int) -> Patient:
+        patient = self.patients.get(identity)
+        if patient is None:
+            patient = Patient.decode(identity, self.batch.record("patient", identity))
+            self.patients[identity] = patient
+        return patient
+
+    def _leave_patient(self, study: Study) -> None:
+        identity, _, _, series, instances, size = study.before
+        patient = self._patient_by_id(identity)
+        patient.studies -= 1
+        patient.series -= series
+        patient.instances -= instances
+        patient.total_bytes -= size
+        self.merge_patients.add(identity)
+
+    def _patient(self, patient: Patient) -> None:
+        key = order_key(0, patient.id)
+        old: set[bytes] = set()
+        if patient.stored is not None:
+            _, attributes, derived = decode_blobs(patient.stored, 24)
+            old = set(self.batch.rules.keys(1, [attributes, derived]))
+        if patient.studies == 0:
+            self.batch.patient_ids.pop(patient.key, None)
+            if patient.stored is not None:
+                self.txn.delete("patient", id_key(patient.id))
+                self.txn.delete("uid", uid_key(1, patient.key))
+                self.txn.delete("child", PATIENT_ROOT + key)
+                self._bump(1, key, -1, 0, 0, 0)
+                self.unposted.extend((k, key) for k in old)
+            return
+        if patient.id in self.merge_patients or patient.stored is None:
+            patient.attributes = merge_attributes([self._patient_list(s.attributes) for s in self._studies_of(patient)])
+        if patient.stored is None:
+            self.puts["uid"].append((uid_key(1, patient.key), id_key(patient.id)))
+            self.puts["child"].append((PATIENT_ROOT + key, b""))
+            self._bump(1, key, 1, 0, 0, 0)
+        self.puts["patient"].append((id_key(patient.id), patient.encode()))
+        new = set(self.batch.rules.keys(1, [patient.attributes, patient.derived]))
+        self.unposted.extend((k, key) for k in old - new)
+        self.posted.extend((k, key) for k in new - old)
+
+    def _studies_of(self, patient: Patient) -> list[Study]:
+        keys = [key[8:] for key, _ in self.txn.walk("child", prefix=id_key(patient.id))]
+        studies = (self.batch.study_by_id(id_of_order_key(key)) for key in keys)
+        return sorted(studies, key=lambda study: study.uid)
+
+    # --- counters ----------------------------------------------------------------------------------------------------
+
+    def _bump(self, level: int, key: bytes, studies: int, series: int, instances: int, size: int) -> None:
+        delta = (studies, series, instances, size)
+        if not any(delta):
+            return
+        for length in COUNTER_LENGTHS:
+            counter = self.counters.setdefault(bytes((level, length)) + key[:length], [0, 0, 0, 0])
+            for i in range(4):
+                counter[i] += delta[i]
+
+    def _flush_counters(self) -> None:
+        items: Items = []
+        keys = sorted(self.counters)
+        stored = dict(self.txn.get_many("count", keys))
+        for key in keys:
+            record = stored.get(key)
+            before = (0, 0, 0, 0) if record is None else COUNTER.unpack(record[4:])
+            after = [a + b for a, b in zip(before, self.counters[key], strict=True)]
+            if after[0] > 0:
+                items.append((key, COUNTER.pack(*after)))
+            elif record is not None:
+                self.txn.delete("count", key)
+        self.txn.put_many("count", items)
+
+
+def _count(counts: dict[str, int], name: str, delta: int) -> None:
+    if not name:
+        return
+    counts[name] = counts.get(name, 0) + delta
+    if not counts[name]:
+        del counts[name]
