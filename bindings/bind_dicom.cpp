@@ -114,6 +114,27 @@ std::uint32_t crc32c_of(const py::object& data, std::uint32_t seed) {
     return crc32c(view.bytes(), seed);
 }
 
+const char* codec_name(dicom::Codec codec) {
+    constexpr const char* kNames[] = {"native",  "plain", "rle",     "jpeg", "jpeg_ls", "jpeg_2000",
+                                      "jpeg_xl", "mpeg",  "deflate", "jpip", "smpte",   "unknown"};
+    return kNames[static_cast<std::size_t>(codec)];
+}
+
+py::tuple transfer_syntaxes() {
+    const auto all = dicom::transfer_syntaxes();
+    py::tuple rows(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const dicom::TransferSyntax& row = all[i];
+        rows[i] = py::make_tuple(row.uid, row.name, row.encoding.explicit_vr, row.encoding.big_endian, row.deflated,
+                                 row.encapsulated(), codec_name(row.codec));
+    }
+    return rows;
+}
+
+std::string dictionary_vr(std::uint32_t tag) {
+    return dicom::to_string(dicom::resolve_vr(dicom::dictionary_vr(dicom::Tag{tag}), false));
+}
+
 template <typename Checksum>
 void update(Checksum& checksum, const py::object& data) {
     const BufferView view(data);
@@ -211,6 +232,9 @@ void bind_dicom(py::module_& m) {
     m.def("scan_many", &scan_many, py::arg("paths"), py::arg("max_bytes") = dicom::kDefaultMaxBytes,
           "scan_file of each path: its pair, or the HilumError that it gave.");
     m.def("extract", &extract, py::arg("data"), py::arg("tags"), "Attribute list of tag paths out of a header.");
+    m.def("transfer_syntaxes", &transfer_syntaxes,
+          "(uid, name, explicit_vr, big_endian, deflated, encapsulated, codec) of every transfer syntax.");
+    m.def("dictionary_vr", &dictionary_vr, py::arg("tag"), "VR of a tag by PS3.6, 'UN' if unknown.");
     m.def("inflate", &inflate, py::arg("data"), "A deflated object with its data set inflated; others as they are.");
 }
 

@@ -70,6 +70,8 @@ def scan_many(
     paths: Iterable[_Path], max_bytes: int = 268435456
 ) -> list[tuple[Scan, FileBuffer | None] | HilumError]: ...
 def extract(data: Buffer, tags: Sequence[str]) -> bytes: ...
+def transfer_syntaxes() -> tuple[tuple[str, str, bool, bool, bool, bool, str], ...]: ...
+def dictionary_vr(tag: int) -> str: ...
 def inflate(data: Buffer) -> bytes: ...
 def sha256(data: Buffer) -> bytes: ...
 def crc32c(data: Buffer, seed: int = 0) -> int: ...
@@ -165,6 +167,54 @@ class PackWalk:
     def tail(self) -> int: ...
     @property
     def suspect(self) -> bool: ...
+
+# --- pixel
+
+class RenderingAttributes(metaclass=_Pybind11Type):
+    def __init__(self) -> None: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+def rendering_attributes(header: Buffer, frame: int = 0) -> RenderingAttributes: ...
+def render(
+    data: Buffer | Sequence[Buffer],
+    transfer_syntax_uid: str,
+    pixels: _Pixels,
+    attributes: RenderingAttributes,
+    *,
+    frame_bit_offset: int = 0,
+    width: int = 0,
+    height: int = 0,
+    region: tuple[int, int, int, int] | None = None,
+    window: tuple[float, float, str] | None = None,
+    window_index: int = 0,
+    invert: bool = False,
+    square_pixels: bool = True,
+    format: str = "jpeg",
+    quality: int = 90,
+) -> bytes: ...
+def render_pixels(
+    data: Buffer | Sequence[Buffer],
+    transfer_syntax_uid: str,
+    pixels: _Pixels,
+    attributes: RenderingAttributes,
+    *,
+    frame_bit_offset: int = 0,
+    width: int = 0,
+    height: int = 0,
+    region: tuple[int, int, int, int] | None = None,
+    window: tuple[float, float, str] | None = None,
+    window_index: int = 0,
+    invert: bool = False,
+    square_pixels: bool = True,
+) -> tuple[bytearray, int, int, int]: ...
+def stored_range(
+    data: Buffer | Sequence[Buffer],
+    transfer_syntax_uid: str,
+    pixels: _Pixels,
+    attributes: RenderingAttributes,
+    *,
+    frame_bit_offset: int = 0,
+) -> tuple[float, float] | None: ...
 
 # --- index
 

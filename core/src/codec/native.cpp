@@ -103,7 +103,7 @@ ImageInfo probe(std::span<const std::byte>, const PixelDescription& d) {
     info.rows = d.rows;
     info.columns = d.columns;
     info.components = d.samples_per_pixel;
-    info.precision = d.bits_allocated;
+    info.precision = d.bits_stored;
     info.is_signed = d.pixel_representation == 1;
     return info;
 }

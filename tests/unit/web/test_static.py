@@ -33,8 +33,6 @@ def test_page_is_free_of_inline_code_and_style() -> None:
 def test_script_uses_no_way_around_text_nodes(name: str) -> None:
     script = (STATIC / name).read_text()
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|[\"']style[\"']"
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|setAttribute\(\"style"
-    )
     assert not re.search(ways, script)
 
 

@@ -53,6 +53,15 @@ struct Recovery {
     std::uint64_t missing = 0;  ///< bytes that were acknowledged but are not there
 };
 
+/// A record that is being written in pieces.
+struct OpenRecord {
+    RecordHeader header;
+    std::uint64_t written = 0;
+    std::uint64_t flushed = 0;
+    BlockChecksums sums;
+    Sha256 sha;
+};
+
 class PackWriter {
 public:
     /// Makes a new pack, durable with its directory entry. Null if `number` is taken.
@@ -103,14 +112,6 @@ public:
     [[nodiscard]] bool usable() const noexcept { return usable_ && static_cast<bool>(file_); }
 
 private:
-    struct Stream {
-        RecordHeader header;
-        std::uint64_t written = 0;
-        std::uint64_t flushed = 0;
-        BlockChecksums sums;
-        Sha256 sha;
-    };
-
     PackWriter(Descriptor file, std::uint64_t number, std::uint64_t salt, Io& io) noexcept
         : file_(std::move(file)), number_(number), salt_(salt), io_(&io) {}
 
@@ -134,7 +135,7 @@ private:
     std::uint64_t end_ = 0;       // after the last record; 0 while that is not known: nothing is cut then
     std::uint64_t sequence_ = 0;  // of the last record
     bool usable_ = true;
-    std::optional<Stream> stream_;
+    std::optional<OpenRecord> stream_;
     Io* io_;
 };
 

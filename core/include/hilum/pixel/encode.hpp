@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// 8-bit grey or RGB images to PNG and JPEG files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace hilum::pixel {
+
+/// Tightly packed: rows x columns pixels of 1 (grey) or 3 (RGB) bytes.
+struct Raster {
+    std::span<const std::uint8_t> pixels;
+    std::uint32_t rows = 0;
+    std::uint32_t columns = 0;
+    unsigned samples = 1;
+};
+
+/// PNG (ISO/IEC 15948). The same image gives the same bytes on every machine: filter and compression are ours.
+[[nodiscard]] std::vector<std::byte> encode_png(const Raster& image);
+
+/// Baseline JPEG in a JFIF file, by libjpeg-turbo; colour without subsampling from quality 90 on, else 4:2:0.
+/// Throws invalid_argument unless 1 <= quality <= 100.
+[[nodiscard]] std::vector<std::byte> encode_jpeg(const Raster& image, int quality);
+
+}  // namespace hilum::pixel

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scalar and AVX2 variants of the windowing kernels. Both do the same float operations in the same order, so that an
+// image does not depend on the machine.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "hilum/cpu.hpp"
+#include "hilum/pixel/voi_lut.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace hilum::pixel::kernels {
+namespace scalar {
+
+template <bool Signed>
+std::int32_t extract(std::uint16_t raw, Extraction e) noexcept {
+    const auto shifted = static_cast<std::uint16_t>(raw << e.left);
+    if constexpr (Signed) {
+        return static_cast<std::int16_t>(shifted) >> e.right;
+    } else {
+        return shifted >> e.right;
+    }
+}
+
+std::uint16_t load(const std::byte* in, std::size_t index) noexcept {
+    std::uint16_t raw = 0;
+    std::memcpy(&raw, in + 2 * index, sizeof(raw));
+    return raw;
+}
+
+std::uint8_t finish(float value, std::uint8_t flip) noexcept {
+    const float limited = value < 255.0F ? value : 255.0F;
+    const auto rounded = static_cast<std::int32_t>(limited + 0.5F);
+    return static_cast<std::uint8_t>(std::clamp(rounded, 0, 255) ^ flip);
+}
+
+template <bool Signed>
+void ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp, std::uint8_t* out) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::int32_t value = std::clamp(extract<Signed>(load(in, i), e), ramp.low, ramp.high) - ramp.low;
+        out[i] = finish(static_cast<float>(value) * ramp.scale + ramp.offset, ramp.flip);
+    }
+}
+
+void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept {
+    const auto low = static_cast<float>(ramp.low);
+    const auto high = static_cast<float>(ramp.high);
+    for (std::size_t i = 0; i < count; ++i) {
+        // As the vector instructions: a NaN becomes `low`.
+        const float raised = in[i] > low ? in[i] : low;
+        const float value = (raised < high ? raised : high) - low;
+        out[i] = finish(value * ramp.scale + ramp.offset, ramp.flip);
+    }
+}
+
+template <bool Signed>
+void range_16(const std::byte* in, std::size_t count, Extraction e, std::int32_t& low, std::int32_t& high) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::int32_t value = extract<Signed>(load(in, i), e);
+        low = std::min(low, value);
+        high = std::max(high, value);
+    }
+}
+
+}  // namespace scalar
+
+#if defined(__x86_64__)
+#pragma GCC push_options
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC target("avx2")
+#endif
+namespace avx2 {
+
+template <bool Signed>
+__m256i extract(__m256i raw, __m128i left, __m128i right) noexcept {
+    const __m256i shifted = _mm256_sll_epi16(raw, left);
+    return Signed ? _mm256_sra_epi16(shifted, right) : _mm256_srl_epi16(shifted, right);
+}
+
+/// 8 non-negative differences to rounded results.
+__m256i finish(__m256i value, __m256 scale, __m256 offset) noexcept {
+    const __m256 scaled = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(value), scale), offset);
+    const __m256 limited = _mm256_min_ps(scaled, _mm256_set1_ps(255.0F));
+    return _mm256_cvttps_epi32(_mm256_add_ps(limited, _mm256_set1_ps(0.5F)));
+}
+
+/// Sixteen 16-bit samples to sixteen results in 16-bit lanes (saturated, in order).
+template <bool Signed>
+__m256i ramp_vector(const std::byte* in, __m128i left, __m128i right, __m256i low, __m256i high, __m256 scale,
+                    __m256 offset) noexcept {
+    __m256i value = extract<Signed>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in)), left, right);
+    value = Signed ? _mm256_min_epi16(_mm256_max_epi16(value, low), high)
+                   : _mm256_min_epu16(_mm256_max_epu16(value, low), high);
+    value = _mm256_sub_epi16(value, low);  // modulo 2^16; the true difference is 0 to 65535
+    const __m256i zero = _mm256_setzero_si256();
+    // Lanes 0-3 and 8-11, then 4-7 and 12-15: packus puts them back in this order.
+    const __m256i first = finish(_mm256_unpacklo_epi16(value, zero), scale, offset);
+    const __m256i second = finish(_mm256_unpackhi_epi16(value, zero), scale, offset);
+    return _mm256_packs_epi32(first, second);
+}
+
+template <bool Signed>
+std::size_t ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp,
+                    std::uint8_t* out) noexcept {
+    const __m128i left = _mm_cvtsi32_si128(e.left);
+    const __m128i right = _mm_cvtsi32_si128(e.right);
+    const __m256i low = _mm256_set1_epi16(static_cast<short>(ramp.low));
+    const __m256i high = _mm256_set1_epi16(static_cast<short>(ramp.high));
+    const __m256 scale = _mm256_set1_ps(ramp.scale);
+    const __m256 offset = _mm256_set1_ps(ramp.offset);
+    const __m256i flip = _mm256_set1_epi8(static_cast<char>(ramp.flip));
+    std::size_t i = 0;
+    for (; i + 32 <= count; i += 32) {
+        const __m256i a = ramp_vector<Signed>(in + 2 * i, left, right, low, high, scale, offset);
+        const __m256i b = ramp_vector<Signed>(in + 2 * i + 32, left, right, low, high, scale, offset);
+        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), _MM_SHUFFLE(3, 1, 2, 0));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_xor_si256(bytes, flip));
+    }
+    return i;
+}
+
+std::size_t ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept {
+    const __m256 low = _mm256_set1_ps(static_cast<float>(ramp.low));
+    const __m256 high = _mm256_set1_ps(static_cast<float>(ramp.high));
+    const __m256 scale = _mm256_set1_ps(ramp.scale);
+    const __m256 offset = _mm256_set1_ps(ramp.offset);
+    std::size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        const __m256 value = _mm256_sub_ps(_mm256_min_ps(_mm256_max_ps(_mm256_loadu_ps(in + i), low), high), low);
+        const __m256 scaled = _mm256_add_ps(_mm256_mul_ps(value, scale), offset);
+        const __m256 limited = _mm256_min_ps(scaled, _mm256_set1_ps(255.0F));
+        const __m256i rounded = _mm256_cvttps_epi32(_mm256_add_ps(limited, _mm256_set1_ps(0.5F)));
+        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+        const __m128i bytes =
+            _mm_xor_si128(_mm_packus_epi16(words, words), _mm_set1_epi8(static_cast<char>(ramp.flip)));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), bytes);
+    }
+    return i;
+}
+
+template <bool Signed>
+std::size_t range_16(const std::byte* in, std::size_t count, Extraction e, std::int32_t& low,
+                     std::int32_t& high) noexcept {
+    if (count < 16) {
+        return 0;
+    }
+    const __m128i left = _mm_cvtsi32_si128(e.left);
+    const __m128i right = _mm_cvtsi32_si128(e.right);
+    __m256i least = extract<Signed>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in)), left, right);
+    __m256i most = least;
+    std::size_t i = 16;
+    for (; i + 16 <= count; i += 16) {
+        const __m256i v =
+            extract<Signed>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + 2 * i)), left, right);
+        least = Signed ? _mm256_min_epi16(least, v) : _mm256_min_epu16(least, v);
+        most = Signed ? _mm256_max_epi16(most, v) : _mm256_max_epu16(most, v);
+    }
+    alignas(32) std::uint16_t lows[16];
+    alignas(32) std::uint16_t highs[16];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lows), least);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(highs), most);
+    for (int k = 0; k < 16; ++k) {
+        const std::int32_t l = Signed ? static_cast<std::int16_t>(lows[k]) : static_cast<std::int32_t>(lows[k]);
+        const std::int32_t h = Signed ? static_cast<std::int16_t>(highs[k]) : static_cast<std::int32_t>(highs[k]);
+        low = std::min(low, l);
+        high = std::max(high, h);
+    }
+    return i;
+}
+
+}  // namespace avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#pragma GCC pop_options
+#endif
+
+namespace {
+
+bool use_avx2() noexcept {
+    return cpu::features().avx2;
+}
+
+template <bool Signed>
+void run_ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp, std::uint8_t* out) noexcept {
+    std::size_t done = 0;
+#if defined(__x86_64__)
+    if (use_avx2()) {
+        done = avx2::ramp_16<Signed>(in, count, e, ramp, out);
+    }
+#endif
+    scalar::ramp_16<Signed>(in + 2 * done, count - done, e, ramp, out + done);
+}
+
+template <bool Signed>
+void run_range_16(const std::byte* in, std::size_t count, Extraction e, std::int32_t& low,
+                  std::int32_t& high) noexcept {
+    std::size_t done = 0;
+#if defined(__x86_64__)
+    if (use_avx2()) {
+        done = avx2::range_16<Signed>(in, count, e, low, high);
+    }
+#endif
+    scalar::range_16<Signed>(in + 2 * done, count - done, e, low, high);
+}
+
+}  // namespace
+
+void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
+             std::uint8_t* out) noexcept {
+    extraction.is_signed ? run_ramp_16<true>(in, count, extraction, ramp, out)
+                         : run_ramp_16<false>(in, count, extraction, ramp, out);
+}
+
+void table_16(const std::byte* in, std::size_t count, Extraction extraction, const std::uint8_t* table,
+              std::uint8_t* out) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto shifted = static_cast<std::uint16_t>(scalar::load(in, i) << extraction.left);
+        out[i] = table[shifted >> extraction.right];
+    }
+}
+
+void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept {
+    std::size_t done = 0;
+#if defined(__x86_64__)
+    if (use_avx2()) {
+        done = avx2::ramp_float(in, count, ramp, out);
+    }
+#endif
+    scalar::ramp_float(in + done, count - done, ramp, out + done);
+}
+
+void range_16(const std::byte* in, std::size_t count, Extraction extraction, std::int32_t& low,
+              std::int32_t& high) noexcept {
+    extraction.is_signed ? run_range_16<true>(in, count, extraction, low, high)
+                         : run_range_16<false>(in, count, extraction, low, high);
+}
+
+}  // namespace hilum::pixel::kernels
