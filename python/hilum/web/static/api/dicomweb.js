@@ -29,7 +29,8 @@ export class DicomWeb {
     const remaining = remainingOf(response);
     const counted = Number(response.headers.get("X-Total-Count") ?? NaN);
     const total = Number.isFinite(counted) ? counted : remaining !== null ? offset + studies.length + remaining : null;
-    const more = total !== null ? offset + studies.length < total : studies.length >= limit;
+    const told = response.headers.get("Warning")?.includes("additional results") ?? false;
+    const more = total !== null ? offset + studies.length < total : told || studies.length >= limit;
     return { studies, total, more };
   }
 

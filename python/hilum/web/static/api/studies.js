@@ -143,20 +143,21 @@ export function queriesOf(filter) {
   if (filter.from || filter.to) common.StudyDate = filter.from === filter.to ? filter.from : `${filter.from}-${filter.to}`;
   const words = filter.words.replace(/[*?\\]/g, " ").trim().replace(/\s+/g, " ");
   if (!words) return [common];
-  if (/^\d+(\.\d+){3,}$/.test(words)) return [{ ...common, StudyInstanceUID: words }];
-  return searchKeys(words).map(([key, value]) => ({ ...common, [key]: value }));
+  if (/^\d+(\.\d+){3,}(,\d+(\.\d+){3,})*$/.test(words)) return [{ ...common, StudyInstanceUID: words }];
+  return searchKeys(words).map((keys) => ({ ...common, ...keys }));
 }
 
 /**
+ * Words of a name in any order, as the standard's fuzzy matching allows; parts of the others.
  * @param {string} words
- * @returns {[string, string][]}
+ * @returns {Record<string, string>[]}
  */
 function searchKeys(words) {
-  const name = words.replace(/[,^\s]+/g, "*");
-  /** @type {[string, string][]} */
-  const keys = [["PatientName", `*${name}*`], ["PatientID", `*${words}*`]];
+  const name = words.replace(/[,^\s]+/g, " ").trim();
+  /** @type {Record<string, string>[]} */
+  const keys = [name.includes(" ") ? { PatientName: name, fuzzymatching: "true" } : { PatientName: `*${name}*` }, { PatientID: `*${words}*` }];
   for (const form of caseForms(words)) {
-    keys.push(["AccessionNumber", `${form}*`], ["StudyDescription", `*${form}*`]);
+    keys.push({ AccessionNumber: `${form}*` }, { StudyDescription: `*${form}*` });
   }
   return keys;
 }

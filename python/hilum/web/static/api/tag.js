@@ -63,6 +63,7 @@ export const Tag = Object.freeze({
   Columns: "00280011",
   PixelSpacing: "00280030",
   PixelAspectRatio: "00280034",
+  BitsAllocated: "00280100",
   BitsStored: "00280101",
   PixelRepresentation: "00280103",
   WindowCenter: "00281050",

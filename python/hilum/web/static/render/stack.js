@@ -78,8 +78,13 @@ export class StackImage {
     return this.cachedWindows;
   }
 
+  /** VOI LUT function for a window of the user's: where the object has no windows, its values may well be fractions. */
   get shape() {
-    return windowShape(this.groups);
+    return windowShape(this.groups) || (this.windows.length ? "linear" : "linear-exact");
+  }
+
+  get exact() {
+    return this.shape === "linear-exact";
   }
 
   get directions() {

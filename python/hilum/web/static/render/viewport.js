@@ -231,7 +231,7 @@ export class Viewport {
     if (picture.image.colour || !from || !to || sameWindow(from, to)) return picture.bitmap;
     const state = `${picture.key}>${to.center},${to.width}`;
     if (this.prepared !== state) {
-      this.#approximate(picture, approximation(from, to, picture.image.inverse));
+      this.#approximate(picture, approximation(from, to, picture.image.inverse, picture.image.exact));
       this.prepared = state;
     }
     return this.pixels;

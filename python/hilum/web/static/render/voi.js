@@ -32,13 +32,24 @@ export function storedWindows(groups) {
 }
 
 /**
- * Name of the VOI LUT function in a rendered request (PS3.18 8.3.5.1.2).
+ * Name of the object's VOI LUT function in a rendered request (PS3.18 8.3.5.1.2), "" when it names none.
  * @param {Dataset[]} groups
  * @returns {string}
  */
 export function windowShape(groups) {
   const holder = groups.map((group) => items(group, Tag.FrameVOILUTSequence)[0] ?? group).find((group) => text(group, Tag.VOILUTFunction));
-  return SHAPES.get(text(holder, Tag.VOILUTFunction)) ?? "linear";
+  return SHAPES.get(text(holder, Tag.VOILUTFunction)) ?? "";
+}
+
+/**
+ * The grey level, 0 to 1, of a value is (value - offset) / span + 0.5 (PS3.3 C.11.2.1.2).
+ * @param {VoiWindow} window
+ * @param {boolean} exact LINEAR_EXACT instead of LINEAR
+ */
+function line(window, exact) {
+  const least = Math.max(Math.abs(window.width) * 1e-6, 1e-12);
+  return exact ? { offset: window.center, span: Math.max(window.width, least) }
+    : { offset: window.center - 0.5, span: Math.max(window.width - 1, 1e-6) };
 }
 
 /**
@@ -47,14 +58,17 @@ export function windowShape(groups) {
  * @param {VoiWindow} from
  * @param {VoiWindow} to
  * @param {boolean} inverse whether low values are bright (MONOCHROME1)
+ * @param {boolean} exact
  * @returns {Uint8ClampedArray}
  */
-export function approximation(from, to, inverse) {
+export function approximation(from, to, inverse, exact) {
   const table = new Uint8ClampedArray(256);
+  const before = line(from, exact);
+  const after = line(to, exact);
   for (let grey = 0; grey < 256; grey++) {
     const shown = (inverse ? 255 - grey : grey) / 255;
-    const value = (shown - 0.5) * Math.max(from.width - 1, 1e-6) + from.center - 0.5;
-    const wanted = (value - (to.center - 0.5)) / Math.max(to.width - 1, 1e-6) + 0.5;
+    const value = (shown - 0.5) * before.span + before.offset;
+    const wanted = (value - after.offset) / after.span + 0.5;
     table[grey] = inverse ? 255 - wanted * 255 : wanted * 255;
   }
   return table;
@@ -66,21 +80,14 @@ export function approximation(from, to, inverse) {
  * @param {VoiWindow} start
  * @param {number} dx in CSS pixels since the start
  * @param {number} dy
+ * @param {boolean} exact widths below 1 make sense
  * @returns {VoiWindow}
  */
-export function dragged(start, dx, dy) {
-  const width = Math.max(1, start.width * Math.exp(dx / 220));
-  const center = start.center + (dy / 400) * Math.max(start.width, 4);
-  return { center: round(center, width), width: round(width, width) };
-}
-
-/**
- * @param {number} value
- * @param {number} width
- */
-function round(value, width) {
-  const digits = width >= 20 ? 0 : width >= 2 ? 1 : 3;
-  return Number(value.toFixed(digits));
+export function dragged(start, dx, dy, exact) {
+  const width = Math.max(exact ? 1e-9 : 1, start.width * Math.exp(dx / 220));
+  const center = start.center + (dy / 400) * Math.max(start.width, exact ? 0 : 4);
+  const digits = width >= 20 ? 0 : Math.min(12, Math.ceil(2 - Math.log10(width)));
+  return { center: Number(center.toFixed(digits)), width: Number(width.toFixed(digits)) };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { number, numbers } from "../api/dataset.js";
+import { items, number } from "../api/dataset.js";
 import { Tag } from "../api/tag.js";
 
 /**
@@ -9,28 +9,32 @@ import { Tag } from "../api/tag.js";
  * @returns {Promise<VoiWindow | null>}
  */
 export async function wholeRange(client, image, signal) {
-  const values = await storedValues(client, image, signal);
-  if (!values?.length) return null;
-  let low = Infinity;
-  let high = -Infinity;
-  for (const value of values) {
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
+  const bits = number(image.dataset, Tag.BitsStored) ?? 16;
+  const transform = image.groups.map((group) => items(group, Tag.PixelValueTransformationSequence)[0] ?? group)
+    .find((group) => number(group, Tag.RescaleSlope) !== undefined);
+  const slope = number(transform, Tag.RescaleSlope) ?? 1;
+  const intercept = number(transform, Tag.RescaleIntercept) ?? 0;
+  const [low, high] = bits <= 8 ? [0, 2 ** bits - 1] : extremes(await storedValues(client, image, signal));
   if (!(high >= low)) return null;
-  const slope = number(image.dataset, Tag.RescaleSlope) ?? 1;
-  const intercept = number(image.dataset, Tag.RescaleIntercept) ?? 0;
-  const [from, to] = [low * slope + intercept, high * slope + intercept].sort((a, b) => a - b);
-  return window_(/** @type {number} */ (from), /** @type {number} */ (to));
+  const one = low * slope + intercept;
+  const other = high * slope + intercept;
+  return image.exact ? { center: (one + other) / 2, width: Math.max(Math.abs(other - one), 1e-9) }
+    : { center: (one + other + 1) / 2, width: Math.abs(other - one) + 1 };
 }
 
 /**
- * @param {number} low
- * @param {number} high
- * @returns {VoiWindow}
+ * @param {ArrayLike<number>} values
+ * @returns {[number, number]}
  */
-function window_(low, high) {
-  return { center: (low + high + 1) / 2, width: Math.max(1, high - low + 1) };
+function extremes(values) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (let at = 0; at < values.length; at++) {
+    const value = /** @type {number} */ (values[at]);
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
 }
 
 /**
@@ -39,7 +43,7 @@ function window_(low, high) {
  * @param {AbortSignal} signal
  */
 async function storedValues(client, image, signal) {
-  const bits = numbers(image.dataset, "00280100")[0] ?? 0;
+  const bits = number(image.dataset, Tag.BitsAllocated) ?? 0;
   const signed = number(image.dataset, Tag.PixelRepresentation) === 1;
   const floating = Tag.FloatPixelData in image.dataset || Tag.DoubleFloatPixelData in image.dataset;
   const buffer = await client.frame(image, signal);
@@ -48,5 +52,5 @@ async function storedValues(client, image, signal) {
   const even = buffer.byteLength % 2 ? buffer.slice(0, -1) : buffer;
   if (bits === 16) return signed ? new Int16Array(even) : new Uint16Array(even);
   if (bits === 32) return signed ? new Int32Array(even) : new Uint32Array(even);
-  return null;
+  return [];
 }

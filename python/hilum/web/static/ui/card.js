@@ -71,8 +71,9 @@ export class ObjectCard {
     const pdf = type === "application/pdf";
     fill(status, "Loading\u2026");
     try {
-      const path = `${this.client.instancePath(image)}/bulkdata/${Tag.EncapsulatedDocument}`;
-      const blob = await this.client.blob(path, "application/octet-stream, */*", AbortSignal.timeout(120000));
+      const base = this.client.instancePath(image);
+      const [path, accept] = pdf ? [`${base}/rendered`, type] : [`${base}/bulkdata/${Tag.EncapsulatedDocument}`, "application/octet-stream, */*"];
+      const blob = await this.client.blob(path, accept, AbortSignal.timeout(120000));
       const url = URL.createObjectURL(new Blob([blob], { type: pdf ? type : "application/octet-stream" }));
       const link = h("a", { href: url, target: pdf ? "_blank" : null, rel: "noopener", download: pdf ? null : `${image.instance}.bin` });
       link.click();

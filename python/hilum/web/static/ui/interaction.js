@@ -79,7 +79,7 @@ export class Interaction {
     const dy = drag.now.y - drag.start.y;
     switch (this.using) {
       case "window":
-        if (this.startWindow) stage.setWindow(dragged(this.startWindow, dx, dy));
+        if (this.startWindow) stage.setWindow(dragged(this.startWindow, dx, dy, stage.image?.exact ?? false));
         break;
       case "scroll":
         stage.go(this.startIndex + Math.trunc(dy / this.#scrollStep()));

@@ -119,7 +119,7 @@ export class StudyList {
     }
     this.sort.addEventListener("click", () => this.#change({ oldestFirst: !this.state.oldestFirst }, false));
     this.rows.addEventListener("keydown", (event) => this.#rowKeys(event));
-    this.element.addEventListener("keydown", (event) => this.#keys(event));
+    document.addEventListener("keydown", (event) => this.#keys(event));
   }
 
   /**
@@ -214,7 +214,7 @@ export class StudyList {
 
   /** @param {KeyboardEvent} event */
   #keys(event) {
-    if (event.key === "/" && document.activeElement !== this.input) {
+    if (event.key === "/" && !this.element.hidden && !(event.target instanceof HTMLInputElement)) {
       event.preventDefault();
       this.input.focus();
       this.input.select();

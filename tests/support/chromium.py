@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,6 +66,7 @@ class Page:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.dialogs: list[str] = []
+        self.expected_errors: tuple[str, ...] = ()
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.command(f"{domain}.enable")
 
@@ -199,6 +200,7 @@ class Chromium:
         self.log = (profile / "browser.log").open("wb")
         command = [executable, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.exits = ExitStack()
         self.pages: dict[str, Page] = {}
         self.serial = 0
         port_file = profile / "DevToolsActivePort"
@@ -209,7 +211,8 @@ class Chromium:
         while time.monotonic() < end and self.process.poll() is None:
             lines = port_file.read_text().split() if port_file.exists() else []
             if len(lines) == 2:
-                return connect(f"ws://127.0.0.1:{lines[0]}{lines[1]}", max_size=None, compression=None)
+                address = f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+                return self.exits.enter_context(connect(address, max_size=None, compression=None))
             time.sleep(0.05)
         self.close()
         raise RuntimeError("the browser did not start")
@@ -258,7 +261,7 @@ class Chromium:
                 self.process.wait(timeout=10)
             except (ConnectionClosed, OSError, subprocess.TimeoutExpired):
                 pass
-            connection.close()
+            self.exits.close()
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
