@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "hilum/cpu.hpp"
+
 #include "module.hpp"
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
@@ -10,4 +12,15 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     hilum::bindings::bind_index(m);
     hilum::bindings::bind_codec(m);
     hilum::bindings::bind_pixel(m);
+    m.def(
+        "cpu_features",
+        [] {
+            const hilum::cpu::Features& found = hilum::cpu::features();
+            py::dict features;
+            features["sse42"] = found.sse42;
+            features["avx2"] = found.avx2;
+            features["sha"] = found.sha;
+            return features;
+        },
+        "What the kernels use of this processor; all false with HILUM_CPU=scalar.");
 }

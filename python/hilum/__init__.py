@@ -1,1 +1,95 @@
-"""hilum: an archive for medical images. See ``hilum.open``."""
+"""hilum: an archive for medical images.
+
+>>> import hilum
+>>> with hilum.open("archive") as archive:  # doctest: +SKIP
+...     archive.import_paths(["/media/cdrom"])
+...     for study in archive.studies(patient_id="4711"):
+...         for series in study.series:
+...             volume = series.frames.stack()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hilum.errors import (
+    Conflict,
+    DataError,
+    Denied,
+    HilumError,
+    LimitExceeded,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from hilum.archive.archive import Archive, Statistics, open
+    from hilum.archive.importer import ImportProgress, ImportReport
+    from hilum.archive.ingest import StoreResult, StoreStatus
+    from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.archive.objects import Frames, Instance, Patient, Series, Study
+    from hilum.config import Settings, load_settings
+    from hilum.index.base import Event, EventKind, SearchResult
+    from hilum.types import PixelDescription
+
+__all__ = [
+    "open",
+    "Archive",
+    "Patient",
+    "Study",
+    "Series",
+    "Instance",
+    "Frames",
+    "PixelDescription",
+    "SearchResult",
+    "Event",
+    "EventKind",
+    "StoreResult",
+    "StoreStatus",
+    "ImportProgress",
+    "ImportReport",
+    "DeleteReport",
+    "VerifyReport",
+    "CompactReport",
+    "RebuildReport",
+    "Statistics",
+    "Settings",
+    "load_settings",
+    "HilumError",
+    "DataError",
+    "UsageError",
+    "NotFound",
+    "Conflict",
+    "Denied",
+    "LimitExceeded",
+    "Unavailable",
+]
+
+_MODULES = {
+    "hilum.archive.archive": ("Archive", "Statistics", "open"),
+    "hilum.archive.importer": ("ImportProgress", "ImportReport"),
+    "hilum.archive.ingest": ("StoreResult", "StoreStatus"),
+    "hilum.archive.lifecycle": ("CompactReport", "DeleteReport", "RebuildReport", "VerifyReport"),
+    "hilum.archive.objects": ("Frames", "Instance", "Patient", "Series", "Study"),
+    "hilum.config": ("Settings", "load_settings"),
+    "hilum.index.base": ("Event", "EventKind", "SearchResult"),
+    "hilum.types": ("PixelDescription",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that the command line starts quickly."""
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'hilum' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -85,11 +85,7 @@ std::int64_t Io::pwritev(int fd, std::span<const iovec> pieces, std::uint64_t of
 }
 
 int Io::fdatasync(int fd) {
-    int result = 0;
-    do {
-        result = ::fdatasync(fd) == 0 ? 0 : -errno;
-    } while (result == -EINTR);
-    return result;
+    return ::fdatasync(fd) == 0 ? 0 : -errno;
 }
 
 int Io::ftruncate(int fd, std::uint64_t size) {

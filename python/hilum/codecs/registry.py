@@ -7,7 +7,7 @@ from functools import cache
 
 from hilum import _core
 
-__all__ = ["Decoder", "can_decode", "decoders"]
+__all__ = ["Decoder", "can_decode", "cpu_features", "decoders"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ def decoders() -> tuple[Decoder, ...]:
     tuple of Decoder
     """
     return tuple(Decoder(*fields) for fields in _core.codecs())
+
+
+def cpu_features() -> dict[str, bool]:
+    """Which instruction sets the kernels use here; none with ``HILUM_CPU=scalar``."""
+    return _core.cpu_features()
 
 
 def can_decode(transfer_syntax_uid: str) -> bool:

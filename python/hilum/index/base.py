@@ -365,6 +365,14 @@ class Index(Protocol):
         """Events after sequence number ``since``, oldest first."""
         ...
 
+    def last_event(self) -> Event | None:
+        """Newest event; None when nothing has happened yet."""
+        ...
+
+    def is_deleted(self, uid: str, received_ns: int) -> bool:
+        """Whether an object of this UID that was received at this time is deleted."""
+        ...
+
     def packs(self) -> list[PackState]:
         """State of every pack, by number."""
         ...

@@ -20,7 +20,7 @@ from hilum.index.base import (
 )
 from hilum.index.counters import Positions
 from hilum.index.environment import DATABASES, Environment
-from hilum.index.layout import EVENT, FORMAT_VERSION, PACK
+from hilum.index.layout import EVENT, FORMAT_VERSION, PACK, TOMBSTONE
 from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, uid_key
 from hilum.index.schema import ATTRIBUTES, level_number, posting_rules
 from hilum.index.search import Search
@@ -331,6 +331,21 @@ class LmdbIndex:
                 study, series, *uids = record[4 + EVENT.size :].decode().split("\n")
                 out.append(Event(int.from_bytes(key, "big"), EventKind(kind), when, study, series, tuple(uids)))
         return out
+
+    def last_event(self) -> Event | None:
+        """Newest event (see ``Index.last_event``)."""
+        with self._env.read() as txn:
+            cursor = txn.new_cursor("event")
+            if not cursor.last():
+                return None
+            sequence = int.from_bytes(cursor.key(), "big")
+        return next(iter(self.events(sequence - 1, 1)), None)
+
+    def is_deleted(self, uid: str, received_ns: int) -> bool:
+        """Whether a tombstone covers what was received then (see ``Index.is_deleted``)."""
+        with self._env.read() as txn:
+            record = txn.get("tombstone", uid.encode())
+        return record is not None and received_ns <= int(TOMBSTONE.unpack(record[4:])[0])
 
     def packs(self) -> list[PackState]:
         """State of every pack, by number."""

@@ -345,6 +345,17 @@ class PackStore:
             offset = walk.position
             yield BadRecord(pack, offset, offset + walk.tail, "the end of the pack is damaged", None, unfinished=True)
 
+    @staticmethod
+    def end_of(location: Location) -> int:
+        """First byte after the record of a payload: what the index keeps as "indexed up to"."""
+        block: int = _core.PACK_BLOCK
+        blocks = 0 if location.length <= block else -(-location.length // block)
+        return (location.offset + location.length + 4 * blocks + 7) // 8 * 8
+
+    def path(self, pack: int) -> Path:
+        """File of a pack, for reading."""
+        return self._path(pack)
+
     # --- packs
 
     def packs(self) -> list[PackInfo]:

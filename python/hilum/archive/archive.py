@@ -1,0 +1,723 @@
+"""The archive: `hilum.open` and everything that one can do with what it gives."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import shutil
+import time
+import uuid as uuids
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from hilum.archive import events as event_log
+from hilum.archive import ingest, lifecycle
+from hilum.archive.importer import Importer, ImportProgress, ImportReport
+from hilum.archive.ingest import Ingest, StoreResult
+from hilum.archive.ledger import Ledger, import_id
+from hilum.archive.objects import Instance, Patient, Series, Study
+from hilum.archive.quarantine import Quarantine
+from hilum.archive.retrieve import Retriever
+from hilum.archive.search import keyword_of, matching_keys
+from hilum.config import Settings
+from hilum.errors import DataError, HilumError, NotFound, Unavailable, UsageError
+from hilum.index.query import Query, parse_query
+from hilum.index.schema import parse_private_key
+from hilum.storage.base import PackSettings
+from hilum.storage.packs import PackStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from typing_extensions import Buffer
+
+    from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.index.base import Event, Index, IndexStatistics, SearchResult
+    from hilum.types import Level, OnConflict
+
+__all__ = ["FORMAT", "Archive", "Statistics", "foresee_import", "open"]
+
+FORMAT: Final = 1
+"""Version of the layout of an archive's folder."""
+
+_NAME: Final = "hilum.json"
+_READ_ONLY: Final = 203
+_BAD_VERSION: Final = 14
+_log = logging.getLogger("hilum.archive")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Totals of an archive."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    versions: int
+    """Objects with other bytes under the UID of a current one."""
+    object_bytes: int
+    """Bytes of all current objects."""
+    pack_bytes: int
+    """Bytes of all pack files."""
+    index_bytes: int
+    packs: int
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    settings: Settings | None = None,
+) -> Archive:
+    """Open an archive, and make it if it is not there.
+
+    What a crash has left behind is repaired: unfinished appends are cut off, and what is in the packs but not in the
+    index is indexed. Several processes may have the same archive open, also for writing.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the archive.
+    create : bool
+        Make a new archive in a folder that is empty or does not exist.
+    read_only : bool
+        Change nothing on disk.
+    settings : Settings, optional
+        Default: the built-in ones; configuration files are for the command line and the server.
+
+    Raises
+    ------
+    NotFound
+        There is no archive, and `create` is False.
+    UsageError
+        The folder holds something else.
+    DataError
+        Another format version, or the index is damaged (the message says what to do).
+    Unavailable
+        The folder cannot be written.
+    """
+    settings = settings or Settings()
+    root = Path(path).absolute()
+    identity = _read_identity(root)
+    if identity is None:
+        if not create or read_only:
+            raise NotFound(f"{root}: there is no archive")
+        identity = _create(root)
+    return Archive(root, identity, settings, read_only=read_only)
+
+
+def rebuild_index(
+    path: str | os.PathLike[str],
+    *,
+    settings: Settings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RebuildReport:
+    """Make the index of an archive again from its packs, also when it cannot be opened any more.
+
+    The old index is put aside and deleted at the end. Nobody else may have the archive open.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the archive.
+    settings : Settings, optional
+    progress : callable, optional
+        Called with bytes done and bytes in all.
+
+    Raises
+    ------
+    NotFound
+        There is no archive.
+    Unavailable
+        Somebody else has it open, or it cannot be written.
+    """
+    settings = settings or Settings()
+    root = Path(path).absolute()
+    identity = _require_identity(root)
+    with _alone(root):
+        old = root / f"index.old-{uuids.uuid4()}"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                (root / "index").rename(old)
+        except OSError as error:
+            raise _cannot_write(root, error) from error
+    with Archive(root, identity, settings, read_only=False, progress=progress) as archive:
+        report = archive.recovered
+    for leftover in root.glob("index.old-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return report
+
+
+def foresee_import(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    settings: Settings | None = None,
+    jobs: int | None = None,
+    on_conflict: str | None = None,
+    progress: Callable[[ImportProgress], None] | None = None,
+) -> ImportReport:
+    """Dry run of an import into an archive that does not exist yet; see `Archive.import_paths`."""
+    settings = settings or Settings()
+    importer = Importer(
+        settings,
+        index=None,
+        ingest=None,
+        quarantine=None,
+        ledger=None,
+        on_conflict=ingest.checked_policy(on_conflict or settings.ingest.on_conflict),
+        jobs=_jobs(jobs or settings.ingest.jobs),
+    )
+    return importer.run(paths, progress)
+
+
+class Archive:
+    """An open archive; thread-safe, and usable in the child of a fork. Made by `hilum.open`.
+
+    Examples
+    --------
+    >>> with hilum.open("archive") as archive:  # doctest: +SKIP
+    ...     archive.import_paths(["/media/cdrom"])
+    ...     for study in archive.studies(patient_id="4711", study_date="20240101-"):
+    ...         print(study.study_date, study.number_of_instances)
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        identity: uuids.UUID,
+        settings: Settings,
+        *,
+        read_only: bool,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.root = root
+        self.uuid = str(identity)
+        self.settings = settings
+        self.read_only = read_only
+        self._closed = False
+        self._private_keys = tuple(parse_private_key(text) for text in settings.index.private_tags)
+        with contextlib.ExitStack() as stack:
+            self._use = stack.enter_context(_in_use(root))
+            if not read_only:
+                _require_writable(root)
+            pack_settings = PackSettings(
+                pack_bytes=settings.storage.pack_bytes, reserve_bytes=settings.storage.reserve_bytes
+            )
+            self._packs = PackStore.open(root, archive_uuid=identity.bytes, settings=pack_settings, read_only=read_only)
+            stack.callback(self._packs.close)
+            self._index: Index = lifecycle.open_index(root, self._packs, settings, read_only=read_only)
+            stack.callback(self._index.close)
+            self.recovered = (
+                lifecycle.RebuildReport()
+                if read_only
+                else lifecycle.recover(root, self._packs, self._index, settings, progress)
+            )
+            cache = None if read_only else root / "cache"
+            self.retrieve = Retriever(self._packs, self._index, self.uuid, cache, settings.cache)
+            self._ingest = Ingest(self._packs, self._index, settings, lifecycle.latest_ns(self._index))
+            self._resources = stack.pop_all()
+
+    # Taking in
+
+    def store(
+        self, data: Buffer | Sequence[Buffer], *, on_conflict: OnConflict | None = None, source: str = ""
+    ) -> StoreResult:
+        """Store one object and return when it is durable and findable.
+
+        Parameters
+        ----------
+        data : buffer or sequence of buffers
+            A Part-10 file or a bare data set; pieces are joined.
+        on_conflict : {"never", "always", "if-changed"}, optional
+            Whether it becomes the current object when its UID is stored with other bytes; both are kept. Default: the
+            setting.
+        source : str
+            Who it came from, for the log.
+
+        Raises
+        ------
+        DataError
+            It cannot be stored: not DICOM, truncated, without UIDs.
+        Unavailable
+            No space, read-only, too busy.
+        """
+        return self.submit(data, on_conflict=on_conflict, source=source).result()
+
+    def submit(
+        self, data: Buffer | Sequence[Buffer], *, on_conflict: OnConflict | None = None, source: str = ""
+    ) -> Future[StoreResult]:
+        """As `store`, without waiting for the commit; waits only while too many objects are queued."""
+        policy = self._policy(on_conflict)
+        self._writable()
+        prepared = ingest.prepare(data, policy, self.settings.ingest)
+        return ingest.first_of(self._ingest.submit([prepared]))
+
+    def store_many(
+        self,
+        items: Iterable[Buffer | Sequence[Buffer]],
+        *,
+        on_conflict: OnConflict | None = None,
+        source: str = "",
+    ) -> list[StoreResult | HilumError]:
+        """Store several objects in one commit; an object that cannot be stored gives its error in its place."""
+        policy = self._policy(on_conflict)
+        self._writable()
+        prepared = ingest.prepare_all(items, policy, self.settings.ingest)
+        good = [item for item in prepared if not isinstance(item, HilumError)]
+        results = iter(self._ingest.submit(good).result() if good else [])
+        return [item if isinstance(item, HilumError) else next(results) for item in prepared]
+
+    def store_file(
+        self, path: str | os.PathLike[str], *, on_conflict: OnConflict | None = None, source: str = ""
+    ) -> StoreResult:
+        """As `store`, from a file; one above ``ingest.stream_above_bytes`` is streamed, not held in memory."""
+        policy = self._policy(on_conflict)
+        self._writable()
+        prepared = ingest.prepare_file(Path(path), policy, self.settings.ingest)
+        return self._ingest.submit([prepared]).result()[0]
+
+    def import_paths(
+        self,
+        paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+        *,
+        jobs: int | None = None,
+        on_conflict: str | None = None,
+        dry_run: bool = False,
+        progress: Callable[[ImportProgress], None] | None = None,
+    ) -> ImportReport:
+        """Import folders, files, ZIP files and DICOMDIR media.
+
+        The same call continues where an interrupted one stopped. One bad file never ends an import; the report names
+        it.
+
+        Parameters
+        ----------
+        paths : sequence of paths
+        jobs : int, optional
+            Threads that read and scan; default: the setting, else one per processor.
+        on_conflict : {"never", "always", "if-changed"}, optional
+        dry_run : bool
+            Say what would be done, change nothing.
+        progress : callable, optional
+            Called about ten times a second with an `ImportProgress`.
+        """
+        sources = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+        policy = self._policy(on_conflict)
+        if not dry_run:
+            self._writable()
+        ledger = Ledger(self.root / "imports" / f"{import_id(sources)}.jsonl")
+        temporary = None if dry_run else self.root / "tmp"
+        if temporary is not None:
+            temporary.mkdir(exist_ok=True)
+        status = self.root.stat()
+        importer = Importer(
+            self.settings,
+            index=self._index,
+            ingest=None if dry_run else self._ingest,
+            quarantine=None if dry_run else self._quarantine(),
+            ledger=ledger,
+            on_conflict=policy,
+            jobs=_jobs(jobs or self.settings.ingest.jobs),
+            exclude=[(status.st_dev, status.st_ino)],
+            temporary=temporary,
+        )
+        return self._run_import(importer, ledger, sources, progress, dry_run=dry_run)
+
+    def _run_import(
+        self,
+        importer: Importer,
+        ledger: Ledger,
+        sources: Sequence[str | os.PathLike[str]],
+        progress: Callable[[ImportProgress], None] | None,
+        *,
+        dry_run: bool,
+    ) -> ImportReport:
+        names = [os.path.abspath(os.fsdecode(os.fspath(source))) for source in sources]
+        try:
+            if not dry_run:
+                ledger.note(event="started", time=_now(), sources=names, process=os.getpid())
+            report = importer.run(sources, progress)
+            if not dry_run:
+                ledger.note(event="ended", time=_now(), stopped=report.stopped, counts=report.counts)
+            return report
+        finally:
+            ledger.close()
+
+    def quarantined(self) -> list[Any]:
+        """Files that imports could not store, with the reason (`QuarantineItem`)."""
+        return list(self._quarantine().items())
+
+    # Finding
+
+    def search(
+        self,
+        level: Level,
+        query: Query | Mapping[str, str | Sequence[str]],
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        includefield: Sequence[str] = (),
+        fuzzy: bool = False,
+        order: str = "",
+        as_of: int | None = None,
+        strict: bool = True,
+    ) -> SearchResult:
+        """Search as QIDO-RS does (PS3.18 10.6, PS3.4 C.2.2.2).
+
+        Parameters
+        ----------
+        level : {"patient", "study", "series", "instance"}
+            What one answer is.
+        query : mapping of str to str or list of str, or Query
+            Matching keys by keyword or tag; sequence items as ``RequestAttributesSequence.AccessionNumber``.
+        limit, offset : int
+        includefield : sequence of str
+            Keywords, tags, or ``"all"``.
+        fuzzy : bool
+            Fuzzy matching of person names.
+        order : str
+            Keyword, with a minus in front for descending.
+        as_of : int, optional
+            ``as_of`` of the first page, so that later pages do not shift when studies come in.
+        strict : bool
+            Refuse unknown keys; False: ignore them with a warning in ``result.query.warnings``.
+
+        Raises
+        ------
+        UsageError
+            An unknown attribute, or a value that does not fit it.
+        LimitExceeded
+            The query would have to read the headers of too many objects.
+        """
+        if not isinstance(query, Query):
+            query = parse_query(
+                level,
+                query,
+                includefield=includefield,
+                fuzzy=fuzzy,
+                limit=limit,
+                offset=offset,
+                order=order,
+                as_of=as_of,
+                private_keys=self._private_keys,
+                strict=strict,
+            )
+        return self._index.search(level, query, self.retrieve.header)
+
+    def patients(self, *, limit: int | None = None, offset: int = 0, order: str = "", **keys: Any) -> list[Patient]:
+        """Find patients; see `studies`."""
+        return [Patient(self, found) for found in self._find("patient", keys, limit, offset, order, fuzzy=False)]
+
+    def studies(
+        self, *, limit: int | None = None, offset: int = 0, order: str = "", fuzzy: bool = False, **keys: Any
+    ) -> list[Study]:
+        """Find studies, the newest first; all of them without keys.
+
+        Parameters
+        ----------
+        limit, offset : int
+            How many to give, and how many to leave out before.
+        order : str
+            Attribute, with a minus in front for descending: ``"-study_date"``.
+        fuzzy : bool
+            Fuzzy matching of person names.
+        **keys
+            Attributes by name, ``patient_id="4711"``: text with wildcards ``*`` and ``?``, ranges as
+            ``study_date="20240101-"`` or ``study_date=(date(2024, 1, 1), None)``, UIDs also as a list.
+
+        Raises
+        ------
+        UsageError
+            An unknown attribute (the message names similar ones), or a value that does not fit it.
+        """
+        return [Study(self, found) for found in self._find("study", keys, limit, offset, order, fuzzy=fuzzy)]
+
+    def series(
+        self, *, limit: int | None = None, offset: int = 0, order: str = "", fuzzy: bool = False, **keys: Any
+    ) -> list[Series]:
+        """Find series; see `studies`."""
+        return [Series(self, found) for found in self._find("series", keys, limit, offset, order, fuzzy=fuzzy)]
+
+    def instances(
+        self, *, limit: int | None = None, offset: int = 0, order: str = "", fuzzy: bool = False, **keys: Any
+    ) -> list[Instance]:
+        """Find instances; see `studies`."""
+        found = self._find("instance", keys, limit, offset, order, fuzzy=fuzzy)
+        records = self._index.lookup([str(attributes["SOPInstanceUID"]) for attributes in found])
+        return [
+            Instance(self, record, attributes)
+            for record, attributes in zip(records, found, strict=True)
+            if record is not None
+        ]
+
+    def study(self, study_instance_uid: str) -> Study:
+        """Return the study of this UID; NotFound when there is none."""
+        found = self.studies(study_instance_uid=study_instance_uid, limit=1)
+        if not found:
+            raise NotFound("there is no such study")
+        return found[0]
+
+    def instance(self, sop_instance_uid: str) -> Instance:
+        """Return the instance of this UID; NotFound when there is none."""
+        record = self._index.lookup([sop_instance_uid])[0]
+        if record is None:
+            raise NotFound("there is no such instance")
+        return Instance(self, record)
+
+    def versions(self, sop_instance_uid: str) -> list[Instance]:
+        """Objects of this UID that are not current, with bytes of their own, oldest first."""
+        return [Instance(self, record) for record in self._index.versions(sop_instance_uid)]
+
+    def _find(
+        self, level: Level, keys: Mapping[str, Any], limit: int | None, offset: int, order: str, *, fuzzy: bool
+    ) -> list[dict[str, object]]:
+        sign, name = ("-", order[1:]) if order.startswith("-") else ("", order)
+        result = self.search(
+            level,
+            matching_keys(keys),
+            limit=limit,
+            offset=offset,
+            includefield=("all",),
+            fuzzy=fuzzy,
+            order=sign + keyword_of(name) if name else "",
+        )
+        return result.to_dicts()
+
+    # Keeping it sound
+
+    def delete(
+        self, level: Level, uid: str | Sequence[str], *, study_uid: str | None = None, reason: str = ""
+    ) -> DeleteReport:
+        """Delete studies, series or instances by UID; their space is freed by `compact`.
+
+        Parameters
+        ----------
+        level : {"study", "series", "instance"}
+        uid : str or sequence of str
+        study_uid : str, optional
+            The study of a series whose UID is in several.
+        reason : str
+            Kept with the deletion. No patient data.
+
+        Raises
+        ------
+        NotFound
+            None of them is there.
+        """
+        self._writable()
+        uids = [uid] if isinstance(uid, str) else list(uid)
+        return lifecycle.delete(self._packs, self._index, self._ingest, level, uids, study_uid=study_uid, reason=reason)
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+        """Re-hash every record of every pack, and compare packs and index both ways.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with bytes done and bytes in all.
+        """
+        return lifecycle.verify(self._packs, self._index, progress)
+
+    def compact(self, *, least_dead: float = 0.2) -> CompactReport:
+        """Free the space of deleted objects: copy what lives to a new pack, then delete the old one.
+
+        Parameters
+        ----------
+        least_dead : float
+            Packs of which at least this share is dead, 0 to 1.
+        """
+        self._writable()
+        return lifecycle.compact(self._packs, self._index, self._ingest, least_dead)
+
+    def rebuild_index(self, progress: Callable[[int, int], None] | None = None) -> RebuildReport:
+        """Make the index again from the packs. Readers of other processes see an incomplete archive meanwhile."""
+        self._writable()
+        with self._ingest.exclusive():
+            self._index.clear()
+            return lifecycle.replay_all(self._packs, self._index, self.settings, progress)
+
+    def events(self, since: int = 0, limit: int = 1000) -> list[Event]:
+        """Events after sequence number `since`, oldest first."""
+        return self._index.events(since, limit)
+
+    def follow(self, since: int = 0, *, timeout: float | None = None) -> Iterator[Event]:
+        """Yield events after `since`, and wait for more; ends after `timeout` quiet seconds."""
+        return event_log.follow(self._index, since, timeout=timeout)
+
+    def statistics(self) -> Statistics:
+        """Totals; cheap."""
+        found: IndexStatistics = self._index.statistics()
+        packs = self._packs.packs()
+        return Statistics(
+            patients=found.patients,
+            studies=found.studies,
+            series=found.series,
+            instances=found.instances,
+            versions=found.versions,
+            object_bytes=found.total_bytes,
+            pack_bytes=sum(pack.size for pack in packs),
+            index_bytes=found.index_bytes,
+            packs=len(packs),
+        )
+
+    @property
+    def packs(self) -> PackStore:
+        """The store of the original bytes."""
+        return self._packs
+
+    @property
+    def index(self) -> Index:
+        """The index."""
+        return self._index
+
+    def close(self) -> None:
+        """Commit what is queued, then let go of everything."""
+        if not self._closed:
+            self._closed = True
+            self._ingest.close()
+            self._resources.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<hilum.Archive {self.root}>"
+
+    def _quarantine(self) -> Quarantine:
+        return Quarantine(self.root / "quarantine", self.settings.ingest.quarantine_bytes)
+
+    def _policy(self, on_conflict: str | None) -> OnConflict:
+        return ingest.checked_policy(on_conflict or self.settings.ingest.on_conflict)
+
+    def _writable(self) -> None:
+        if self._closed:
+            raise UsageError("the archive is closed")
+        if self.read_only:
+            raise Unavailable(f"{self.root}: the archive was opened for reading only", code=_READ_ONLY)
+
+
+def _jobs(jobs: int) -> int:
+    return jobs or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else jobs or os.cpu_count() or 1
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _read_identity(root: Path) -> uuids.UUID | None:
+    """UUID of the archive at `root`, None when there is no archive."""
+    path = root / _NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise Unavailable(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: damaged; restore it from a backup") from error
+    try:
+        values = json.loads(text)
+        version = values["format"]
+        identity = uuids.UUID(values["uuid"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: damaged; restore it from a backup") from error
+    if version != FORMAT:
+        raise DataError(
+            f"{root}: an archive of format {version!r}; this version of hilum reads and writes format {FORMAT}",
+            code=_BAD_VERSION,
+        )
+    return identity
+
+
+def _require_identity(root: Path) -> uuids.UUID:
+    identity = _read_identity(root)
+    if identity is None:
+        raise NotFound(f"{root}: there is no archive")
+    return identity
+
+
+def _create(root: Path) -> uuids.UUID:
+    """Make a new archive; when two processes do so at once, both get the same one."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        strangers = [n for n in os.listdir(root) if n != "lost+found" and not n.startswith(_NAME)]
+        if strangers and not (root / _NAME).exists():
+            raise UsageError(f"{root}: not an archive, and not empty; name an empty folder for a new archive")
+        identity = uuids.uuid4()
+        values = {"format": FORMAT, "uuid": str(identity), "created": _now()}
+        temporary = root / f"{_NAME}.{identity}"
+        with temporary.open("x", encoding="ascii") as stream:
+            stream.write(json.dumps(values, indent=1) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, root / _NAME)
+        temporary.unlink()
+        for folder in (root, root.parent):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise _cannot_write(root, error) from error
+    return _require_identity(root)
+
+
+def _require_writable(root: Path) -> None:
+    """Find out before the first object comes whether the folder takes files."""
+    probe = root / f".write-{os.getpid()}"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise _cannot_write(root, error) from error
+
+
+def _cannot_write(root: Path, error: OSError) -> Unavailable:
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        message = f"{root}: cannot be written ({error.strerror}); an archive can be opened there for reading only"
+        return Unavailable(message, code=_READ_ONLY)
+    return Unavailable(f"{root}: {error.strerror}", code=201 if error.errno == errno.ENOSPC else 200)
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the lock that nobody can hold who has the archive open."""
+    descriptor = os.open(root / _NAME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Unavailable(f"{root}: others have the archive open; stop them first") from None
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _in_use(root: Path) -> Iterator[int]:
+    """Hold the shared lock that tells `hilum index rebuild` of others."""
+    descriptor = os.open(root / _NAME, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Unavailable(f"{root}: the index is being rebuilt; try again when that is done") from None
+        except OSError as error:
+            _log.warning("%s: the file system has no locks (%s)", root, error.strerror)
+        yield descriptor
+    finally:
+        os.close(descriptor)

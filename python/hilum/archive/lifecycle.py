@@ -1,0 +1,578 @@
+"""Keeping an archive sound: recovery at the start, rebuilding the index, deletion, verification, compaction.
+
+The packs are the truth. Whatever the index does not know of them is read from them again; whatever it knows too much (a
+pack that is gone) is reported. Nothing here ever changes the bytes of a record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import mmap
+import os
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hilum.archive.ingest import entry_of
+from hilum.dicom import scan as dicom
+from hilum.errors import Conflict, DataError, HilumError, NotFound, Unavailable, UsageError
+from hilum.index import base as index_base
+from hilum.index.lmdb_index import LmdbIndex
+from hilum.index.schema import parse_private_key
+from hilum.storage.base import BadRecord, Kind, NewRecord, RecordInfo, Tombstone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from hilum._core import Scan
+    from hilum.archive.ingest import Ingest
+    from hilum.config import Settings
+    from hilum.index.base import Entry, Index, InstanceRecord
+    from hilum.storage.packs import PackStore
+    from hilum.types import Level, Location
+
+__all__ = [
+    "CompactReport",
+    "DeleteReport",
+    "RebuildReport",
+    "VerifyReport",
+    "compact",
+    "delete",
+    "open_index",
+    "recover",
+    "replay_all",
+    "verify",
+]
+
+_BATCH: Final = 512
+_COPY_BYTES: Final = 16 << 20
+_MAP_ABOVE: Final = 1 << 20
+_MOST_LISTED: Final = 1000
+_log = logging.getLogger("hilum.archive")
+
+Progress = "Callable[[int, int], None] | None"
+
+
+@dataclass(slots=True)
+class RebuildReport:
+    """What was read from the packs into the index."""
+
+    objects: int = 0
+    deleted: int = 0
+    """Objects that tombstones name."""
+    packs: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Records that cannot be read or indexed."""
+
+
+@dataclass(slots=True)
+class DeleteReport:
+    """What a deletion has removed."""
+
+    objects: int
+    """Current objects and their versions."""
+    bytes: int
+    """Freed by the next compaction."""
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What a verification has found."""
+
+    records: int = 0
+    bytes: int = 0
+    objects: int = 0
+    """Objects and versions that the index has."""
+    dead: int = 0
+    """Records that were deleted, or that are copies of others."""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every record is whole and packs and index agree."""
+        return not self.problems
+
+    def add(self, problem: str) -> None:
+        """Note a problem; only the first thousand are kept in words."""
+        if len(self.problems) < _MOST_LISTED:
+            self.problems.append(problem)
+
+
+@dataclass(slots=True)
+class CompactReport:
+    """What a compaction did."""
+
+    packs: int = 0
+    """Packs that were replaced."""
+    copied: int = 0
+    """Records that were copied."""
+    freed: int = 0
+    """Bytes that the packs are smaller."""
+    problems: list[str] = field(default_factory=list)
+    """Packs that were left alone because something in them cannot be read."""
+
+
+# Start
+
+
+def open_index(root: Path, packs: PackStore, settings: Settings, *, read_only: bool) -> Index:
+    """Open the index of an archive; a missing one is made and filled by `recover`.
+
+    Raises
+    ------
+    DataError
+        The index is damaged; the message says how to make it again.
+    """
+    folder = root / "index"
+    if not (folder / "data.mdb").exists() and packs.packs():
+        if read_only:
+            raise NotFound(f"{root}: the archive has no index; open it once for writing, or run: hilum index rebuild")
+        _log.warning("%s: the index is missing; it is made again from the packs", root)
+    try:
+        return LmdbIndex(
+            folder,
+            map_bytes=settings.index.map_bytes,
+            max_readers=settings.index.max_readers,
+            private_keys=[parse_private_key(text) for text in settings.index.private_tags],
+            read_only=read_only,
+        )
+    except DataError as error:
+        raise DataError(f"{root}: the index is damaged ({error}); run: hilum index rebuild --archive {root}") from error
+
+
+def recover(
+    root: Path,
+    packs: PackStore,
+    index: Index,
+    settings: Settings,
+    progress: Callable[[int, int], None] | None = None,
+) -> RebuildReport:
+    """Repair what a crash left behind: cut unfinished appends, index what the index does not know yet.
+
+    Packs that another process is writing to are left to it.
+    """
+    with _only_one(root / "recovery.lock"):
+        states = {state.number: state for state in index.packs()}
+        for found in packs.recover({number: state.indexed_to for number, state in states.items()}):
+            if found.cut:
+                _log.info("pack %d: an unfinished append of %d bytes was cut off", found.pack, found.cut)
+            if found.suspect:
+                _log.error("pack %d: %d damaged bytes at its end were left in place", found.pack, found.suspect)
+            if found.missing:
+                _log.error("pack %d: %d bytes that were stored are missing", found.pack, found.missing)
+            if found.error:
+                _log.error("pack %d: cannot be recovered: %s", found.pack, found.error)
+        infos = packs.packs()
+        for number in sorted(states.keys() - {info.number for info in infos}):
+            if states[number].live_objects:
+                _log.error("pack %d is missing, with %d objects", number, states[number].live_objects)
+        starts = {info.number: _start(states, info.number) for info in infos if not info.locked}
+        tails = {info.number: starts[info.number] for info in infos if info.size > starts.get(info.number, info.size)}
+        report = _replay(packs, index, settings, tails, progress)
+        if report.objects:
+            _log.info("%d objects were indexed from the packs", report.objects)
+        return report
+
+
+def replay_all(
+    packs: PackStore, index: Index, settings: Settings, progress: Callable[[int, int], None] | None = None
+) -> RebuildReport:
+    """Index everything that is in the packs."""
+    return _replay(packs, index, settings, {info.number: 0 for info in packs.packs()}, progress)
+
+
+def latest_ns(index: Index) -> int:
+    """Time of the newest event, 0 when there is none; receive times go on from there."""
+    last = index.last_event()
+    return 0 if last is None else last.time_ns
+
+
+def _start(states: Mapping[int, index_base.PackState], number: int) -> int:
+    return states[number].indexed_to if number in states else 0
+
+
+def _replay(
+    packs: PackStore,
+    index: Index,
+    settings: Settings,
+    starts: Mapping[int, int],
+    progress: Callable[[int, int], None] | None,
+) -> RebuildReport:
+    """Index the records of packs from these offsets on."""
+    report = RebuildReport(packs=len(starts))
+    if not starts:
+        return report
+    doomed = _doomed(packs, index, starts, report)
+    total = sum(info.size for info in packs.packs() if info.number in starts)
+    done = 0
+    with ThreadPoolExecutor(settings.ingest.jobs or os.cpu_count() or 1) as pool:
+        for number, start in starts.items():
+            end = start
+            for chunk, end in _chunks(packs, number, start, report):
+                _apply(packs, index, pool, chunk, {number: end}, doomed, report)
+                if progress is not None:
+                    progress(done + end, total)
+            done += end
+    return report
+
+
+def _chunks(packs: PackStore, number: int, start: int, report: RebuildReport) -> Iterator[tuple[list[RecordInfo], int]]:
+    """Objects of a pack in batches, each with the end of what was walked; marks and tombstones move the end, too."""
+    chunk: list[RecordInfo] = []
+    end = start
+    for record in packs.records(number, start):
+        end = record.end
+        if isinstance(record, BadRecord):
+            report.problems.append(f"pack {number}, byte {record.offset}: {record.reason}")
+            _log.error("pack %d, byte %d: %s", number, record.offset, record.reason)
+        elif record.kind == Kind.OBJECT:
+            chunk.append(record)
+            if len(chunk) >= _BATCH:
+                yield chunk, end
+                chunk = []
+    if chunk or end > start:
+        yield chunk, end
+
+
+def _apply(
+    packs: PackStore,
+    index: Index,
+    pool: ThreadPoolExecutor,
+    chunk: Sequence[RecordInfo],
+    ends: Mapping[int, int],
+    doomed: Mapping[Location, int],
+    report: RebuildReport,
+) -> None:
+    entries: list[Entry] = []
+    stones: dict[str, int] = {}
+    for record, entry in zip(chunk, pool.map(lambda r: _entry(packs, r), chunk), strict=True):
+        if isinstance(entry, HilumError):
+            report.problems.append(f"pack {record.location.pack}, byte {record.location.offset}: {entry}")
+            continue
+        entries.append(entry)
+        deleted_ns = doomed.get(record.location)
+        if deleted_ns is not None:
+            uid = entry.sop_instance_uid
+            stones[uid] = max(deleted_ns, stones.get(uid, 0))
+            report.deleted += 1
+    tombstones = [index_base.Tombstone(uid, deleted_ns) for uid, deleted_ns in stones.items()]
+    index.apply(entries, packs=ends, tombstones=tombstones)
+    report.objects += len(entries)
+
+
+def _entry(packs: PackStore, record: RecordInfo) -> Entry | HilumError:
+    """Scan a stored object again."""
+    try:
+        scan = _scan(packs, record.location)
+        return entry_of(scan, record.location, record.received_ns, record.flags, record.sha256, record.crc32c)
+    except HilumError as error:
+        return error
+
+
+def _scan(packs: PackStore, location: Location) -> Scan:
+    """Scan a record; a large one is mapped, so that only its header and the heads of its fragments are read."""
+    if location.length <= _MAP_ABOVE:
+        return dicom.scan(packs.read(location), hashes=False)
+    with packs.path(location.pack).open("rb") as stream:
+        start = location.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        skip = location.offset - start
+        with mmap.mmap(stream.fileno(), skip + location.length, access=mmap.ACCESS_READ, offset=start) as mapped:
+            view = memoryview(mapped)
+            body = view[skip:]
+            try:
+                scan = dicom.scan(body, hashes=False)
+            finally:
+                body.release()
+                view.release()
+    packs.read(location, 0, min(scan.header_length, location.length))
+    return scan
+
+
+def _doomed(packs: PackStore, index: Index, starts: Mapping[int, int], report: RebuildReport) -> dict[Location, int]:
+    """Places of deleted records with the time of their deletion, from the tombstones in these ranges."""
+    doomed: dict[Location, int] = {}
+    for number, start in starts.items():
+        for record in packs.records(number, start):
+            if isinstance(record, BadRecord) or record.kind != Kind.TOMBSTONE:
+                continue
+            try:
+                stone = Tombstone.decode(packs.read(record.location))
+            except HilumError as error:
+                report.problems.append(f"pack {number}, byte {record.location.offset}: {error}")
+                continue
+            for location in stone.records:
+                doomed[location] = max(stone.deleted_ns, doomed.get(location, 0))
+            _remove_indexed(packs, index, starts, stone)
+    return doomed
+
+
+def _remove_indexed(packs: PackStore, index: Index, starts: Mapping[int, int], stone: Tombstone) -> None:
+    """Delete what a tombstone names and the index has had already before the part that is replayed."""
+    older = [r for r in stone.records if r.pack not in starts or r.offset < starts[r.pack]]
+    uids: set[str] = set()
+    for location in older:
+        with contextlib.suppress(NotFound, DataError):
+            uids.add(_scan(packs, location).sop_instance_uid)
+    if uids:
+        index.apply([], tombstones=[index_base.Tombstone(uid, stone.deleted_ns) for uid in sorted(uids)])
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """One process at a time; the others wait."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from error
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+# Deletion
+
+
+def delete(
+    packs: PackStore,
+    index: Index,
+    ingest: Ingest,
+    level: Level,
+    uids: Sequence[str],
+    *,
+    study_uid: str | None,
+    reason: str,
+) -> DeleteReport:
+    """Write a tombstone, durable, then take the objects out of the index.
+
+    Objects that arrive meanwhile are later than the tombstone and stay.
+    """
+    if level not in ("study", "series", "instance"):
+        raise UsageError("studies, series and instances can be deleted; a patient by the studies")
+    with ingest.exclusive():
+        targets = [target for uid in uids if (target := _target(index, level, uid, study_uid))]
+        records = [record for _, _, found in targets for record in found]
+        if not records:
+            raise NotFound(f"there is no such {level}")
+        deleted_ns = ingest.next_ns(max(record.received_ns for record in records))
+        places = tuple(record.location for record in records)
+        stone = Tombstone(level, tuple(uid for uid, _, _ in targets), places, deleted_ns, reason)
+        (location,) = packs.append([NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=deleted_ns)])
+        removed: list[InstanceRecord] = []
+        for uid, of_study, _ in targets:
+            removed += index.remove(level, uid, received_ns=deleted_ns, study_uid=of_study)
+        index.apply([], packs={location.pack: packs.end_of(location)})
+    return DeleteReport(len(removed), sum(record.location.length for record in removed))
+
+
+def _target(
+    index: Index, level: Level, uid: str, study_uid: str | None
+) -> tuple[str, str | None, list[InstanceRecord]] | None:
+    """UID, its study, and all objects with their versions; None when there is nothing of this UID."""
+    if level == "instance":
+        current = index.lookup([uid])
+        found = [record for record in current if record is not None]
+    elif level == "series":
+        series = index.series(uid, study_uid)
+        if series is None:
+            return None
+        study_uid = series.study_instance_uid
+        found = index.instances(study_uid, uid)
+    else:
+        study_uid = None
+        found = index.instances(uid)
+    with_versions = list(found)
+    for record in found:
+        with_versions += index.versions(record.sop_instance_uid)
+    return (uid, study_uid, with_versions) if with_versions else None
+
+
+# Verification
+
+
+def verify(packs: PackStore, index: Index, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+    """Re-hash every record, compare packs with index both ways, and let the index check itself."""
+    report = VerifyReport()
+    infos = packs.packs()
+    total = sum(info.size for info in infos)
+    done = 0
+    for info in infos:
+        if info.damage:
+            report.add(f"pack {info.number}: {info.damage}")
+        known = {record.location.offset: record for record in index.locations(info.number)}
+        report.objects += len(known)
+        for record in packs.records(info.number, check=True, sha256=True):
+            _verify_record(record, known, packs, index, report)
+            if progress is not None:
+                progress(done + record.end, total)
+        for offset, missing in known.items():
+            if not _still_there(index, missing):
+                continue
+            report.add(f"pack {info.number}, byte {offset}: an object of the index is not in the pack")
+        done += info.size
+    numbers = {info.number for info in infos}
+    for state in index.packs():
+        if state.number not in numbers and state.live_objects:
+            report.add(f"pack {state.number} is missing, with {state.live_objects} objects")
+    for finding in index.verify():
+        report.add(f"index: {finding}")
+    return report
+
+
+def _verify_record(
+    record: RecordInfo | BadRecord,
+    known: dict[int, InstanceRecord],
+    packs: PackStore,
+    index: Index,
+    report: VerifyReport,
+) -> None:
+    if isinstance(record, BadRecord):
+        if record.record is not None:
+            known.pop(record.record.location.offset, None)
+        if not record.unfinished:
+            report.add(f"pack {record.pack}, byte {record.offset}: {record.reason}")
+        return
+    report.records += 1
+    report.bytes += record.location.length
+    if record.kind != Kind.OBJECT:
+        return
+    indexed = known.pop(record.location.offset, None)
+    at = f"pack {record.location.pack}, byte {record.location.offset}"
+    if indexed is None:
+        report.dead += 1
+        if not _is_accounted_for(record, packs, index):
+            report.add(f"{at}: an object of the pack is not in the index")
+    elif (indexed.location.length, indexed.sha256) != (record.location.length, record.sha256):
+        report.add(f"{at}: pack and index disagree about the object")
+
+
+def _is_accounted_for(record: RecordInfo, packs: PackStore, index: Index) -> bool:
+    """Whether an object that the index does not point to was deleted, or is a copy of one that it points to."""
+    try:
+        uid = _scan(packs, record.location).sop_instance_uid
+    except HilumError:
+        return False
+    if index.is_deleted(uid, record.received_ns):
+        return True
+    candidates = [index.lookup([uid])[0], *index.versions(uid)]
+    return any(c is not None and c.sha256 == record.sha256 for c in candidates)
+
+
+def _still_there(index: Index, record: InstanceRecord) -> bool:
+    """Whether the index still points to this place: it may have been moved or deleted during the walk."""
+    candidates = [index.lookup([record.sop_instance_uid])[0], *index.versions(record.sop_instance_uid)]
+    return any(c is not None and c.location == record.location for c in candidates)
+
+
+# Compaction
+
+
+def compact(packs: PackStore, index: Index, ingest: Ingest, least_dead: float) -> CompactReport:
+    """Copy what lives out of packs with much dead space, then delete them."""
+    if not 0 <= least_dead <= 1:
+        raise UsageError("least_dead must be from 0 to 1")
+    report = CompactReport()
+    states = {state.number: state for state in index.packs()}
+    for info in packs.packs():
+        state = states.get(info.number)
+        if state is None or info.damage or state.dead_bytes < max(1, least_dead * info.size):
+            continue
+        if info.locked:
+            with ingest.exclusive():
+                packs.seal()
+        try:
+            _compact_pack(packs, index, ingest, info.number, info.size, report)
+        except Conflict:
+            continue
+    return report
+
+
+def _compact_pack(
+    packs: PackStore, index: Index, ingest: Ingest, number: int, size: int, report: CompactReport
+) -> None:
+    live = {record.location.offset: record for record in index.locations(number)}
+    keep: list[RecordInfo] = []
+    for record in packs.records(number):
+        if isinstance(record, BadRecord):
+            report.problems.append(f"pack {number}, byte {record.offset}: {record.reason}")
+            return
+        if record.kind != Kind.OBJECT or record.location.offset in live:
+            keep.append(record)
+    written = 0
+    for chunk in _by_bytes(keep):
+        written += _copy(packs, index, ingest, chunk, live)
+    packs.remove(number)
+    index.forget_pack(number)
+    report.packs += 1
+    report.copied += len(keep)
+    report.freed += size - written
+
+
+def _by_bytes(records: Iterable[RecordInfo]) -> Iterator[list[RecordInfo]]:
+    chunk: list[RecordInfo] = []
+    size = 0
+    for record in records:
+        if chunk and size + record.location.length > _COPY_BYTES:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(record)
+        size += record.location.length
+    if chunk:
+        yield chunk
+
+
+def _copy(
+    packs: PackStore, index: Index, ingest: Ingest, chunk: Sequence[RecordInfo], live: Mapping[int, InstanceRecord]
+) -> int:
+    """Copy records to the pack that is being written, durable, then point the index there."""
+    with ingest.exclusive():
+        if len(chunk) == 1 and chunk[0].location.length > _COPY_BYTES:
+            record = chunk[0]
+            place, sha256, _ = packs.append_stream(
+                _Pieces(packs.stream(record.location)),
+                record.location.length,
+                kind=record.kind,
+                flags=record.flags,
+                received_ns=record.received_ns,
+            )
+            if sha256 != record.sha256:
+                raise DataError(f"pack {record.location.pack}: the object has changed while it was copied")
+            places = [place]
+        else:
+            new = [
+                NewRecord(r.kind, [packs.read(r.location)], r.sha256, r.crc32c, r.received_ns, r.flags) for r in chunk
+            ]
+            places = packs.append(new)
+        moves = [
+            (live[record.location.offset].sop_instance_uid, record.location, place)
+            for record, place in zip(chunk, places, strict=True)
+            if record.kind == Kind.OBJECT
+        ]
+        index.move(moves)
+        ends: dict[int, int] = defaultdict(int)
+        for place in places:
+            ends[place.pack] = max(ends[place.pack], packs.end_of(place))
+        index.apply([], packs=ends)
+    return sum(record.end - record.location.offset for record in chunk)
+
+
+class _Pieces:
+    """A stream of pieces as a source with ``readinto``."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        if not len(self._rest):
+            self._rest = memoryview(next(self._pieces, b""))
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count

@@ -1,0 +1,425 @@
+"""Giving objects back: whole, as stored frames, as DICOM JSON, as bulk data, decoded and rendered.
+
+Compaction moves records to other packs: a record that is no longer where the index said is looked up again, once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from hilum.archive.caches import DiskCache, MemoryCache
+from hilum.dicom import json as dicom_json
+from hilum.dicom.scan import FrameRange, FrameTable, inflate
+from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
+from hilum.types import PixelDescription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+    import pydicom
+
+    from hilum.config import CacheSettings
+    from hilum.index.base import Index, InstanceRecord
+    from hilum.pixels.description import RenderingAttributes
+    from hilum.pixels.pipeline import RenderSettings
+    from hilum.storage.packs import PackStore
+
+__all__ = ["Retriever"]
+
+T = TypeVar("T")
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_EXPLICIT: Final = "1.2.840.10008.1.2.1"
+_MAX_FRAME_BYTES: Final = 4 << 30
+_ELEMENT_HEAD: Final = 12
+_INLINE_LIMIT: Final = 1024
+_JSON_VERSION: Final = b"2"
+
+
+class Retriever:
+    """Reads what is stored; thread-safe.
+
+    Parameters
+    ----------
+    packs : PackStore
+    index : Index
+    uuid : str
+        Of the archive.
+    cache_folder : Path or None
+        ``ROOT/cache``; None: nothing is kept on disk.
+    settings : CacheSettings
+    """
+
+    def __init__(
+        self, packs: PackStore, index: Index, uuid: str, cache_folder: Path | None, settings: CacheSettings
+    ) -> None:
+        self._packs = packs
+        self._index = index
+        self._placeholder = f"hilum-base:{uuid}"
+        self._metadata = MemoryCache(settings.metadata_memory_bytes)
+        self._images = MemoryCache(settings.rendered_memory_bytes)
+        keep = cache_folder is not None and settings.metadata_disk and settings.disk_bytes > 0
+        self._disk = DiskCache(cache_folder / "metadata", settings.disk_bytes) if keep and cache_folder else None
+
+    # Finding
+
+    def records(
+        self, study_uid: str, series_uid: str | None = None, sop_uid: str | None = None
+    ) -> list[InstanceRecord]:
+        """Find the current instances of a study, series, or one instance of it, in display order.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        """
+        if sop_uid is not None:
+            record = self._index.lookup([sop_uid])[0]
+            belongs = record is not None and record.study_instance_uid == study_uid
+            if record is not None and belongs and series_uid in (None, record.series_instance_uid):
+                return [record]
+            raise NotFound("there is no such instance in this study and series")
+        found = self._index.instances(study_uid, series_uid)
+        if not found:
+            raise NotFound(f"there is no such {'study' if series_uid is None else 'series'}")
+        return found
+
+    def lookup(self, sop_uids: Sequence[str]) -> list[InstanceRecord | None]:
+        """Find the current instances by SOP Instance UID."""
+        return self._index.lookup(sop_uids)
+
+    # Bytes
+
+    def size(self, record: InstanceRecord) -> int:
+        """Bytes of the object."""
+        return record.location.length
+
+    def read(self, record: InstanceRecord, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes of the object as it was received, verified by their checksums.
+
+        Raises
+        ------
+        NotFound
+            It was deleted meanwhile.
+        DataError
+            The stored bytes are damaged.
+        """
+        return self._relocated(record, lambda r: self._packs.read(r.location, start, length))
+
+    def stream(
+        self, record: InstanceRecord, start: int = 0, length: int | None = None, chunk: int = 1 << 20
+    ) -> Iterator[bytes]:
+        """As `read`, in pieces of `chunk` bytes; what can be wrong at the start is raised before the first piece."""
+        end = record.location.length if length is None else start + length
+        if not 0 <= start <= end <= record.location.length or chunk < 1:
+            raise UsageError("the range is not inside of the object")
+        first = self.read(record, start, min(chunk, end - start))
+
+        def pieces() -> Iterator[bytes]:
+            yield first
+            for at in range(start + chunk, end, chunk):
+                yield self.read(record, at, min(chunk, end - at))
+
+        return pieces()
+
+    def header(self, record: InstanceRecord) -> bytes:
+        """Everything up to the pixel data and the head of its element; a deflated object as a whole, as it is."""
+        if record.transfer_syntax_uid == _DEFLATED:
+            return self.read(record)
+        return self.read(record, 0, min(record.header_length + _ELEMENT_HEAD, record.location.length))
+
+    def _relocated(self, record: InstanceRecord, action: Callable[[InstanceRecord], T]) -> T:
+        """Run `action`, again with the new place when the record was moved by compaction meanwhile."""
+        try:
+            return action(record)
+        except NotFound:
+            moved = self._current(record)
+            if moved is None or moved.location == record.location:
+                raise NotFound("the object has been deleted") from None
+            return action(moved)
+
+    def _current(self, record: InstanceRecord) -> InstanceRecord | None:
+        current = self._index.lookup([record.sop_instance_uid])[0]
+        candidates = [current, *self._index.versions(record.sop_instance_uid)]
+        return next((c for c in candidates if c is not None and c.sha256 == record.sha256), None)
+
+    # Frames
+
+    def pixels(self, record: InstanceRecord) -> PixelDescription | None:
+        """How the pixel values are stored; None without pixel data."""
+        return None if record.pixels is None else PixelDescription(*record.pixels)  # type: ignore[arg-type]
+
+    def frame_count(self, record: InstanceRecord) -> int:
+        """Frames that can be asked for, 0 without pixel data."""
+        return len(FrameTable(record.frame_table)) if record.pixels is not None else 0
+
+    def frame_size(self, record: InstanceRecord, frame: int) -> int:
+        """Bytes of the frame as stored: its fragments joined, or the bytes that hold its bits."""
+        found = self._range(record, frame)
+        return (FrameTable(record.frame_table).frame_bits + 7) // 8 if found.bit_offset else found.length
+
+    def stored_frame(self, record: InstanceRecord, frame: int) -> bytes:
+        """Bytes of a frame as stored, not decoded; fragments are joined.
+
+        Parameters
+        ----------
+        record : InstanceRecord
+        frame : int
+            From 0.
+
+        Raises
+        ------
+        UsageError
+            There is no such frame.
+        DataError
+            The object has no pixel data.
+        LimitExceeded
+            The frame is larger than 4 GiB.
+        """
+        fragments, bits = self._fragments(record, frame)
+        data = fragments[0] if len(fragments) == 1 else b"".join(fragments)
+        return _shifted(data, bits, FrameTable(record.frame_table).frame_bits) if bits else data
+
+    def decoded_frame(self, record: InstanceRecord, frame: int, *, rgb: bool = False) -> npt.NDArray[np.generic]:
+        """Decode a frame to stored values, or to RGB when asked for.
+
+        Parameters
+        ----------
+        record : InstanceRecord
+        frame : int
+            From 0.
+        rgb : bool
+            Colour, palette colour too, as 8-bit RGB; grey stays as it is.
+
+        Returns
+        -------
+        ndarray
+            ``(rows, columns)`` or ``(rows, columns, samples)``.
+        """
+        from hilum.codecs.decode import decode_frame
+        from hilum.pixels.pipeline import RenderSettings, render_pixels
+
+        fragments, bits = self._fragments(record, frame)
+        data: Any = fragments[0] if len(fragments) == 1 else fragments
+        pixels = self._pixels(record)
+        if rgb and (pixels.samples_per_pixel > 1 or pixels.photometric_interpretation.startswith("PALETTE")):
+            attributes = self._rendering_attributes(record, frame)
+            plain = RenderSettings(square_pixels=False)
+            return render_pixels(data, self._syntax(record), pixels, attributes, plain, bit_offset=bits)
+        return decode_frame(data, self._syntax(record), pixels, bit_offset=bits)
+
+    def _pixels(self, record: InstanceRecord) -> PixelDescription:
+        pixels = self.pixels(record)
+        if pixels is None:
+            raise DataError("the object has no pixel data")
+        return pixels
+
+    def _syntax(self, record: InstanceRecord) -> str:
+        """Transfer syntax of what `_fragments` gives: deflated objects are inflated there."""
+        return _EXPLICIT if record.transfer_syntax_uid == _DEFLATED else record.transfer_syntax_uid
+
+    def _rendering_attributes(self, record: InstanceRecord, frame: int) -> RenderingAttributes:
+        from hilum.pixels.description import rendering_attributes
+
+        if record.transfer_syntax_uid == _DEFLATED:
+            return rendering_attributes(inflate(self.read(record)), frame)
+        return rendering_attributes(self.read(record, 0, record.header_length), frame)
+
+    def _range(self, record: InstanceRecord, frame: int) -> FrameRange:
+        if record.pixels is None:
+            raise DataError("the object has no pixel data")
+        table = FrameTable(record.frame_table)
+        if not 0 <= frame < len(table):
+            raise UsageError(f"there is no frame {frame} (from 0): the object has {len(table)}")
+        found = table[frame]
+        if found.length > _MAX_FRAME_BYTES:
+            raise LimitExceeded("the frame is larger than 4 GiB")
+        return found
+
+    def _fragments(self, record: InstanceRecord, frame: int) -> tuple[list[bytes], int]:
+        """Fragments of the frame, and the bits of its first byte that are not its own."""
+        found = self._range(record, frame)
+        if found.inflated:
+            whole = inflate(self.read(record))
+            return [whole[offset : offset + length] for offset, length in found.fragments], found.bit_offset
+        return [self.read(record, offset, length) for offset, length in found.fragments], found.bit_offset
+
+    # Metadata
+
+    def instance_json(self, record: InstanceRecord, bulk_data_uri: str = "") -> bytes:
+        """One DICOM JSON object (PS3.18 F); BulkDataURIs are `bulk_data_uri` + ``/`` + path of the element."""
+        header = self.header(record)
+        add = b'"00083002":{"vr":"UI","Value":["' + record.transfer_syntax_uid.encode("ascii", "replace") + b'"]}'
+        return dicom_json.dataset_json(
+            header, record.header_length, bulk_data_uri=bulk_data_uri, inline_limit=_INLINE_LIMIT, add=add
+        )
+
+    def metadata(self, records: Sequence[InstanceRecord], base_url: str) -> bytes:
+        """DICOM JSON array of instances.
+
+        Parameters
+        ----------
+        records : sequence of InstanceRecord
+        base_url : str
+            Of the DICOMweb service: BulkDataURIs are
+            ``BASE/studies/S/series/S/instances/I/bulkdata/PATH``.
+        """
+        key = self.metadata_etag(records)
+        cached = self._metadata.get(key)
+        if cached is None and self._disk is not None:
+            cached = self._disk.get(key)
+            if cached is not None:
+                self._metadata.put(key, cached)
+        if cached is None:
+            cached = b"[" + b",".join(self.instance_json(r, self._bulk_data_uri(r)) for r in records) + b"]"
+            self._metadata.put(key, cached)
+            if self._disk is not None and len(records) > 1:
+                self._disk.put(key, cached)
+        return cached.replace(self._placeholder.encode(), base_url.encode())
+
+    def metadata_etag(self, records: Sequence[InstanceRecord]) -> str:
+        """Change when any of the objects changes, or the way they are written."""
+        hasher = hashlib.sha256(_JSON_VERSION)
+        for record in records:
+            hasher.update(record.sha256)
+        return hasher.hexdigest()
+
+    def _bulk_data_uri(self, record: InstanceRecord) -> str:
+        study, series = record.study_instance_uid, record.series_instance_uid
+        return f"{self._placeholder}/studies/{study}/series/{series}/instances/{record.sop_instance_uid}/bulkdata"
+
+    def bulkdata(self, record: InstanceRecord, path: str) -> bytes:
+        """Value of an element, little endian.
+
+        Parameters
+        ----------
+        record : InstanceRecord
+        path : str
+            As in a BulkDataURI: ``7FE00010``, nested ``TAG/ITEM/TAG``.
+
+        Raises
+        ------
+        NotFound
+            The object has no such element.
+        UsageError
+            Not a path.
+        """
+        size, pieces = self.bulkdata_stream(record, path)
+        data = b"".join(pieces)
+        if len(data) != size:
+            raise DataError("the element is shorter than announced")
+        return data
+
+    def bulkdata_stream(self, record: InstanceRecord, path: str) -> tuple[int, Iterator[bytes]]:
+        """As `bulkdata`: number of bytes, and the pieces."""
+        data = inflate(self.read(record)) if record.transfer_syntax_uid == _DEFLATED else self.read(record)
+        found = dicom_json.bulkdata(data, path)
+        if isinstance(found, bytes):
+            return len(found), iter((found,))
+        offset, length = found
+        return length, _slices(memoryview(data), offset, length)
+
+    # Images
+
+    def rendered(
+        self,
+        record: InstanceRecord,
+        frame: int = 0,
+        settings: RenderSettings | None = None,
+        *,
+        format: str = "jpeg",
+        quality: int = 90,
+        width: int = 0,
+        height: int = 0,
+        window: tuple[float, float] | None = None,
+        function: str = "LINEAR",
+    ) -> bytes:
+        """Render a frame for display (PS3.3 C.11, PS3.4 N): rescale, window, colour, scale, encode.
+
+        Parameters
+        ----------
+        record : InstanceRecord
+        frame : int
+            From 0.
+        settings : RenderSettings, optional
+            Everything that can be asked for; instead of what follows.
+        format : {"jpeg", "png"}
+        quality : int
+            Of a JPEG, 1 to 100.
+        width, height : int
+            Of the picture at most; 0: as the other and the aspect demand.
+        window : (center, width), optional
+            In modality values; default: the object's own.
+        function : {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
+
+        Raises
+        ------
+        UsageError
+            No such frame, or a parameter out of its bounds.
+        DataError
+            No pixel data, or it cannot be decoded.
+        """
+        from hilum.pixels.pipeline import RenderSettings, Window, render_frame
+
+        if settings is None:
+            if format not in ("jpeg", "png"):
+                raise UsageError("format must be jpeg or png")
+            if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+                raise UsageError("function must be LINEAR, LINEAR_EXACT or SIGMOID")
+            settings = RenderSettings(
+                width=width,
+                height=height,
+                window=None if window is None else Window(*window, function),  # type: ignore[arg-type]
+                format=format,  # type: ignore[arg-type]
+                quality=quality,
+            )
+        fragments, bits = self._fragments(record, frame)
+        data: Any = fragments[0] if len(fragments) == 1 else fragments
+        attributes = self._rendering_attributes(record, frame)
+        return render_frame(data, self._syntax(record), self._pixels(record), attributes, settings, bit_offset=bits)
+
+    def thumbnail(self, record: InstanceRecord, *, size: int = 128, format: str = "jpeg") -> bytes:
+        """Small image of the middle frame, at most `size` pixels wide and high; kept in memory."""
+        key = f"{record.sha256.hex()}/{size}/{format}"
+        image = self._images.get(key)
+        if image is None:
+            frame = self.frame_count(record) // 2
+            image = self.rendered(record, frame, format=format, quality=80, width=size, height=size)
+            self._images.put(key, image)
+        return image
+
+    def representative(self, records: Sequence[InstanceRecord]) -> InstanceRecord:
+        """Middle instance with pixel data of a series; of a study, that of its first series with pixel data.
+
+        Raises
+        ------
+        NotFound
+            None of them has pixel data.
+        """
+        pictures = [record for record in records if record.pixels is not None]
+        if not pictures:
+            raise NotFound("nothing here has pixel data")
+        series = [r for r in pictures if r.series_instance_uid == pictures[0].series_instance_uid]
+        return series[len(series) // 2]
+
+    def dataset(self, record: InstanceRecord) -> pydicom.Dataset:
+        """Parse the object with pydicom."""
+        from hilum.dicom.dataset import to_dataset
+
+        return to_dataset(self.read(record))
+
+
+def _slices(data: memoryview, offset: int, length: int, step: int = 1 << 20) -> Iterator[bytes]:
+    for at in range(offset, offset + length, step):
+        yield bytes(data[at : min(at + step, offset + length)])
+
+
+def _shifted(data: bytes, bits: int, count: int) -> bytes:
+    """Move bit-packed pixels that start within a byte to its start (PS3.5 8.1.1: least significant bit first)."""
+    import numpy as np
+
+    unpacked = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")[bits : bits + count]
+    return np.packbits(unpacked, bitorder="little").tobytes()

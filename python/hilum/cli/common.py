@@ -1,0 +1,89 @@
+"""What all commands share: options, opening the archive, output for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hilum.archive.archive import Archive
+    from hilum.config import Settings
+
+__all__ = [
+    "ArchiveOption",
+    "ConfigOption",
+    "JsonOption",
+    "console",
+    "human_bytes",
+    "open_archive",
+    "print_json",
+    "settings_of",
+    "warn",
+]
+
+ArchiveOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive", help="Folder of the archive; default: the configured one, else the user's.", metavar="ROOT"
+    ),
+]
+ConfigOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings; default: HILUM_CONFIG, else the user's.", metavar="FILE"),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """Read the settings; UsageError names what is wrong with them."""
+    from hilum.config import load_settings
+
+    return load_settings(config)
+
+
+def open_archive(
+    archive: Path | None, config: Path | None, *, create: bool = False, read_only: bool = False
+) -> Archive:
+    """Open the archive that was named, else the configured one."""
+    from hilum.archive.archive import open as open_root
+
+    settings = settings_of(config)
+    return open_root(archive or settings.archive_path(), create=create, read_only=read_only, settings=settings)
+
+
+def console(*, error: bool = False) -> Console:
+    """Terminal for people; plain text when it is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=error, highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print a line on standard error."""
+    print(f"hilum: {message}", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print a document for programs: ASCII, so that no terminal or locale can break it."""
+    json.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+def human_bytes(size: float) -> str:
+    """Write a size with a unit: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def printable(text: str) -> str:
+    """Make a name fit for a terminal: no control characters, no lone surrogates."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
