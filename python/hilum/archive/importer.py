@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from concurrent.futures import Future
 
-    from hilum._core import FileBuffer, Scan
     from hilum.archive.ingest import Ingest
     from hilum.archive.quarantine import Quarantine
     from hilum.config import Settings
+    from hilum.dicom.scan import FileBuffer, Scan
     from hilum.index.base import Index
     from hilum.types import OnConflict
 

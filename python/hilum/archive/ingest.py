@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from hilum._core import Scan
     from hilum.config import IngestSettings, Settings
+    from hilum.dicom.scan import Scan
     from hilum.index.base import Index
     from hilum.storage.packs import PackStore
     from hilum.types import Location, OnConflict

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hilum._core import Scan
     from hilum.archive.ingest import Ingest
     from hilum.config import Settings
+    from hilum.dicom.scan import Scan
     from hilum.index.base import Entry, Index, InstanceRecord
     from hilum.storage.packs import PackStore
     from hilum.types import Level, Location

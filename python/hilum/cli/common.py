@@ -61,7 +61,10 @@ def console(*, error: bool = False) -> Console:
     """Terminal for people; plain text when it is no terminal."""
     from rich.console import Console
 
-    return Console(stderr=error, highlight=False, soft_wrap=True)
+    shown = Console(stderr=error, highlight=False)
+    if not shown.is_terminal:
+        shown.width = 1000  # nothing is cut or wrapped in a file or a pipe
+    return shown
 
 
 def warn(message: str) -> None:

@@ -7,14 +7,12 @@ import os
 import platform
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import typer
 
 from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, human_bytes, print_json, settings_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["doctor"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +15,6 @@ from hilum.cli.studies import _pair
 from hilum.errors import DataError, NotFound, Unavailable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hilum.archive.archive import Archive
     from hilum.index.base import InstanceRecord
 

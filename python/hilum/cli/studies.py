@@ -68,7 +68,10 @@ def _table(rows: list[dict[str, object]]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for title in _COLUMNS.values():
-        table.add_column(title, no_wrap=title == "study", overflow="fold")
+        whole = title == "study"
+        table.add_column(
+            title, no_wrap=not whole, overflow="fold" if whole else "ellipsis", min_width=20 if whole else 4
+        )
     for row in rows:
         table.add_row(*(_cell(row.get(keyword)) for keyword in _COLUMNS))
     console().print(table, markup=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hilum import _core
+from hilum._core import FileBuffer, Scan
 from hilum.errors import DataError, UsageError
 from hilum.types import PixelDescription
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from hilum._core import FileBuffer, Scan
     from hilum.errors import HilumError
 
 __all__ = [
     "Attribute",
+    "FileBuffer",
     "FrameRange",
     "FrameTable",
+    "Scan",
     "extract",
     "frame_bytes",
     "inflate",
