@@ -9,6 +9,7 @@ import { listHash, viewerHash } from "./route.js";
 
 const PAGE = 50;
 const TYPING_PAUSE = 180;
+const STALE = 30000;
 
 /**
  * The study list: search as you type, filters, pages.
@@ -28,6 +29,7 @@ export class StudyList {
     this.controller = new AbortController();
     /** @type {StudySlice | null} */
     this.slice = null;
+    this.loadedAt = 0;
     this.lastOpened = "";
     this.input = h("input", {
       type: "search", id: "search", placeholder: "Patient name, ID, accession or description", autocomplete: "off", spellcheck: "false",
@@ -52,7 +54,7 @@ export class StudyList {
     const same = writeFilter(state).toString() === writeFilter(this.state).toString() && this.slice !== null;
     this.state = state;
     this.#reflect();
-    if (!same) void this.load();
+    if (!same || Date.now() - this.loadedAt > STALE) void this.load();
     document.title = "Studies \u2013 hilum";
     this.#focusOpened();
   }
@@ -69,7 +71,9 @@ export class StudyList {
       const slice = await search.slice((this.state.page - 1) * PAGE, PAGE, signal);
       if (signal.aborted) return;
       this.slice = slice;
+      this.loadedAt = Date.now();
       this.#render(slice);
+      if (!this.element.hidden) this.#focusOpened();
     } catch (error) {
       if (signal.aborted || isAbort(error)) return;
       this.slice = null;
@@ -159,10 +163,11 @@ export class StudyList {
     fill(this.rows, ...slice.studies.map((study) => row(study)));
     const first = (this.state.page - 1) * PAGE + 1;
     const last = first + slice.studies.length - 1;
-    const total = slice.total === null ? (slice.more ? " of many" : "") : ` of ${slice.total.toLocaleString("en")}`;
+    const known = slice.total ?? (slice.more ? null : last);
+    const total = known === null ? " of many" : ` of ${known.toLocaleString("en")}`;
     const failed = slice.failed ? " Some attributes could not be searched: there may be more." : "";
-    fill(this.count, slice.total !== null && slice.total <= PAGE && first === 1
-      ? `${slice.total} ${slice.total === 1 ? "study" : "studies"}.${failed}` : `Studies ${first.toLocaleString("en")}\u2013${last.toLocaleString("en")}${total}.${failed}`);
+    fill(this.count, known !== null && known <= PAGE && first === 1
+      ? `${known} ${known === 1 ? "study" : "studies"}.${failed}` : `Studies ${first.toLocaleString("en")}\u2013${last.toLocaleString("en")}${total}.${failed}`);
     this.#renderPager(slice);
     this.rows.parentElement?.scrollTo(0, 0);
   }
@@ -258,11 +263,12 @@ export class StudyList {
 
   /** After coming back from a study its row has the focus. */
   #focusOpened() {
-    if (!this.lastOpened) return;
+    if (!this.lastOpened || document.activeElement === this.input) return;
     const link = this.#links().find((one) => one.dataset.study === this.lastOpened);
-    link?.focus({ preventScroll: true });
-    link?.scrollIntoView({ block: "nearest" });
-    this.lastOpened = "";
+    if (!link) return;
+    link.focus({ preventScroll: true });
+    link.scrollIntoView({ block: "nearest" });
+    if (!this.element.classList.contains("busy")) this.lastOpened = "";
   }
 }
 

@@ -268,10 +268,21 @@ export class ViewerPage {
     this.cine.setRate(rate ?? DEFAULT_RATE);
     this.stage.setStack(stack, Math.max(0, image - 1));
     this.cineBar.offer(rate !== null && stack.images[0]?.hasPixels === true);
-    if (this.tool === "scroll" || this.tool === "window") this.chooseTool(this.touch && stack.length > 1 ? "scroll" : "window");
+    if (this.tool !== "measure") this.chooseTool(this.#usualTool(stack));
     if (!stack.length) this.status.failed("This series holds no objects.", () => void this.#openSeriesOf(stack.series, image));
     this.slider.update();
     this.toolbar.update();
+  }
+
+  /**
+   * What a drag should do first: fingers scroll, a mouse sets the window.
+   * @param {Stack} stack
+   * @returns {ToolName}
+   */
+  #usualTool(stack) {
+    const windowed = stack.images[0]?.colour === false;
+    if (stack.length > 1 && (this.touch || !windowed)) return "scroll";
+    return windowed ? "window" : "pan";
   }
 
   #reflectImage() {
