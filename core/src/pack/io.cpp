@@ -85,7 +85,11 @@ std::int64_t Io::pwritev(int fd, std::span<const iovec> pieces, std::uint64_t of
 }
 
 int Io::fdatasync(int fd) {
-    return ::fdatasync(fd) == 0 ? 0 : -errno;
+    int result = 0;
+    do {
+        result = ::fdatasync(fd) == 0 ? 0 : -errno;
+    } while (result == -EINTR);
+    return result;
 }
 
 int Io::ftruncate(int fd, std::uint64_t size) {

@@ -192,11 +192,7 @@ void PackWriter::write_or_cut(std::vector<iovec>& pieces, std::uint64_t offset) 
 }
 
 void PackWriter::flush() {
-    int result = 0;
-    do {
-        result = io_->fdatasync(file_.get());
-    } while (result == -EINTR);
-    if (result != 0) {
+    if (const int result = io_->fdatasync(file_.get()); result != 0) {
         // The kernel may have dropped the pages: nobody can say what of this append is on the disk, and asking again
         // would only be told what the cache believes. Nothing more goes into this pack.
         stream_.reset();

@@ -1,0 +1,55 @@
+"""Short torture rounds: what is acknowledged survives kill -9 and power cuts, and broken builds are noticed.
+
+The full rounds are ``make torture``. A power cut needs root and a private mount namespace: skipped, loudly, without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent.parent
+SKIPPED = 77
+
+pytestmark = [pytest.mark.torture, pytest.mark.xdist_group("torture")]
+
+
+def torture(*arguments: str) -> list[dict[str, object]]:
+    paths = [str(REPOSITORY / "python"), str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.torture", "--json", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    if done.returncode == SKIPPED:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode in (0, 1), done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("target", ["packs", "archive"])
+def test_kills_lose_nothing(target: str) -> None:
+    [result] = torture("--target", target, "--kills", "10", "--cuts", "0", "--controls", "0")
+    assert result["rounds"] == 10
+    assert (result["lost"], result["bad_rounds"], result["examples"]) == (0, 0, [])
+    assert int(str(result["acknowledged"])) > 0
+
+
+@pytest.mark.parametrize("target", ["packs", "archive"])
+def test_power_cuts_lose_nothing_and_broken_builds_are_noticed(target: str) -> None:
+    real, *controls = torture("--target", target, "--kills", "0", "--cuts", "10", "--controls", "5")
+    assert (real["rounds"], real["lost"], real["bad_rounds"], real["examples"]) == (10, 0, 0, [])
+    assert int(str(real["acknowledged"])) > 0
+    assert len(controls) == (1 if target == "packs" else 3)
+    for control in controls:
+        assert control["broken"]
+        assert not control["failed"], f"the rounds do not notice the broken build {control['broken']}: {control}"

@@ -1,0 +1,185 @@
+"""What is tortured: the packs alone, and the whole archive. Each can ingest, and check what was acknowledged."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from tests.torture.objects import make_object, random_size
+
+from hilum.errors import HilumError
+from hilum.storage.base import BadRecord, Kind, NewRecord, PackSettings
+from hilum.storage.packs import PackStore
+from hilum.types import Location
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+ARCHIVE_UUID = bytes(range(1, 17))
+
+
+@dataclass
+class Verdict:
+    """What a check found."""
+
+    asked: int = 0
+    lost: list[str] = field(default_factory=list)
+    """Acknowledged, but not there, not found by search, or with other bytes."""
+    problems: list[str] = field(default_factory=list)
+    """Anything else that must not be: damage without cause, an archive that does not open."""
+    cut: int = 0
+    """Unfinished appends that recovery cut off."""
+    unfinished: int = 0
+    """Damaged ends that recovery left in place because they might have been acknowledged."""
+
+
+class Target(Protocol):
+    name: str
+
+    def prepare(self, root: Path) -> None: ...
+
+    def ingest(self, root: Path, writer: int, limit: int, acknowledge: Callable[[str], None]) -> None: ...
+
+    def check(self, root: Path, acknowledged: Sequence[str], *, thorough: bool) -> Verdict: ...
+
+
+class Packs:
+    """`PackStore` by itself; the log of acknowledgements says where each record is."""
+
+    name = "packs"
+    settings = PackSettings(pack_bytes=24 << 20, reserve_bytes=0)
+
+    def prepare(self, root: Path) -> None:
+        root.mkdir()
+
+    def _open(self, root: Path) -> PackStore:
+        return PackStore.open(root, archive_uuid=ARCHIVE_UUID, settings=self.settings)
+
+    def ingest(self, root: Path, writer: int, limit: int, acknowledge: Callable[[str], None]) -> None:
+        chance = random.Random(writer)
+        store = self._open(root)
+        store.recover()
+        while limit > 0:
+            payloads = [chance.randbytes(random_size(chance)) for _ in range(chance.choice([1, 1, 4, 20]))]
+            hashes = [hashlib.sha256(p).digest() for p in payloads]
+            if chance.random() < 0.05:
+                big = chance.randbytes(chance.randrange(1, 3 << 20))
+                where, digest, _ = store.append_stream(io.BytesIO(big), len(big))
+                locations, hashes = [where], [digest]
+                limit -= len(big)
+            else:
+                new = [NewRecord(Kind.OBJECT, [p], h) for p, h in zip(payloads, hashes, strict=True)]
+                locations = store.append(new)
+                limit -= sum(map(len, payloads))
+            for at, digest in zip(locations, hashes, strict=True):
+                acknowledge(f"{at.pack} {at.offset} {at.length} {digest.hex()}")
+        store.close()
+
+    def check(self, root: Path, acknowledged: Sequence[str], *, thorough: bool) -> Verdict:
+        verdict = Verdict()
+        with self._open(root) as store:
+            for found in store.recover():
+                verdict.cut += found.cut > 0
+                if found.error or found.missing:
+                    verdict.problems.append(f"pack {found.pack}: {found.error} {found.missing} missing")
+            for line in acknowledged:
+                verdict.asked += 1
+                pack, offset, length, digest = line.split()
+                try:
+                    payload = store.read(Location(int(pack), int(offset), int(length)))
+                except HilumError as error:
+                    verdict.lost.append(f"{line}: {error}")
+                    continue
+                if hashlib.sha256(payload).hexdigest() != digest:
+                    verdict.lost.append(f"{line}: other bytes")
+            for info in store.packs():
+                records = store.records(info.number, check=thorough, sha256=thorough) if not info.damage else ()
+                bad = [r for r in records if isinstance(r, BadRecord)]
+                verdict.unfinished += sum(r.unfinished for r in bad)
+                verdict.problems += [f"pack {r.pack} at {r.offset}: {r.reason}" for r in bad if not r.unfinished]
+                if info.damage:
+                    verdict.problems.append(f"pack {info.number}: {info.damage}")
+        return verdict
+
+
+class WholeArchive:
+    """`hilum.open`: stored by several threads, found again by search."""
+
+    name = "archive"
+
+    def prepare(self, root: Path) -> None:
+        import hilum
+
+        hilum.open(root, settings=self._settings()).close()
+
+    def _settings(self) -> object:
+        import dataclasses
+
+        from hilum.config import Settings
+
+        settings = Settings()
+        storage = dataclasses.replace(settings.storage, pack_bytes=24 << 20, reserve_bytes=1 << 20)
+        index = dataclasses.replace(settings.index, map_bytes=8 << 20)
+        return dataclasses.replace(settings, storage=storage, index=index)
+
+    def ingest(self, root: Path, writer: int, limit: int, acknowledge: Callable[[str], None]) -> None:
+        import hilum
+
+        archive = hilum.open(root, settings=self._settings())
+        left = [limit]
+        numbers = iter(range(1 << 30))
+        guard = threading.Lock()
+
+        def store(thread: int) -> None:
+            chance = random.Random(writer * 100 + thread)
+            while left[0] > 0:
+                with guard:
+                    wanted = [next(numbers) for _ in range(chance.choice([1, 1, 1, 10]))]
+                made = [make_object(writer, n, chance.randbytes(random_size(chance))) for n in wanted]
+                if len(made) == 1:
+                    archive.store(made[0][1])
+                else:
+                    failed = [r for r in archive.store_many([data for _, data in made]) if isinstance(r, HilumError)]
+                    if failed:
+                        raise failed[0]
+                for uid, data in made:
+                    left[0] -= len(data)
+                    acknowledge(f"{uid} {hashlib.sha256(data).hexdigest()}")
+
+        threads = [threading.Thread(target=store, args=(n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        archive.close()
+
+    def check(self, root: Path, acknowledged: Sequence[str], *, thorough: bool) -> Verdict:
+        import hilum
+
+        verdict = Verdict()
+        with hilum.open(root, create=False, settings=self._settings()) as archive:
+            listed = {instance.sop_instance_uid: instance for instance in archive.instances()}
+            for line in acknowledged:
+                verdict.asked += 1
+                uid, digest = line.split()
+                if uid not in listed:
+                    verdict.lost.append(f"{uid}: not found by search")
+                    continue
+                try:
+                    data = archive.instance(uid).read_bytes()
+                except HilumError as error:
+                    verdict.lost.append(f"{uid}: {error}")
+                    continue
+                if hashlib.sha256(data).hexdigest() != digest:
+                    verdict.lost.append(f"{uid}: other bytes")
+            if thorough:
+                verdict.problems += archive.verify().problems
+        return verdict
+
+
+TARGETS: dict[str, Target] = {target.name: target for target in (Packs(), WholeArchive())}
