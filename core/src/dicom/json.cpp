@@ -80,6 +80,7 @@ struct Member {
 struct Block {
     Tag creator;  ///< of the Private Creator element
     std::string_view name;
+    std::optional<PrivateOwner> owner;  ///< once it has been looked for
 };
 
 struct Added {
@@ -221,18 +222,21 @@ private:
         } else if (e.tag == kLutDescriptor && e.value.size() >= 2) {
             level.lut_of_one_entry = load<std::uint16_t>(e.value.data(), e.encoding.big_endian) == 1;
         } else if (e.tag.is_private_creator()) {
-            creators_.push_back({e.tag, right_trimmed(e.characters())});
+            creators_.push_back({e.tag, right_trimmed(e.characters()), std::nullopt});
         }
     }
 
     /// VR by the private dictionary, Vr::UN if it has none (PS3.5 section 7.8.1).
-    Vr private_element_vr(Tag tag, const Level& level) const noexcept {
+    Vr private_element_vr(Tag tag, const Level& level) noexcept {
         const Tag creator{tag.group(), static_cast<std::uint16_t>(tag.element() >> 8U)};
         // Elements ascend, so the creators of the group are the last: at most 240 are looked at.
         for (std::size_t i = creators_.size(); i > level.creators; --i) {
-            const Block& block = creators_[i - 1];
+            Block& block = creators_[i - 1];
             if (block.creator == creator) {
-                return private_vr(block.name, tag);
+                if (!block.owner) {
+                    block.owner = find_private_owner(block.name);
+                }
+                return private_vr(*block.owner, tag);
             }
             if (block.creator.group() != tag.group()) {
                 break;
@@ -308,13 +312,12 @@ private:
 
     /// `"GGGGEEEE":{"vr":"XX"`
     void open(Tag tag, Vr vr) {
-        out_.push_back('"');
-        json::append_tag(out_, tag);
-        out_ += "\":{\"vr\":\"";
+        char text[] = "\"GGGGEEEE\":{\"vr\":\"XX\"";
+        json::write_tag(text + 1, tag);
         const auto number = static_cast<std::uint16_t>(vr);
-        out_.push_back(static_cast<char>(number & 0xFFU));
-        out_.push_back(static_cast<char>(number >> 8U));
-        out_.push_back('"');
+        text[18] = static_cast<char>(number & 0xFFU);
+        text[19] = static_cast<char>(number >> 8U);
+        out_.append(text, sizeof text - 1);
     }
 
     void sequence(const Element& e, ElementReader& reader, const Level& level, std::size_t begin) {

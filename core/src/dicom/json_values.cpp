@@ -222,11 +222,15 @@ void append_base64(std::string& out, std::span<const std::byte> bytes, std::size
     out.push_back('"');
 }
 
+void write_tag(char* out, Tag tag) noexcept {
+    for (unsigned i = 0; i < 8; ++i) {
+        out[i] = kHex[(tag.value >> (28U - 4U * i)) & 0xFU];
+    }
+}
+
 void append_tag(std::string& out, Tag tag) {
     std::array<char, 8> text;
-    for (unsigned i = 0; i < 8; ++i) {
-        text[i] = kHex[(tag.value >> (28U - 4U * i)) & 0xFU];
-    }
+    write_tag(text.data(), tag);
     out.append(text.data(), text.size());
 }
 

@@ -22,7 +22,10 @@ void append_escaped(std::string& out, std::string_view text);
 /// Base64 between quotes (RFC 4648 section 4). Units of `swap` bytes are reversed.
 void append_base64(std::string& out, std::span<const std::byte> bytes, std::size_t swap);
 
-/// Eight upper case hexadecimal digits.
+/// Eight upper case hexadecimal digits to `out[0]` to `out[7]`.
+void write_tag(char* out, Tag tag) noexcept;
+
+/// The same, appended.
 void append_tag(std::string& out, Tag tag);
 
 /// A decimal string (IS, DS) as a number if a double can hold it exactly enough to give it back (17 digits), else as a

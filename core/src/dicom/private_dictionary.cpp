@@ -21,15 +21,19 @@ static_assert(std::size(kKeys) == std::size(kVrOfKey) && std::size(kKeys) < 0xFF
 
 }  // namespace
 
-Vr private_vr(std::string_view creator, Tag tag) noexcept {
+PrivateOwner find_private_owner(std::string_view creator) noexcept {
     const Creator* owner = std::lower_bound(std::begin(kCreators), std::end(kCreators), creator,
                                             [](const Creator& row, std::string_view name) { return row.name < name; });
     if (owner == std::end(kCreators) || owner->name != creator) {
-        return Vr::UN;
+        return {};
     }
     const Creator* next = owner + 1;
-    const std::uint32_t* first = kKeys + owner->first;
-    const std::uint32_t* last = next == std::end(kCreators) ? std::end(kKeys) : kKeys + next->first;
+    return {owner->first, next == std::end(kCreators) ? static_cast<std::uint16_t>(std::size(kKeys)) : next->first};
+}
+
+Vr private_vr(PrivateOwner owner, Tag tag) noexcept {
+    const std::uint32_t* first = kKeys + owner.first;
+    const std::uint32_t* last = kKeys + owner.last;
     for (const std::uint32_t mask : {0xFFFFFFFFU, 0xFFFF00FFU, 0xFF0000FFU}) {
         const std::uint32_t* found = std::lower_bound(first, last, tag.value & mask);
         if (found != last && *found == (tag.value & mask)) {
