@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import json
-import logging
 import os
 import shutil
 import time
 import uuid as uuids
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hilum.archive import events as event_log
 from hilum.archive import ingest, lifecycle
 from hilum.archive.importer import Importer, ImportProgress, ImportReport
-from hilum.archive.ingest import Ingest, StoreResult
 from hilum.archive.ledger import Ledger, import_id
 from hilum.archive.objects import Instance, Patient, Series, Study
+from hilum.archive.parts import (
+    READ_ONLY,
+    acquire,
+    alone,
+    cannot_write,
+    create_root,
+    read_identity,
+    release,
+    require_identity,
+)
 from hilum.archive.quarantine import Quarantine
-from hilum.archive.retrieve import Retriever
 from hilum.archive.search import keyword_of, matching_keys
 from hilum.config import Settings
-from hilum.errors import DataError, HilumError, NotFound, Unavailable, UsageError
+from hilum.errors import HilumError, NotFound, Unavailable, UsageError
 from hilum.index.query import Query, parse_query
 from hilum.index.schema import parse_private_key
-from hilum.storage.base import PackSettings
-from hilum.storage.packs import PackStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,19 +39,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from hilum.archive.ingest import Ingest, StoreResult
     from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.archive.retrieve import Retriever
     from hilum.index.base import Event, Index, IndexStatistics, SearchResult
+    from hilum.storage.packs import PackStore
     from hilum.types import Level, OnConflict
 
-__all__ = ["FORMAT", "Archive", "Statistics", "foresee_import", "open"]
-
-FORMAT: Final = 1
-"""Version of the layout of an archive's folder."""
-
-_NAME: Final = "hilum.json"
-_READ_ONLY: Final = 203
-_BAD_VERSION: Final = 14
-_log = logging.getLogger("hilum.archive")
+__all__ = ["Archive", "Statistics", "foresee_import", "open", "rebuild_index"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +103,11 @@ def open(
     """
     settings = settings or Settings()
     root = Path(path).absolute()
-    identity = _read_identity(root)
+    identity = read_identity(root)
     if identity is None:
         if not create or read_only:
             raise NotFound(f"{root}: there is no archive")
-        identity = _create(root)
+        identity = create_root(root)
     return Archive(root, identity, settings, read_only=read_only)
 
 
@@ -141,14 +138,14 @@ def rebuild_index(
     """
     settings = settings or Settings()
     root = Path(path).absolute()
-    identity = _require_identity(root)
-    with _alone(root):
+    identity = require_identity(root)
+    with alone(root):
         old = root / f"index.old-{uuids.uuid4()}"
         try:
             with contextlib.suppress(FileNotFoundError):
                 (root / "index").rename(old)
         except OSError as error:
-            raise _cannot_write(root, error) from error
+            raise cannot_write(root, error) from error
     with Archive(root, identity, settings, read_only=False, progress=progress) as archive:
         report = archive.recovered
     for leftover in root.glob("index.old-*"):
@@ -204,26 +201,12 @@ class Archive:
         self.read_only = read_only
         self._closed = False
         self._private_keys = tuple(parse_private_key(text) for text in settings.index.private_tags)
-        with contextlib.ExitStack() as stack:
-            self._use = stack.enter_context(_in_use(root))
-            if not read_only:
-                _require_writable(root)
-            pack_settings = PackSettings(
-                pack_bytes=settings.storage.pack_bytes, reserve_bytes=settings.storage.reserve_bytes
-            )
-            self._packs = PackStore.open(root, archive_uuid=identity.bytes, settings=pack_settings, read_only=read_only)
-            stack.callback(self._packs.close)
-            self._index: Index = lifecycle.open_index(root, self._packs, settings, read_only=read_only)
-            stack.callback(self._index.close)
-            self.recovered = (
-                lifecycle.RebuildReport()
-                if read_only
-                else lifecycle.recover(root, self._packs, self._index, settings, progress)
-            )
-            cache = None if read_only else root / "cache"
-            self.retrieve = Retriever(self._packs, self._index, self.uuid, cache, settings.cache)
-            self._ingest = Ingest(self._packs, self._index, settings, lifecycle.latest_ns(self._index))
-            self._resources = stack.pop_all()
+        self._parts = acquire(root, identity, settings, read_only=read_only, progress=progress)
+        self._packs: PackStore = self._parts.packs
+        self._index: Index = self._parts.index
+        self._ingest: Ingest = self._parts.ingest
+        self.retrieve: Retriever = self._parts.retrieve
+        self.recovered: RebuildReport = self._parts.recovered
 
     # Taking in
 
@@ -582,8 +565,7 @@ class Archive:
         """Commit what is queued, then let go of everything."""
         if not self._closed:
             self._closed = True
-            self._ingest.close()
-            self._resources.close()
+            release(self._parts)
 
     def __enter__(self) -> Self:
         return self
@@ -604,7 +586,7 @@ class Archive:
         if self._closed:
             raise UsageError("the archive is closed")
         if self.read_only:
-            raise Unavailable(f"{self.root}: the archive was opened for reading only", code=_READ_ONLY)
+            raise Unavailable(f"{self.root}: the archive was opened for reading only", code=READ_ONLY)
 
 
 def _jobs(jobs: int) -> int:
@@ -613,111 +595,3 @@ def _jobs(jobs: int) -> int:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _read_identity(root: Path) -> uuids.UUID | None:
-    """UUID of the archive at `root`, None when there is no archive."""
-    path = root / _NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise Unavailable(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: damaged; restore it from a backup") from error
-    try:
-        values = json.loads(text)
-        version = values["format"]
-        identity = uuids.UUID(values["uuid"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: damaged; restore it from a backup") from error
-    if version != FORMAT:
-        raise DataError(
-            f"{root}: an archive of format {version!r}; this version of hilum reads and writes format {FORMAT}",
-            code=_BAD_VERSION,
-        )
-    return identity
-
-
-def _require_identity(root: Path) -> uuids.UUID:
-    identity = _read_identity(root)
-    if identity is None:
-        raise NotFound(f"{root}: there is no archive")
-    return identity
-
-
-def _create(root: Path) -> uuids.UUID:
-    """Make a new archive; when two processes do so at once, both get the same one."""
-    try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o750)
-        strangers = [n for n in os.listdir(root) if n != "lost+found" and not n.startswith(_NAME)]
-        if strangers and not (root / _NAME).exists():
-            raise UsageError(f"{root}: not an archive, and not empty; name an empty folder for a new archive")
-        identity = uuids.uuid4()
-        values = {"format": FORMAT, "uuid": str(identity), "created": _now()}
-        temporary = root / f"{_NAME}.{identity}"
-        with temporary.open("x", encoding="ascii") as stream:
-            stream.write(json.dumps(values, indent=1) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, root / _NAME)
-        temporary.unlink()
-        for folder in (root, root.parent):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise _cannot_write(root, error) from error
-    return _require_identity(root)
-
-
-def _require_writable(root: Path) -> None:
-    """Find out before the first object comes whether the folder takes files."""
-    probe = root / f".write-{os.getpid()}"
-    try:
-        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.close(descriptor)
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise _cannot_write(root, error) from error
-
-
-def _cannot_write(root: Path, error: OSError) -> Unavailable:
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        message = f"{root}: cannot be written ({error.strerror}); an archive can be opened there for reading only"
-        return Unavailable(message, code=_READ_ONLY)
-    return Unavailable(f"{root}: {error.strerror}", code=201 if error.errno == errno.ENOSPC else 200)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Hold the lock that nobody can hold who has the archive open."""
-    descriptor = os.open(root / _NAME, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Unavailable(f"{root}: others have the archive open; stop them first") from None
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _in_use(root: Path) -> Iterator[int]:
-    """Hold the shared lock that tells `hilum index rebuild` of others."""
-    descriptor = os.open(root / _NAME, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Unavailable(f"{root}: the index is being rebuilt; try again when that is done") from None
-        except OSError as error:
-            _log.warning("%s: the file system has no locks (%s)", root, error.strerror)
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -332,7 +332,8 @@ class Ingest:
         other_start, other = item.scan.dataset_offset, _reader(item)
         if size - start != item.size - other_start:
             return False
-        return all(read(start + at, _STEP) == other(other_start + at, _STEP) for at in range(0, size - start, _STEP))
+        steps = ((at, min(_STEP, size - start - at)) for at in range(0, size - start, _STEP))
+        return all(read(start + at, length) == other(other_start + at, length) for at, length in steps)
 
     def _append(self, writes: Sequence[tuple[Prepared, int]]) -> list[Entry]:
         if not writes:
