@@ -1,0 +1,121 @@
+"""The DICOM port: pynetdicom behind our gate, or its stock server where our gate does not fit."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from pynetdicom import AE, _config, evt
+from pynetdicom.sop_class import Verification
+
+from hilum.dimse.storage import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    StoreHandler,
+    StoreSpool,
+    part10_prefix,
+)
+from hilum.dimse.transport import Gate, GateSettings, patched
+from hilum.dimse.verification import handle_echo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hilum.archive.incoming import Incoming
+    from hilum.config import DimseSettings
+
+__all__ = ["DimseServer"]
+
+_TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+
+
+def _configure_pynetdicom() -> None:
+    """Accept every storage class and syntax; no identifier of a patient in any log (P59)."""
+    _config.UNRESTRICTED_STORAGE_SERVICE = True
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.ENFORCE_UID_CONFORMANCE = False
+
+
+class DimseServer:
+    """C-ECHO and C-STORE on one socket.
+
+    Parameters
+    ----------
+    settings : DimseSettings
+        Titles and limits.
+    listener : socket.socket
+        Bound, not yet listening.
+    store : StoreHandler
+        Takes what C-STORE brings.
+    incoming : Incoming
+        Where it waits while it arrives.
+    observe : callable
+        ``observe(outcome)`` of associations, for the metrics.
+    """
+
+    def __init__(
+        self,
+        settings: DimseSettings,
+        listener: socket.socket,
+        store: StoreHandler,
+        incoming: Incoming,
+        observe: Callable[[str], None] = lambda _outcome: None,
+    ) -> None:
+        _configure_pynetdicom()
+        self._listener = listener
+        ae = AE(ae_title=settings.ae_title)
+        ae.add_supported_context(Verification, list(_TRANSFER_SYNTAXES))
+        ae.maximum_pdu_size = settings.max_pdu_bytes
+        ae.maximum_associations = settings.max_associations
+        ae.network_timeout = settings.idle_seconds
+        ae.acse_timeout = 30
+        ae.dimse_timeout = max(settings.idle_seconds, 30)
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        ae.require_calling_aet = list(settings.calling_ae_titles)
+        handlers: list[Any] = [
+            (evt.EVT_C_ECHO, handle_echo),
+            (evt.EVT_C_STORE, store),
+            (evt.EVT_ACCEPTED, lambda _event: observe("accepted")),
+            (evt.EVT_REJECTED, lambda _event: observe("rejected")),
+            (evt.EVT_ABORTED, lambda _event: observe("aborted")),
+        ]
+        self._ae = ae
+        self._handlers = handlers
+        self._gate: Gate | None = None
+        self._stock: Any = None
+        if patched():
+            gate = GateSettings(max_associations=settings.max_associations, max_pdu_bytes=settings.max_pdu_bytes)
+            self._gate = Gate(
+                ae,
+                settings.ae_title,
+                ae.supported_contexts,
+                handlers,
+                listener=listener,
+                settings=gate,
+                make_spool=lambda identify: StoreSpool(incoming.spool(), lambda: part10_prefix(*identify())),
+                observe=observe,
+            )
+
+    @property
+    def port(self) -> int:
+        """TCP port that is listened on."""
+        return int(self._listener.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to accept, in threads of this process."""
+        if self._gate is not None:
+            self._gate.start()
+            return
+        address = self._listener.getsockname()
+        self._listener.close()
+        self._stock = self._ae.start_server(address, block=False, evt_handlers=self._handlers)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Accept no more, give running associations some time, then abort them."""
+        if self._gate is not None:
+            self._gate.stop(grace_s)
+        elif self._stock is not None:
+            self._stock.shutdown()

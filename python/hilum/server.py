@@ -1,0 +1,318 @@
+"""The composition root of ``hilum serve``: reads settings, builds every part, connects them, runs the processes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import ipaddress
+import logging
+import os
+import resource
+import shutil
+import socket
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hilum.errors import Unavailable, UsageError
+from hilum.web.processes import Child, Life, supervise, wait_for_end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hilum.archive.archive import Archive
+    from hilum.config import Settings
+    from hilum.dicomweb.paging import PagingMemory
+    from hilum.web.gateway import Gateway
+    from hilum.web.metrics import Metrics
+
+__all__ = ["ServeOptions", "build_app", "check_exposure", "serve"]
+
+LOGGER = logging.getLogger("hilum.server")
+_DRAIN_S: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What ``hilum serve`` is asked for beside the settings."""
+
+    archive: Path
+    access_log: str = ""
+    """``-`` for standard error, else a file; empty: only failures."""
+    announce: Callable[[str], None] = field(default=print)
+    """Told the addresses when all workers answer."""
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to listen where others can reach us without TLS and a token (P45).
+
+    Raises
+    ------
+    UsageError
+        Says which setting is missing, or the flag that overrides.
+    """
+    http, dimse = settings.http, settings.dimse
+    if http.insecure:
+        return
+    if not _is_loopback(http.host) and not (http.tls_certificate and http.tls_key and http.token):
+        raise UsageError(
+            f"http.host {http.host} can be reached from elsewhere: set http.tls_certificate, http.tls_key and http.token, "
+            "or allow it by name with --insecure"
+        )
+    if dimse.enabled and not _is_loopback(dimse.host):
+        raise UsageError(
+            f"dimse.host {dimse.host} can be reached from elsewhere and DICOM has no TLS here yet: "
+            "allow it by name with --insecure, or listen on 127.0.0.1 behind a TLS proxy"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(host: str, port: int, copies: int = 1) -> list[socket.socket]:
+    """Sockets bound to one address, one for each process that will listen (``SO_REUSEPORT``).
+
+    Raises
+    ------
+    Unavailable
+        The address is in use or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets: list[socket.socket] = []
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:  # another server that shares its port would go unseen
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            port = probe.getsockname()[1]
+        for _ in range(copies):
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((host, port))
+    except OSError as error:
+        for listener in sockets:
+            listener.close()
+        raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return sockets
+
+
+def build_app(
+    archive: Archive,
+    settings: Settings,
+    *,
+    metrics: Metrics,
+    paging: PagingMemory,
+    access_log: str = "",
+    background: Callable[[], Any] | None = None,
+) -> Gateway:
+    """Build the ASGI application over an open archive.
+
+    Parameters
+    ----------
+    archive : Archive
+        Opened by this process.
+    paging : PagingMemory
+        Shared by the workers.
+    background : coroutine function, optional
+        Runs while the application runs.
+    """
+    import hilum
+    from hilum.dicomweb import openapi
+    from hilum.dicomweb.app import DicomWeb, DicomWebSettings
+    from hilum.dicomweb.status import http_status
+    from hilum.dicomweb.uri import WadoUri
+    from hilum.web.access_log import AccessLog
+    from hilum.web.admin_api import create_api
+    from hilum.web.app import create_app
+    from hilum.web.gateway import Gateway, GatewaySettings
+
+    http = settings.http
+    pool = ThreadPoolExecutor(http.threads, thread_name_prefix="hilum-work")
+    log = AccessLog(access_log)
+    version = getattr(hilum, "__version__", "0")
+    web = DicomWebSettings(
+        public_url=http.public_url.rstrip("/"),
+        max_results=http.max_results,
+        max_body_bytes=http.max_body_bytes,
+        max_queue=http.threads * 16,
+    )
+    dicomweb = DicomWeb(archive, web, pool, paging, functools.partial(metrics.observe_store, "stow"))
+    api = create_api(archive, version, openapi.paths("/dicom-web"), http_status)
+
+    async def flush_log() -> None:
+        while True:
+            await asyncio.sleep(1)
+            log.flush()
+
+    def stop() -> None:
+        log.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def ready() -> str:
+        archive.statistics()
+        return ""
+
+    tasks = [flush_log] if background is None else [flush_log, background]
+    rest = create_app(api=api, metrics=metrics, ready=ready, background=tasks, on_stop=stop)
+    gateway = GatewaySettings(cors_origins=http.cors_origins, token=http.token)
+    mounts = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb)}
+    return Gateway(mounts, rest, gateway, metrics, log)
+
+
+def serve(settings: Settings, options: ServeOptions) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status.
+
+    Raises
+    ------
+    HilumError
+        The archive cannot be opened, the address is in use, or listening there is not allowed.
+    """
+    check_exposure(settings)
+    _raise_descriptor_limit()
+    _check_archive(options.archive, settings)
+    workers = settings.http.workers or os.cpu_count() or 1
+    listeners = bind(settings.http.host, settings.http.port, workers)
+    dicom = bind(settings.dimse.host, settings.dimse.port) if settings.dimse.enabled else []
+    metrics_folder = Path(tempfile.mkdtemp(prefix="hilum-metrics-"))
+    from hilum.web import metrics as metrics_module
+
+    metrics_module.prepare(metrics_folder)
+    _import_early()
+    from hilum.dicomweb.paging import PagingMemory
+
+    paging = PagingMemory()
+    children = [
+        Child(f"http-{index}", functools.partial(_run_http, settings, options, listener, paging))
+        for index, listener in enumerate(listeners)
+    ]
+    children += [Child("dicom", functools.partial(_run_dimse, settings, options, listener)) for listener in dicom]
+    try:
+        return supervise(children, on_ready=lambda: _announce(settings, options, listeners, dicom))
+    finally:
+        for listener in (*listeners, *dicom):
+            listener.close()
+        shutil.rmtree(metrics_folder, ignore_errors=True)
+
+
+def _announce(settings: Settings, options: ServeOptions, http: list[socket.socket], dicom: list[socket.socket]) -> None:
+    host, port = http[0].getsockname()[:2]
+    scheme = "https" if settings.http.tls_certificate else "http"
+    shown = f"[{host}]" if ":" in host else host
+    line = f"hilum: {scheme}://{shown}:{port}/ (DICOMweb at /dicom-web, API at /api/docs)"
+    if dicom:
+        line += f", DICOM {settings.dimse.ae_title} at port {dicom[0].getsockname()[1]}"
+    options.announce(line)
+
+
+def _check_archive(path: Path, settings: Settings) -> None:
+    """Open and close the archive once: it is made, recovered or refused here, with one message instead of one per worker."""
+    import hilum
+    from hilum.archive.incoming import Incoming
+
+    hilum.open(path, settings=settings).close()
+    Incoming(path / "incoming").remove_leftovers()
+
+
+def _import_early() -> None:
+    """Import what every worker needs, once, before the fork."""
+    import uvicorn.protocols.http.httptools_impl
+
+    import hilum.dicomweb.app
+    import hilum.dimse.server
+    import hilum.web.admin_api
+    import hilum.web.app
+
+    with suppress(ImportError):
+        import uvloop  # noqa: F401
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536) if hard > 0 else 65536, hard))
+    LOGGER.debug("descriptor limit was %d of %d", soft, hard)
+
+
+def _run_http(
+    settings: Settings, options: ServeOptions, listener: socket.socket, paging: PagingMemory, life: Life
+) -> int:
+    """One HTTP worker."""
+    import uvicorn
+
+    import hilum
+    from hilum.web.metrics import Metrics
+    from hilum.web.protocol import Limits, guarded, watch
+
+    archive = hilum.open(options.archive, settings=settings)
+    server: uvicorn.Server
+
+    async def background() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(life.parent_fd, _end, server)
+        life.ready()
+        await watch(lambda: server.server_state.connections)
+
+    app = build_app(
+        archive, settings, metrics=Metrics(), paging=paging, access_log=options.access_log, background=background
+    )
+    config = uvicorn.Config(
+        app,
+        http=guarded(Limits()),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_DRAIN_S,
+        ssl_certfile=settings.http.tls_certificate,
+        ssl_keyfile=settings.http.tls_key,
+    )
+    server = uvicorn.Server(config)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        archive.close()
+    return 0
+
+
+def _end(server: Any) -> None:
+    server.should_exit = True
+
+
+def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socket, life: Life) -> int:
+    """The DICOM process."""
+    import hilum
+    from hilum.archive.incoming import Incoming
+    from hilum.dimse.server import DimseServer
+    from hilum.dimse.storage import StoreHandler
+    from hilum.web.metrics import Metrics
+
+    metrics = Metrics()
+    archive = hilum.open(options.archive, settings=settings)
+    incoming = Incoming(options.archive / "incoming", max_object_bytes=settings.ingest.max_object_bytes)
+    handler = StoreHandler(archive.store, archive.store_file, functools.partial(metrics.observe_store, "c-store"))
+    server = DimseServer(settings.dimse, listener, handler, incoming, metrics.observe_association)
+    server.start()
+    try:
+        wait_for_end(life)
+    finally:
+        server.stop(_DRAIN_S - 1)
+        archive.close()
+    return 0

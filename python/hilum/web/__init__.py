@@ -1,0 +1,1 @@
+"""HTTP below and beside DICOMweb: connections, mounts, static viewer, health, metrics, administration."""

@@ -1,0 +1,92 @@
+"""Prometheus metrics of all processes of one server.
+
+`prepare` must run before the first import of `prometheus_client`, in the process that forks the others: the samples then live in files that
+every process maps, and ``/metrics`` of any worker answers for all. Without it (tests, one process) they stay in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["Metrics", "prepare"]
+
+_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_BYTES: Final = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
+
+
+def prepare(folder: Path) -> None:
+    """Share the samples of this process and its children by files in ``folder``."""
+    os.environ[_FOLDER] = str(folder)
+
+
+class Metrics:
+    """Counters and histograms; children are bound once, so an observation costs a few microseconds."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self.registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "hilum_http_request_duration_seconds",
+            "Time from the head of a request to the end of its answer",
+            ["route", "method", "status"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._sent = Counter(
+            "hilum_http_response_bytes", "Bytes of answers' bodies", ["route", "method"], registry=self.registry
+        )
+        self._stored = Counter(
+            "hilum_stored_instances", "Instances that arrived", ["service", "outcome"], registry=self.registry
+        )
+        self._store_seconds = Histogram(
+            "hilum_store_duration_seconds",
+            "Time from the complete object to its acknowledgement",
+            ["service"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._store_bytes = Histogram(
+            "hilum_stored_bytes", "Size of objects that arrived", ["service"], registry=self.registry, buckets=_BYTES
+        )
+        self._associations = Counter(
+            "hilum_dimse_associations", "Associations by how they began", ["outcome"], registry=self.registry
+        )
+        self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[float], None]]] = {}
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
+        """Record one answered request; ``route`` is a template, never a path."""
+        bound = self._bound.get((route, method, status))
+        if bound is None:
+            bound = (self._seconds.labels(route, method, str(status)).observe, self._sent.labels(route, method).inc)
+            self._bound[route, method, status] = bound
+        bound[0](seconds)
+        bound[1](sent)
+
+    def observe_store(self, service: str, outcome: str, seconds: float, size: int) -> None:
+        """Record one object that arrived by ``"stow"`` or ``"c-store"``."""
+        self._stored.labels(service, outcome).inc()
+        self._store_seconds.labels(service).observe(seconds)
+        self._store_bytes.labels(service).observe(size)
+
+    def observe_association(self, outcome: str) -> None:
+        """Record an association that was accepted, rejected or aborted."""
+        self._associations.labels(outcome).inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Samples of all processes in the text format, and its content type."""
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+        registry: Any = self.registry
+        if os.environ.get(_FOLDER):
+            from prometheus_client.multiprocess import MultiProcessCollector
+
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        return generate_latest(registry), CONTENT_TYPE_LATEST
