@@ -15,6 +15,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,8 +61,8 @@ def check_exposure(settings: Settings) -> None:
         return
     if not _is_loopback(http.host) and not (http.tls_certificate and http.tls_key and http.token):
         raise UsageError(
-            f"http.host {http.host} can be reached from elsewhere: set http.tls_certificate, http.tls_key and http.token, "
-            "or allow it by name with --insecure"
+            f"http.host {http.host} can be reached from elsewhere: set http.tls_certificate, http.tls_key "
+            "and http.token, or allow it by name with --insecure"
         )
     if dimse.enabled and not _is_loopback(dimse.host):
         raise UsageError(
@@ -127,7 +128,6 @@ def build_app(
     background : coroutine function, optional
         Runs while the application runs.
     """
-    import hilum
     from hilum.dicomweb import openapi
     from hilum.dicomweb.app import DicomWeb, DicomWebSettings
     from hilum.dicomweb.status import http_status
@@ -140,7 +140,7 @@ def build_app(
     http = settings.http
     pool = ThreadPoolExecutor(http.threads, thread_name_prefix="hilum-work")
     log = AccessLog(access_log)
-    version = getattr(hilum, "__version__", "0")
+    version = metadata.version("hilum")
     web = DicomWebSettings(
         public_url=http.public_url.rstrip("/"),
         max_results=http.max_results,
@@ -166,7 +166,7 @@ def build_app(
     tasks = [flush_log] if background is None else [flush_log, background]
     rest = create_app(api=api, metrics=metrics, ready=ready, background=tasks, on_stop=stop)
     gateway = GatewaySettings(cors_origins=http.cors_origins, token=http.token)
-    mounts = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb)}
+    mounts: dict[str, Any] = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb)}
     return Gateway(mounts, rest, gateway, metrics, log)
 
 
@@ -216,7 +216,7 @@ def _announce(settings: Settings, options: ServeOptions, http: list[socket.socke
 
 
 def _check_archive(path: Path, settings: Settings) -> None:
-    """Open and close the archive once: it is made, recovered or refused here, with one message instead of one per worker."""
+    """Open and close the archive once: made, recovered or refused here, with one message, not one per worker."""
     import hilum
     from hilum.archive.incoming import Incoming
 
@@ -226,13 +226,6 @@ def _check_archive(path: Path, settings: Settings) -> None:
 
 def _import_early() -> None:
     """Import what every worker needs, once, before the fork."""
-    import uvicorn.protocols.http.httptools_impl
-
-    import hilum.dicomweb.app
-    import hilum.dimse.server
-    import hilum.web.admin_api
-    import hilum.web.app
-
     with suppress(ImportError):
         import uvloop  # noqa: F401
 
@@ -297,7 +290,7 @@ def _end(server: Any) -> None:
 
 
 def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socket, life: Life) -> int:
-    """The DICOM process."""
+    """Run the DICOM process."""
     import hilum
     from hilum.archive.incoming import Incoming
     from hilum.dimse.server import DimseServer

@@ -1,4 +1,7 @@
-"""Connections as hostile, slow and confused peers make them (F11, P38, P39), against uvicorn with our protocol on loopback."""
+"""Connections as hostile.
+
+Slow and confused peers make them (F11, P38, P39), against uvicorn with our protocol on loopback.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
 
 from hilum.web.protocol import Limits, guarded, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FAST = Limits(head_s=1.0, stall_s=1.0, stall_bytes=512, head_bytes=8192, headers=50, connections=100)
 
@@ -78,19 +83,20 @@ def read_all(peer: socket.socket) -> bytes:
     return received
 
 
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 GOOD = b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n"
 AMBIGUOUS = {
-    "length and chunked": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked and length": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
-    "two lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
-    "two equal lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
-    "list of lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4, 4\r\n\r\nabcd",
-    "negative length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-    "signed length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd",
-    "hex length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x4\r\n\r\nabcd",
-    "huge length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\nabcd",
-    "empty length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
-    "blank in length": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4 4\r\n\r\nabcd",
+    "length and chunked": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+    "two equal lengths": POST + b"Content-Length: 4\r\nContent-Length: 4\r\n\r\nabcd",
+    "list of lengths": POST + b"Content-Length: 4, 4\r\n\r\nabcd",
+    "negative length": POST + b"Content-Length: -1\r\n\r\n",
+    "signed length": POST + b"Content-Length: +4\r\n\r\nabcd",
+    "hex length": POST + b"Content-Length: 0x4\r\n\r\nabcd",
+    "huge length": POST + b"Content-Length: 99999999999999999999999\r\n\r\nabcd",
+    "empty length": POST + b"Content-Length:\r\n\r\n",
+    "blank in length": POST + b"Content-Length: 4 4\r\n\r\nabcd",
     "two hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "two equal hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
@@ -100,13 +106,13 @@ AMBIGUOUS = {
     "target of another host": b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
     "target without slash": b"GET index HTTP/1.1\r\nHost: a\r\n\r\n",
     "star": b"GET * HTTP/1.1\r\nHost: a\r\n\r\n",
-    "coding gzip": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
-    "coding gzip, chunked": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "coding twice": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "coding xchunked": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "coding with tab": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+    "coding gzip": POST + b"Transfer-Encoding: gzip\r\n\r\n",
+    "coding gzip, chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "coding twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding xchunked": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "coding with tab": POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
     "chunked in 1.0": b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "blank before colon": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 4\r\n\r\nabcd",
+    "blank before colon": POST + b"Content-Length : 4\r\n\r\nabcd",
     "folded header": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",
     "nul in value": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
     "nul in name": b"GET / HTTP/1.1\r\nHost: a\r\nX\0: a\r\n\r\n",
@@ -115,10 +121,10 @@ AMBIGUOUS = {
     "bad version": b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
     "no version": b"GET /\r\n\r\n",
     "blank in target": b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
-    "chunk size with sign": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n+4\r\nabcd\r\n0\r\n\r\n",
-    "chunk size not hex": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabcd\r\n0\r\n\r\n",
-    "chunk not ended": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcdXX0\r\n\r\n",
-    "chunk size huge": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabcd",
+    "chunk size with sign": POST + b"Transfer-Encoding: chunked\r\n\r\n+4\r\nabcd\r\n0\r\n\r\n",
+    "chunk size not hex": POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\nabcd\r\n0\r\n\r\n",
+    "chunk not ended": POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcdXX0\r\n\r\n",
+    "chunk size huge": POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabcd",
     "header without colon": b"GET / HTTP/1.1\r\nHost: a\r\nnonsense\r\n\r\n",
     "binary": bytes(range(1, 200)) + b"\r\n\r\n",
     "too many headers": b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(60)) + b"\r\n",
@@ -164,7 +170,7 @@ def test_pipelined_requests_are_answered_in_order(port: int) -> None:
 
 
 def test_error_in_a_body_is_not_answered_twice(port: int) -> None:
-    data = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcdXX"
+    data = POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcdXX"
     assert talk(port, data).count(b"HTTP/1.1 ") == 1
 
 
@@ -217,7 +223,7 @@ def test_dripping_head_after_a_good_request_is_closed(port: int) -> None:
 
 def test_dripping_body_is_closed(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as peer:
-        peer.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc")
+        peer.sendall(POST + b"Content-Length: 100000\r\n\r\nabc")
         started = time.monotonic()
         while time.monotonic() - started < 5:
             try:

@@ -1,7 +1,10 @@
-"""Objects while they arrive: small ones in memory, large ones in ``ROOT/incoming``, all within one budget of the process.
+"""Objects while they arrive.
 
-Services write what they receive into a `Spool` and give it to the archive when it is complete. Nothing in the folder was acknowledged, so
-what a crash left there is deleted at the next start; a lock on each file tells what is in use by another process.
+Small ones in memory, large ones in ``ROOT/incoming``, all within one budget of the process.
+
+Services write what they receive into a `Spool` and give it to the archive when it is complete. Nothing in the
+folder was acknowledged, so what a crash left there is deleted at the next start; a lock on each file tells what is
+in use by another process.
 """
 
 from __future__ import annotations
@@ -152,7 +155,7 @@ class Spool:
         self._held = 0
 
     def pieces(self) -> Sequence[Any]:
-        """The bytes in memory; empty when they are in `path`, which is then complete."""
+        """Give the bytes in memory; empty when they are in `path`, which is then complete."""
         if self._file is None:
             return self._chunks
         try:

@@ -1,7 +1,9 @@
-"""Objects in Explicit VR Little Endian, whatever they are stored in (PS3.18 8.7.3.5.2: what a client means that names no transfer syntax).
+"""Objects in Explicit VR Little Endian, whatever they are stored in (PS3.18 8.7.3.5.2.
 
-Header and trailer are written again by pydicom; the pixels pass through frame by frame, so memory does not grow with the object, and the
-length is known before the first byte.
+What a client means that names no transfer syntax).
+
+Header and trailer are written again by pydicom; the pixels pass through frame by frame, so memory does not grow
+with the object, and the length is known before the first byte.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def can_transcode(record: InstanceRecord) -> bool:
 
 
 def native_frame(retrieve: Retriever, record: InstanceRecord, frame: int) -> bytes:
-    """A frame as little-endian native samples, as stored where they are stored so; from 0."""
+    """Give a frame as little-endian native samples, as stored where they are stored so; from 0."""
     if record.transfer_syntax_uid in (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, DEFLATED):
         return retrieve.stored_frame(record, frame)
     return decoded_bytes(retrieve, record, frame)
@@ -110,11 +112,11 @@ def transcode(retrieve: Retriever, record: InstanceRecord) -> Transcoded:
 
 
 def decoded_bytes(retrieve: Retriever, record: InstanceRecord, frame: int) -> bytes:
-    """A decoded frame as little-endian samples, interleaved, one-bit samples packed; from 0."""
+    """Give a decoded frame as little-endian samples, interleaved, one-bit samples packed; from 0."""
     array = retrieve.decoded_frame(record, frame)
     pixels = retrieve.pixels(record)
     if pixels is not None and pixels.bits_allocated == 1:
-        return np.packbits(array.reshape(-1), bitorder="little").tobytes()
+        return bytes(np.packbits(array.reshape(-1).astype(bool), bitorder="little"))
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
@@ -130,7 +132,7 @@ def _cannot(error: Exception) -> DataError:
 
 
 def _part10(header: FileDataset, record: InstanceRecord) -> bytes:
-    """The header as a Part-10 file that ends where its pixel data would begin."""
+    """Give the header as a Part-10 file that ends where its pixel data would begin."""
     if record.transfer_syntax_uid == EXPLICIT_BIG_ENDIAN:
         header.walk(_swap_words)
     meta = header.file_meta
@@ -172,8 +174,8 @@ def _as_stored(
 ) -> Transcoded:
     """Implicit VR: the pixels are the same bytes, only the elements around them are written again."""
     table = FrameTable(record.frame_table)
-    first = table.parts(0)[0][0][0]
-    size = (table.frame_bits * table.frames + 7) // 8
+    first = table[0].fragments[0][0]
+    size = (table.frame_bits * len(table) + 7) // 8
     size = min(size + (size & 1), retrieve.size(record) - first)
     head = _part10(header, record) + _pixel_head(pixels, size + (size & 1))
     tail = b"\0" * (size & 1) + _trailer(retrieve.read(record, first + size))

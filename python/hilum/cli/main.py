@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli import config, delete, doctor, export, import_, index, pack, studies, verify
+from hilum.cli import config, delete, doctor, export, import_, index, pack, serve, studies, verify
 from hilum.errors import HilumError, UsageError
 
 __all__ = ["app", "main"]
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("import")(import_.import_)
+app.command("serve")(serve.serve)
 app.command("studies")(studies.studies)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)

@@ -50,5 +50,5 @@ def serve(
 
 
 def _changed(area: Any, **values: Any) -> Any:
-    """Settings of one area with what the command line names."""
+    """Change the settings of one area by what the command line names."""
     return dataclasses.replace(area, **{name: value for name, value in values.items() if value is not None})

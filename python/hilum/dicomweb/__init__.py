@@ -1,1 +1,4 @@
-"""DICOMweb (PS3.18): search (QIDO-RS), retrieve (WADO-RS, WADO-URI), store (STOW-RS). Thin: parse, call the archive, answer."""
+"""DICOMweb (PS3.18).
+
+Search (QIDO-RS), retrieve (WADO-RS, WADO-URI), store (STOW-RS). Thin: parse, call the archive, answer.
+"""

@@ -1,4 +1,7 @@
-"""The DICOMweb services as one ASGI callable: route by hand, call the handler, answer; errors become statuses in one place."""
+"""The DICOMweb services as one ASGI callable.
+
+Route by hand, call the handler, answer; errors become statuses in one place.
+"""
 
 from __future__ import annotations
 

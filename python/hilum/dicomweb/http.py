@@ -141,12 +141,12 @@ class Request:
         host = headers.get(b"x-forwarded-host", headers.get(b"host", b"")).split(b",")[0].strip()
         scheme = headers.get(b"x-forwarded-proto", b"").split(b",")[0].strip() or self.scope["scheme"].encode()
         if b"forwarded" in headers:
-            fields = dict(
-                (name.strip().lower(), value.strip().strip(b'"'))
+            fields = {
+                name.strip().lower(): value.strip().strip(b'"')
                 for name, _, value in (
                     piece.partition(b"=") for piece in headers[b"forwarded"].split(b",")[0].split(b";")
                 )
-            )
+            }
             host, scheme = fields.get(b"host", host), fields.get(b"proto", scheme)
         if not _HOST.fullmatch(host) or scheme not in (b"http", b"https"):
             server = self.scope.get("server") or ("localhost", None)
@@ -180,13 +180,13 @@ _PREFIX: Final = re.compile(rb"(/[A-Za-z0-9.\-_~]{1,64}){0,8}/?")
 
 
 def text(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """A short answer for people."""
+    """Give a short answer for people."""
     body = (message + "\n").encode()
     return Answer(status, [TEXT_TYPE, (b"content-length", str(len(body)).encode()), *headers], body)
 
 
 def json_answer(status: int, document: Any, *headers: tuple[bytes, bytes]) -> Answer:
-    """A document as DICOM JSON."""
+    """Give a document as DICOM JSON."""
     body = json.dumps(document, separators=(",", ":")).encode()
     return Answer(status, [JSON_TYPE, (b"content-length", str(len(body)).encode()), *headers], body)
 
@@ -234,7 +234,7 @@ class ByteRange:
 def apply_range(request: Request, total: int, etag: bytes = b"") -> ByteRange:
     """Which bytes a ``Range`` header asks for (RFC 9110 14), suffix ranges too.
 
-    One range is honoured; several, units other than bytes and malformed headers are ignored as the RFC allows: the whole is sent.
+    One range is honoured; several, other units and malformed headers are ignored as the RFC allows: the whole is sent.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def parse_http_date(value: str) -> float | None:
 
 
 def empty(status: int, *headers: tuple[bytes, bytes]) -> Answer:
-    """An answer without a body: 204 or 304."""
+    """Give an answer without a body: 204 or 304."""
     return Answer(status, list(headers))
 
 

@@ -15,7 +15,7 @@ _BACKGROUND, _PAPER, _INK = 24, 208, 96
 
 @lru_cache(maxsize=16)
 def document_icon(side: int) -> bytes:
-    """A sheet of paper with lines, as an 8-bit grey PNG file of ``side`` pixels squared."""
+    """Give a sheet of paper with lines, as an 8-bit grey PNG file of ``side`` pixels squared."""
     image = np.full((side, side), _BACKGROUND, np.uint8)
     top, bottom, left, right = (round(side * part) for part in (0.14, 0.86, 0.24, 0.76))
     image[top:bottom, left:right] = _PAPER

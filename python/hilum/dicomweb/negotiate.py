@@ -1,7 +1,7 @@
 """Content negotiation of PS3.18 8.7: what the client accepts against what is stored and what can be made.
 
-Every choice is a pure function of two small values, so the tests are tables. Tolerant where clients in use are wrong: unquoted ``type``
-parameters, ``+`` that became a blank in a query, private names of media types.
+Every choice is a pure function of two small values, so the tests are tables. Tolerant where clients in use are
+wrong: unquoted ``type`` parameters, ``+`` that became a blank in a query, private names of media types.
 """
 
 from __future__ import annotations
@@ -216,7 +216,8 @@ def choose_objects(ranges: tuple[MediaRange, ...], *, single: bool) -> tuple[Obj
             choices.append(ObjectChoice("multipart", syntax))
     if not choices:
         raise NotAcceptable(
-            "objects are answered as multipart/related; type=application/dicom, application/dicom (one instance) or application/zip"
+            "objects are answered as multipart/related; type=application/dicom, as application/zip, "
+            "one instance also as application/dicom"
         )
     return tuple(choices)
 

@@ -63,7 +63,7 @@ def _answer(endpoint: Endpoint) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         return {"image/jpeg": _BINARY, "image/png": _BINARY}, _RENDERED
     if endpoint.name == "frames":
         kinds = sorted({kind for kinds in STORED_MEDIA.values() for kind in kinds} | {"application/octet-stream"})
-        return {"multipart/related": _BINARY, **{kind: _BINARY for kind in kinds}}, []
+        return {"multipart/related": _BINARY, **dict.fromkeys(kinds, _BINARY)}, []
     if endpoint.name == "bulkdata":
         return {"application/octet-stream": _BINARY, "multipart/related": _BINARY}, []
     return {"multipart/related": _BINARY, "application/dicom": _BINARY, "application/zip": _BINARY}, []

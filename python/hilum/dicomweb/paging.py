@@ -1,8 +1,9 @@
 """What a client's next page must not see: objects that came in after its first page.
 
-A search answers with a watermark (``as_of``); whoever asks for the next page gets it applied again, whichever worker process answers, so
-that pages neither repeat nor skip studies while others store (Q-7). The memory is a table in shared pages, made before the workers are
-forked. It may forget: then the page is computed on what is there now.
+A search answers with a watermark (``as_of``); whoever asks for the next page gets it applied again, whichever
+worker process answers, so that pages neither repeat nor skip studies while others store (Q-7). The memory is a
+table in shared pages, made before the workers are forked. It may forget: then the page is computed on what is there
+now.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class PagingMemory:
         self._clock = clock
 
     def remember(self, client: bytes, query: bytes, offset: int, as_of: int) -> None:
-        """The page that begins at ``offset`` belongs to this watermark."""
+        """Remember that the page that begins at ``offset`` belongs to this watermark."""
         key = _key(client, query, offset)
         now = int(self._clock())
         place = self._place_for(key)

@@ -61,8 +61,8 @@ def _flag(name: str, value: str) -> bool:
 def parse_parameters(pairs: list[tuple[str, str]]) -> Parameters:
     """Sort the pairs of a query string into matching keys and the parameters of PS3.18 8.3.4.
 
-    Values that a client repeats or separates by commas are one list of UIDs, as PS3.4 separates it by backslash; what is not known is
-    left for the index to refuse or to ignore.
+    Values that a client repeats are one list, as PS3.4 separates it by backslash; what is not
+    known is left for the index to refuse or to ignore.
 
     Raises
     ------
@@ -168,7 +168,7 @@ class Search:
         headers.append((b"content-length", str(len(body)).encode()))
         return Answer(200, headers, body)
 
-    # paging ------------------------------------------------------------------------------------------------------------
+    # paging
 
     def _recall(self, request: Request, wanted: Parameters) -> int | None:
         return self._paging.recall(_client(request), _identity(request), wanted.offset)
@@ -210,6 +210,6 @@ def _client(request: Request) -> bytes:
 
 
 def _identity(request: Request) -> bytes:
-    """The query without what differs from page to page."""
+    """Give the query without what differs from page to page."""
     pieces = [p for p in request.scope["query_string"].split(b"&") if not p.lower().startswith((b"offset=", b"limit="))]
     return request.path.encode() + b"?" + b"&".join(sorted(pieces))

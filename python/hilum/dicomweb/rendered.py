@@ -1,4 +1,4 @@
-"""Rendered resources of WADO-RS (PS3.18 8.3.5, 10.4.1.1.3): images made by the core, documents and video as they are."""
+"""Rendered resources of WADO-RS (PS3.18 8.3.5, 10.4.1.1.3): images by the core, documents and video as they are."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ class Rendered:
         self._pool = pool
         self._stored = retrieve
 
-    # rendered ----------------------------------------------------------------------------------------------------------
+    # rendered
 
     async def image(self, request: Request, match: Match) -> Answer | Stream:
-        """A study, series, instance or frames as images; an instance that is a document or video as that."""
+        """Answer a study, series, instance or frames as images; an instance that is a document or video as that."""
         ranges = parse_accept(request.accept)
         query = parse_render_query(request.query)
         if match.endpoint.level == "frame":
@@ -212,7 +212,7 @@ class Rendered:
     async def _whole(
         self, request: Request, record: InstanceRecord, kind: str, *, multipart: bool, size: int | None
     ) -> Answer | Stream:
-        """A document (``size`` 0) or a video stream as one body, with Range so that players can seek."""
+        """Give a document (``size`` 0) or a video stream as one body, with Range so that players can seek."""
         if size is None:
             body = await self._pool.run(self._retrieve.stored_frame, record, 0)
         else:
@@ -244,10 +244,10 @@ class Rendered:
             return body
         return body[:length] if 0 < len(body) - length <= 1 else body
 
-    # thumbnails --------------------------------------------------------------------------------------------------------
+    # thumbnails
 
     async def thumbnail(self, request: Request, match: Match) -> Answer | Stream:
-        """A small image of a study, series, instance or frame; an icon for what has no pixels (W-19)."""
+        """Answer a small image of a study, series, instance or frame; an icon for what has no pixels (W-19)."""
         query = parse_render_query(request.query)
         settings = query.settings
         side = max(settings.width, settings.height) if query.has_viewport else 0
@@ -286,7 +286,7 @@ def _is_video(record: InstanceRecord) -> bool:
 
 
 def _variant(settings: RenderSettings, media_type: str) -> list[object]:
-    """What distinguishes one rendering from another, fit for an entity tag."""
+    """Give what distinguishes one rendering from another, fit for an entity tag."""
     window = settings.window
     parts: list[object] = [media_type[6:], settings.quality, settings.width, settings.height]
     if window is not None:

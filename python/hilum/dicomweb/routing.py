@@ -1,6 +1,7 @@
 """The routes of PS3.18 as one table, matched by hand; the OpenAPI document is written from the same table.
 
-In every template the literals are the odd segments and the variables the even ones, so a path is matched by one dictionary look-up.
+In every template the literals are the odd segments and the variables the even ones, so a path is matched by one
+dictionary look-up.
 """
 
 from __future__ import annotations

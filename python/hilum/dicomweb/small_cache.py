@@ -22,7 +22,7 @@ class SmallCache:
         self._bodies: OrderedDict[str, bytes] = OrderedDict()
 
     def get(self, key: str) -> bytes | None:
-        """The body, None when it is not kept."""
+        """Give the body, None when it is not kept."""
         body = self._bodies.get(key)
         if body is not None:
             self._bodies.move_to_end(key)

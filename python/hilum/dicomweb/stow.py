@@ -1,7 +1,9 @@
-"""STOW-RS (PS3.18 10.5): objects are taken from the body while it arrives and stored one by one; the answer tells of each.
+"""STOW-RS (PS3.18 10.5).
 
-A part is stored as soon as it is complete, several in one commit of the archive; a large one goes through a file. An instance is in the
-archive whole or not at all, and "stored" means durable and findable.
+Objects are taken from the body while it arrives and stored one by one; the answer tells of each.
+
+A part is stored as soon as it is complete, several in one commit of the archive; a large one goes through a file.
+An instance is in the archive whole or not at all, and "stored" means durable and findable.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hilum._multipart import MultipartParser, parse_content_type
 from hilum.archive.ingest import StoreStatus
 from hilum.dicomweb import http
-from hilum.dicomweb.http import Answer, ClientGone, Request
+from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.negotiate import NotAcceptable, choose_metadata, parse_accept
 from hilum.dicomweb.routing import is_uid
 from hilum.dicomweb.status import RETRY_AFTER_S, failure_reason
@@ -78,7 +80,7 @@ def _element(vr: str, *values: Any) -> dict[str, Any]:
 
 
 def response_data_set(outcomes: list[Outcome], base_url: str) -> dict[str, Any]:
-    """The Store Instances Response Module (PS3.18 Table I.1-1) as DICOM JSON; a sequence without items is left out (S-2)."""
+    """Give the Store Instances Response Module (PS3.18 Table I.1-1) as DICOM JSON, without empty sequences (S-2)."""
     data_set: dict[str, Any] = {}
     stored = [outcome for outcome in outcomes if not outcome.failure]
     studies = {outcome.study_instance_uid for outcome in stored}
@@ -104,11 +106,11 @@ def _failed(outcome: Outcome) -> dict[str, Any]:
 
 
 def _stored(outcome: Outcome, base_url: str) -> dict[str, Any]:
-    url = f"{base_url}/studies/{outcome.study_instance_uid}/series/{outcome.series_instance_uid}/instances/{outcome.sop_instance_uid}"
+    series = f"{base_url}/studies/{outcome.study_instance_uid}/series/{outcome.series_instance_uid}"
     item = {
         "00081150": _element("UI", outcome.sop_class_uid),
         "00081155": _element("UI", outcome.sop_instance_uid),
-        "00081190": _element("UR", url),
+        "00081190": _element("UR", f"{series}/instances/{outcome.sop_instance_uid}"),
     }
     if outcome.warning:
         item["00081196"] = _element("US", outcome.warning)
@@ -172,7 +174,7 @@ class Store:
             for kind, value in parser.feed(chunk):
                 if kind == "data":
                     await transaction.write(value)
-                elif kind == "headers":
+                elif isinstance(value, dict):
                     transaction.begin(value.get("content-type", ""))
                 else:
                     await transaction.end()
@@ -280,13 +282,13 @@ class _Transaction:
         self._error: HilumError | None = None
 
     def begin(self, content_type: str) -> None:
-        """A part begins."""
+        """Begin a part."""
         self._spool = self._store.new_spool()
         self._content_type = content_type
         self._error = None
 
     async def write(self, data: Any) -> None:
-        """The next bytes of the part; after a failure they are dropped and the part fails."""
+        """Take the next bytes of the part; after a failure they are dropped and the part fails."""
         if self._error is not None:
             return
         self._waiting.append(data)
@@ -306,7 +308,7 @@ class _Transaction:
             self._spool.discard()
 
     async def end(self) -> None:
-        """The part is complete: store it, and wait while too much is being stored."""
+        """Store the part, which is complete, and wait while too much is being stored."""
         assert self._spool is not None
         await self._flush()
         spool, self._spool = self._spool, None
@@ -324,12 +326,12 @@ class _Transaction:
                 del self._running[finished]
 
     async def finish(self) -> list[Outcome]:
-        """What became of each part, in their order."""
+        """Give what became of each part, in their order."""
         self._drop()
         return list(await asyncio.gather(*self._tasks))
 
     async def cancel(self) -> None:
-        """The request failed: what is complete is stored all the same, what is not is dropped."""
+        """End a request that failed: what is complete is stored all the same, what is not is dropped."""
         self._drop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

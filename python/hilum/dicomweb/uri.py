@@ -71,13 +71,13 @@ class WadoUri:
 def _frame_number(text: str) -> int:
     if not text:
         return 1
-    if not text.isdigit() or not 1 <= int(text[:9]):
+    if not text.isdigit() or not int(text[:9]) >= 1:
         raise UsageError("frameNumber must be a number from 1")
     return int(text[:9])
 
 
 def _as_rs(given: dict[str, str]) -> list[tuple[str, str]]:
-    """The parameters of PS3.18 9.4.1.2.3 in the words of the RESTful service."""
+    """Give the parameters of PS3.18 9.4.1.2.3 in the words of the RESTful service."""
     pairs = []
     if given.get("rows") or given.get("columns"):
         pairs.append(("viewport", f"{given.get('columns') or 0},{given.get('rows') or 0}"))

@@ -1,9 +1,12 @@
-"""WADO-RS (PS3.18 10.4): whole objects, metadata, frames, bulk data. What is stored goes out as it is, without a look inside."""
+"""WADO-RS (PS3.18 10.4).
+
+Whole objects, metadata, frames, bulk data. What is stored goes out as it is, without a look inside.
+"""
 
 from __future__ import annotations
 
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from hilum.archive import transcode
@@ -31,7 +34,7 @@ from hilum.dicomweb.zip import zip_pieces
 from hilum.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
     from hilum.archive.archive import Archive
     from hilum.dicomweb.app import Pool
@@ -82,14 +85,14 @@ class Retrieve:
         self._pool = pool
         self._packed = SmallCache(_GZIP_CACHE_BYTES)
 
-    # finding -----------------------------------------------------------------------------------------------------------
+    # finding
 
     def record(self, match: Match) -> InstanceRecord:
-        """The one instance that a path names; one look-up, in the event loop."""
+        """Give the one instance that a path names; one look-up, in the event loop."""
         return self._retrieve.records(match.study, match.series, match.instance)[0]
 
     def find(self, sop_instance_uid: str) -> InstanceRecord | None:
-        """An instance by its UID alone."""
+        """Give an instance by its UID alone."""
         return self._retrieve.lookup([sop_instance_uid])[0]
 
     def frame_count(self, record: InstanceRecord) -> int:
@@ -97,7 +100,7 @@ class Retrieve:
         return self._retrieve.frame_count(record)
 
     async def records(self, match: Match) -> list[InstanceRecord]:
-        """The instances that a path names, in display order."""
+        """Give the instances that a path names, in display order."""
         if match.instance:
             return [self.record(match)]
         return await self._pool.run(self._retrieve.records, match.study, match.series or None)
@@ -105,15 +108,15 @@ class Retrieve:
     async def in_thread(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         """Pieces that are read from disk or computed, each in a thread."""
         while True:
-            piece = await self._pool.run(next, pieces, None)  # type: ignore[arg-type]
+            piece = await self._pool.run(next, pieces, None)
             if piece is None:
                 return
             yield piece
 
-    # whole objects -----------------------------------------------------------------------------------------------------
+    # whole objects
 
     async def objects(self, request: Request, match: Match) -> Answer | Stream:
-        """A study, series or instance as DICOM files."""
+        """Answer a study, series or instance as DICOM files."""
         choices = choose_objects(parse_accept(request.accept), single=bool(match.instance))
         records = await self.records(match)
         choice, possible = _feasible(choices, records)
@@ -124,7 +127,7 @@ class Retrieve:
         return self._multipart(possible, choice, partial=len(possible) < len(records))
 
     async def one_object(self, request: Request, record: InstanceRecord, choice: ObjectChoice) -> Answer | Stream:
-        """An instance as a bare DICOM file."""
+        """Answer an instance as a bare DICOM file."""
         if not _can_give(record, choice.transfer_syntax):
             raise NotAcceptable(
                 f"the instance is stored in {record.transfer_syntax_uid} and cannot be given in the one asked for"
@@ -145,7 +148,7 @@ class Retrieve:
     def stored_bytes(
         self, request: Request, record: InstanceRecord, content_type: str, start: int, length: int
     ) -> Answer | Stream:
-        """A range of the stored object as a single-part answer, with ETag and Range."""
+        """Answer a range of the stored object as a single-part answer, with ETag and Range."""
         etag = etag_of(record, start, length)
         headers = [(b"etag", etag), PRIVATE, _RANGES]
         if http.etag_matches(request, etag):
@@ -206,10 +209,10 @@ class Retrieve:
             )
         return Stream(206 if partial else 200, headers, self.in_thread(_gathered(pieces())), length)
 
-    # metadata ----------------------------------------------------------------------------------------------------------
+    # metadata
 
     async def metadata(self, request: Request, match: Match) -> Answer | Stream:
-        """Data sets without their bulk data."""
+        """Answer data sets without their bulk data."""
         form = choose_metadata(parse_accept(request.accept))
         records = await self.records(match)
         base = request.base_url()
@@ -242,7 +245,7 @@ class Retrieve:
         headers.append((b"content-encoding", b"gzip"))
         return packed
 
-    # frames ------------------------------------------------------------------------------------------------------------
+    # frames
 
     async def frames(self, request: Request, match: Match) -> Answer | Stream:
         """Frames as stored, or decoded to native."""
@@ -299,10 +302,10 @@ class Retrieve:
         headers = [multipart_type(choice.media_type, boundary), (b"etag", etag), PRIVATE]
         return Stream(200, headers, self.in_thread(_gathered(pieces())))
 
-    # bulk data ---------------------------------------------------------------------------------------------------------
+    # bulk data
 
     async def bulkdata(self, request: Request, match: Match) -> Answer | Stream:
-        """The value of one element in little endian (W-18)."""
+        """Answer the value of one element in little endian (W-18)."""
         multipart = choose_bulkdata(parse_accept(request.accept))
         record = self.record(match)
         path = match.path.strip("/").upper()
@@ -341,20 +344,22 @@ class Retrieve:
         headers = [multipart_type(content_type, boundary), PRIVATE]
         return Stream(200, headers, self.in_thread(_gathered(whole())), len(head) + size + len(tail))
 
-    def _pixel_bulkdata(self, request: Request, record: InstanceRecord, *, multipart: bool) -> Any:
+    def _pixel_bulkdata(
+        self, request: Request, record: InstanceRecord, *, multipart: bool
+    ) -> Awaitable[Answer | Stream] | None:
         """Pixel data: native as the range that it is, encapsulated as frames."""
         table = FrameTable(record.frame_table)
-        if not table.frames or table.inflated:
+        if not len(table) or table.inflated:
             return None
         if record.transfer_syntax_uid in NATIVE and record.transfer_syntax_uid != _BIG_ENDIAN:
-            first = table.parts(0)[0][0][0]
-            size = (table.frame_bits * table.frames + 7) // 8
+            first = table[0].fragments[0][0]
+            size = (table.frame_bits * len(table) + 7) // 8
             return self._native_pixels(request, record, first, size, multipart=multipart)
         if record.transfer_syntax_uid in NATIVE:
             return None
-        choice = FrameChoice(True, _OCTETS, record.transfer_syntax_uid, multipart or table.frames > 1)
+        choice = FrameChoice(True, _OCTETS, record.transfer_syntax_uid, multipart or len(table) > 1)
         make = lambda frame: self._retrieve.stored_frame(record, frame)  # noqa: E731 - one of two forms of the same
-        return self._encapsulated_pixels(request, record, table.frames, make, choice)
+        return self._encapsulated_pixels(request, record, len(table), make, choice)
 
     async def _native_pixels(
         self, request: Request, record: InstanceRecord, first: int, size: int, *, multipart: bool
@@ -395,7 +400,7 @@ def _can_give(record: InstanceRecord, syntax: str) -> bool:
 def _feasible(
     choices: Sequence[ObjectChoice], records: Sequence[InstanceRecord]
 ) -> tuple[ObjectChoice, Sequence[InstanceRecord]]:
-    """The first way that gives all the instances, else the first that gives some, with those."""
+    """Give the first way that gives all the instances, else the first that gives some, with those."""
     best: tuple[ObjectChoice, Sequence[InstanceRecord]] | None = None
     for choice in choices:
         possible = [record for record in records if _can_give(record, choice.transfer_syntax)]
@@ -405,8 +410,8 @@ def _feasible(
             best = choice, possible
     if best is None:
         raise NotAcceptable(
-            "cannot be given in that transfer syntax; given are the stored one (transfer-syntax=*) and, where its frames can be "
-            f"decoded, {EXPLICIT_LITTLE_ENDIAN}"
+            "cannot be given in that transfer syntax; given are the stored one (transfer-syntax=*) and, where "
+            f"frames can be decoded, {EXPLICIT_LITTLE_ENDIAN}"
         )
     return best
 
@@ -463,7 +468,7 @@ _JP2_SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 
 
 def jp2_boxed(codestream: bytes) -> bytes:
-    """A JPEG 2000 codestream in the boxes of a JP2 file (ISO/IEC 15444-1 I.4), which ``image/jp2`` promises (W-21)."""
+    """Give a JPEG 2000 codestream in the boxes of a JP2 file (ISO/IEC 15444-1 I.4) that ``image/jp2`` promises."""
     if not codestream.startswith(_CODESTREAM) or len(codestream) < 49:
         return codestream
     width, height, x, y = (int.from_bytes(codestream[at : at + 4], "big") for at in (8, 12, 16, 20))

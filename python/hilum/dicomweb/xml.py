@@ -77,7 +77,7 @@ def native_dicom_model(data_set: Mapping[str, Any]) -> bytes:
 
 
 def multipart_xml(body: bytes, headers: Headers) -> Answer:
-    """A DICOM JSON array as ``multipart/related; type="application/dicom+xml"``."""
+    """Give a DICOM JSON array as ``multipart/related; type="application/dicom+xml"``."""
     boundary = token_hex(16).encode()
     pieces = []
     for data_set in json.loads(body):

@@ -41,7 +41,7 @@ def zip_pieces(files: Iterable[tuple[str, Iterator[bytes]]]) -> Iterator[bytes]:
         In their order; the pieces of a file are read when its turn comes.
     """
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:  # type: ignore[call-overload]
         for name, pieces in files:
             with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
                 for piece in pieces:

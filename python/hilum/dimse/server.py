@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom import AE, _config, evt
-from pynetdicom.sop_class import Verification
 
 from hilum.dimse.storage import (
     IMPLEMENTATION_CLASS_UID,
@@ -19,6 +17,7 @@ from hilum.dimse.transport import Gate, GateSettings, patched
 from hilum.dimse.verification import handle_echo
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from hilum.archive.incoming import Incoming
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DimseServer"]
 
+_VERIFICATION: Final = "1.2.840.10008.1.1"
 _TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
 
@@ -66,7 +66,7 @@ class DimseServer:
         _configure_pynetdicom()
         self._listener = listener
         ae = AE(ae_title=settings.ae_title)
-        ae.add_supported_context(Verification, list(_TRANSFER_SYNTAXES))
+        ae.add_supported_context(_VERIFICATION, list(_TRANSFER_SYNTAXES))
         ae.maximum_pdu_size = settings.max_pdu_bytes
         ae.maximum_associations = settings.max_associations
         ae.network_timeout = settings.idle_seconds

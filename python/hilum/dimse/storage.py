@@ -1,4 +1,6 @@
-"""C-STORE as SCP (PS3.4 B): the bytes of the data set as they came, behind a file meta information of ours, into the archive.
+"""C-STORE as SCP (PS3.4 B).
+
+The bytes of the data set as they came, behind a file meta information of ours, into the archive.
 
 The status is truthful: 0x0000 only when the object is durable in a pack and found by the next query.
 """
@@ -159,7 +161,7 @@ class StoreHandler:
 
     def __call__(self, event: Event) -> Dataset | int:
         """Store the object of a request and give the status for its sender."""
-        data = event.request.DataSet
+        data = self._data_set(event)
         started = perf_counter()
         size = data.spool.size if isinstance(data, StoreSpool) else 0
         try:
@@ -178,10 +180,14 @@ class StoreHandler:
         self._observe(result.status.value, perf_counter() - started, size)
         return _success(result)
 
+    @staticmethod
+    def _data_set(event: Event) -> Any:
+        return getattr(event.request, "DataSet", None)
+
     def _take(self, event: Event, data: Any) -> StoreResult:
         if data is None:
             raise errors.DataError("the request has no data set")
-        request = event.request
+        request: Any = event.request
         if not isinstance(data, StoreSpool):
             syntax = event.context.transfer_syntax
             prefix = part10_prefix(request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, syntax)

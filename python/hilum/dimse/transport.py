@@ -1,9 +1,12 @@
-"""Sockets under pynetdicom: an accept gate, deadlines, and no polling. The only file that touches names pynetdicom keeps private.
+"""Sockets under pynetdicom.
 
-What the stock transport lacks, measured with pynetdicom 3.0.4: ten silent connections shut everybody out for half a minute; a PDU header is
-believed whatever length it claims; a peer may drip one byte a second for ever; two threads per association poll a thousand times a second;
-without ``TCP_QUICKACK`` a sender that writes header and body apart waits 40 ms for each small object. `patched` says whether the names are
-there; without them `hilum.dimse.server` uses the stock server.
+An accept gate, deadlines, and no polling. The only file that touches names pynetdicom keeps private.
+
+What the stock transport lacks, measured with pynetdicom 3.0.4: ten silent connections shut everybody out for half a
+minute; a PDU header is believed whatever length it claims; a peer may drip one byte a second for ever; two threads
+per association poll a thousand times a second; without ``TCP_QUICKACK`` a sender that writes header and body apart
+waits 40 ms for each small object. `patched` says whether the names are there; without them `hilum.dimse.server`
+uses the stock server.
 """
 
 from __future__ import annotations
@@ -91,7 +94,7 @@ class _WakingQueue(queue.Queue):  # type: ignore[type-arg]
 
 
 class _Checkpoint(threading.Event):
-    """Stands for the checkpoint on which the reactor of an association waits in each round: until there is something to do."""
+    """The checkpoint on which the reactor of an association waits in each round, until there is something to do."""
 
     def __init__(self, wake: threading.Event) -> None:
         super().__init__()
@@ -99,7 +102,7 @@ class _Checkpoint(threading.Event):
         self.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the reactor may run, then until a message, a release or an abort is there, or a moment has passed."""
+        """Wait until the reactor may run, then until a message, a release or an abort is there, or for a moment."""
         passed = super().wait(timeout)
         self._wake_event.wait(0.05)
         self._wake_event.clear()
@@ -216,7 +219,7 @@ def _receive_with_spool(
 
             def identify() -> tuple[str, str, str]:
                 command = message.command_set
-                context = assoc._accepted_cx.get(message.context_id)
+                context = assoc._accepted_cx.get(message.context_id or 0)
                 syntax = str(context.transfer_syntax[0]) if context is not None else ""
                 uids = (command.get("AffectedSOPClassUID", ""), command.get("AffectedSOPInstanceUID", ""))
                 return str(uids[0]).strip(" \0"), str(uids[1]).strip(" \0"), syntax
@@ -225,7 +228,7 @@ def _receive_with_spool(
             dimse.message = message
         stock(primitive)
 
-    dimse.receive_primitive = receive
+    dimse.receive_primitive = receive  # type: ignore[method-assign]
 
 
 @dataclass(slots=True)
@@ -276,14 +279,14 @@ class Gate(AssociationServer):
 
     def server_bind(self) -> None:
         """Adopt the listener instead of binding."""
-        fresh = self.socket
+        if self.socket is not None:
+            self.socket.close()
         self.socket = self._listener
-        fresh.close()
-        self.server_address = self.socket.getsockname()
+        self.server_address = self._listener.getsockname()
 
     def server_activate(self) -> None:
         """Listen."""
-        self.socket.listen(512)
+        self._listener.listen(512)
 
     def start(self) -> None:
         """Accept connections, in a thread."""
@@ -305,12 +308,12 @@ class Gate(AssociationServer):
         while self.active_associations and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    # the gate's thread -----------------------------------------------------------------------------------------------
+    # the gate's thread
 
     def _run(self) -> None:
         selector = selectors.DefaultSelector()
-        self.socket.setblocking(False)
-        selector.register(self.socket, selectors.EVENT_READ)
+        self._listener.setblocking(False)
+        selector.register(self._listener, selectors.EVENT_READ)
         selector.register(self._stop_read, selectors.EVENT_READ)
         next_sweep = 0.0
         while True:
@@ -318,7 +321,7 @@ class Gate(AssociationServer):
                 if key.fileobj is self._stop_read:
                     self._close_all(selector)
                     return
-                if key.fileobj is self.socket:
+                if key.fileobj is self._listener:
                     self._accept(selector)
                 else:
                     self._read(selector, key.fd)
@@ -331,7 +334,7 @@ class Gate(AssociationServer):
     def _accept(self, selector: selectors.BaseSelector) -> None:
         for _ in range(64):
             try:
-                peer, address = self.socket.accept()
+                peer, address = self._listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -407,7 +410,8 @@ class Gate(AssociationServer):
         assoc.acceptor.implementation_version_name = self.ae.implementation_version_name
         assoc.acceptor.supported_contexts = list(self.contexts)
         assoc.requestor.address_info = AddressInformation.from_tuple(address)
-        for event, bound in self._handlers.items():
+        handlers: dict[Any, Any] = self._handlers
+        for event, bound in handlers.items():
             if event.is_intervention:
                 if bound:
                     assoc.bind(event, *bound)

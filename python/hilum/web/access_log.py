@@ -1,4 +1,7 @@
-"""One JSON line per request: time, route template, status, size, duration. No path, no query, no header: no identifiers (P59)."""
+"""One JSON line per request.
+
+Time, route template, status, size, duration. No path, no query, no header: no identifiers (P59).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``/api``: what administrators and programs ask beside DICOM, by FastAPI; the OpenAPI document of the whole server, and its page."""
+"""``/api``.
+
+What administrators and programs ask beside DICOM, by FastAPI; the OpenAPI document of the whole server, and its
+page.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,8 @@ class Event(BaseModel):
     time: str = Field(description="UTC, ISO 8601")
     study: str = ""
     series: str = ""
-    instance: str = ""
+    instances: list[str]
+    """SOP Instance UIDs, all of one series."""
 
 
 class Events(BaseModel):
@@ -125,11 +130,11 @@ def _events(archive: Archive, since: int, limit: int) -> Events:
     events = [
         Event(
             sequence=event.sequence,
-            kind=str(getattr(event.kind, "value", event.kind)),
+            kind=event.kind.name.lower(),
             time=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event.time_ns / 1e9)) + "Z",
             study=event.study_instance_uid,
             series=event.series_instance_uid,
-            instance=event.sop_instance_uid,
+            instances=list(event.sop_instance_uids),
         )
         for event in archive.events(since, limit)
     ]

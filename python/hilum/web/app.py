@@ -84,7 +84,7 @@ def create_app(
             on_stop()
 
     async def api_or_module(scope: Any, receive: Any, send: Any) -> None:
-        """The viewer has modules in a folder of that name too."""
+        """Answer by the viewer, which has modules in a folder of that name too, or by the API."""
         if viewer.find(scope["path"]) is not None:
             await viewer(scope, receive, send)
             return

@@ -39,8 +39,8 @@ _COMPRESSED: Final = frozenset(
 )
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'{style}; img-src 'self' blob: data:; connect-src 'self'; "
-    "font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
+    "font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _PAGE: Final = (
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -100,7 +100,7 @@ class Assets:
         return sorted(name.removesuffix(".gz") for name in found)
 
     def find(self, path: str) -> _Asset | None:
-        """File of a URL path, None when there is none; names from the peer never reach the file system unchecked (P51)."""
+        """File of a URL path, None when there is none; what the peer names is checked before it is a path (P51)."""
         name = path.removeprefix(self._prefix).lstrip("/")
         if not name or name.endswith("/"):
             name += self._page

@@ -27,12 +27,12 @@ __all__ = ["Gateway", "GatewaySettings"]
 LOGGER = logging.getLogger("hilum.web")
 METHODS: Final = b"GET, HEAD, POST, OPTIONS"
 ALLOWED_HEADERS: Final = (
-    b"Accept, Accept-Language, Authorization, Cache-Control, Content-Type, If-Match, If-None-Match, If-Modified-Since, If-Range, "
-    b"Pragma, Range, X-Requested-With, traceparent"
+    b"Accept, Accept-Language, Authorization, Cache-Control, Content-Type, If-Match, If-None-Match, "
+    b"If-Modified-Since, If-Range, Pragma, Range, X-Requested-With, traceparent"
 )
 EXPOSED_HEADERS: Final = (
-    b"Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, Content-Type, ETag, Link, Location, "
-    b"Retry-After, Warning, WWW-Authenticate"
+    b"Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, Content-Type, ETag, "
+    b"Link, Location, Retry-After, Warning, WWW-Authenticate, X-Total-Count"
 )
 _ALWAYS: Final = [(b"cross-origin-resource-policy", b"cross-origin"), (b"x-content-type-options", b"nosniff")]
 _PREFLIGHT: Final = [

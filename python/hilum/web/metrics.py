@@ -1,7 +1,8 @@
 """Prometheus metrics of all processes of one server.
 
-`prepare` must run before the first import of `prometheus_client`, in the process that forks the others: the samples then live in files that
-every process maps, and ``/metrics`` of any worker answers for all. Without it (tests, one process) they stay in memory.
+`prepare` must run before the first import of `prometheus_client`, in the process that forks the others: the samples
+then live in files that every process maps, and ``/metrics`` of any worker answers for all. Without it (tests, one
+process) they stay in memory.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Metrics:
         self._associations.labels(outcome).inc()
 
     def exposition(self) -> tuple[bytes, str]:
-        """Samples of all processes in the text format, and its content type."""
+        """Give samples of all processes in the text format, and its content type."""
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
         registry: Any = self.registry
@@ -88,5 +89,6 @@ class Metrics:
             from prometheus_client.multiprocess import MultiProcessCollector
 
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
+            collect: Any = MultiProcessCollector
+            collect(registry)
         return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,7 +1,7 @@
 """A supervisor of forked worker processes: start, tell when all are ready, restart what died, drain on SIGTERM.
 
-The supervisor has one thread and opens nothing that must not be forked. Listening sockets belong to it, so that connections waiting on a
-worker that died are answered by its successor.
+The supervisor has one thread and opens nothing that must not be forked. Listening sockets belong to it, so that
+connections waiting on a worker that died are answered by its successor.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _Supervisor:
                 os.close(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _step(self, mask: set[signal.Signals]) -> None:
+    def _step(self, mask: set[int | signal.Signals]) -> None:
         received = signal.sigtimedwait(_SIGNALS, 0.1 if not self._announced or self._stopping else 1.0)
         if received is not None:
             number = received.si_signo
@@ -132,7 +132,7 @@ class _Supervisor:
         if self._stopping and time.monotonic() > self._stopping:
             self._kill_all()
 
-    def _start(self, child: Child, mask: set[signal.Signals]) -> None:
+    def _start(self, child: Child, mask: set[int | signal.Signals]) -> None:
         child.started = time.monotonic()
         child.is_ready = False
         child.pid = os.fork()
@@ -160,7 +160,7 @@ class _Supervisor:
                 sys.stderr.flush()
             os._exit(status)
 
-    def _reap(self, mask: set[signal.Signals]) -> None:
+    def _reap(self, mask: set[int | signal.Signals]) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -176,7 +176,7 @@ class _Supervisor:
             if not self._stopping:
                 self._restart(child, status, mask)
 
-    def _restart(self, child: Child, status: int, mask: set[signal.Signals]) -> None:
+    def _restart(self, child: Child, status: int, mask: set[int | signal.Signals]) -> None:
         quick = time.monotonic() - child.started < _QUICK_DEATH_S
         child.deaths = child.deaths + 1 if quick else 1
         code = os.waitstatus_to_exitcode(status)

@@ -1,8 +1,10 @@
-"""HTTP/1.1 connections of uvicorn with the guards that it lacks: deadlines for slow peers, bounds, no ambiguous message.
+"""HTTP/1.1 connections of uvicorn with the guards that it lacks.
 
-uvicorn waits for ever for the rest of a request, and answers messages that two programs may read differently (two Host headers). Here a
-head must be complete, a body must flow and an answer must be taken within `Limits`; everything that could be request smuggling is 400 and
-closed (RFC 9112 3.2, 6.1, 6.3, 11.2).
+Deadlines for slow peers, bounds, no ambiguous message.
+
+uvicorn waits for ever for the rest of a request, and answers messages that two programs may read differently (two
+Host headers). Here a head must be complete, a body must flow and an answer must be taken within `Limits`;
+everything that could be request smuggling is 400 and closed (RFC 9112 3.2, 6.1, 6.3, 11.2).
 """
 
 from __future__ import annotations
@@ -131,7 +133,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._flow_mark = 0
         self._closing_since = 0.0
 
-    # connection ------------------------------------------------------------------------------------------------------
+    # connection
 
     def connection_made(self, transport: Any) -> None:
         """Accept, unless there are too many."""
@@ -155,7 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._received - self._head_from > self.limits.head_bytes:
                 self._write_and_close(431, "the request head is too long")
 
-    # parser ----------------------------------------------------------------------------------------------------------
+    # parser
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -197,7 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_message_complete()
         self._flow_since = 0.0
 
-    # answers ---------------------------------------------------------------------------------------------------------
+    # answers
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed, after the answers that are still owed."""
@@ -230,15 +232,15 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             body = (message + "\n").encode()
             self.transport.write(
-                b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\n%scontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (status, _PHRASES[status], header, len(body), body)
+                b"HTTP/1.1 %d %s\r\ncontent-type: text/plain; charset=utf-8\r\n%scontent-length: %d\r\n"
+                b"connection: close\r\n\r\n%s" % (status, _PHRASES[status], header, len(body), body)
             )
         self.transport.close()
 
-    # deadlines -------------------------------------------------------------------------------------------------------
+    # deadlines
 
     def resume_writing(self) -> None:
-        """The peer took enough of the answer."""
+        """Go on: the peer took enough of the answer."""
         super().resume_writing()
         self._flow_since = 0.0
 
@@ -269,7 +271,7 @@ class GuardedProtocol(HttpToolsProtocol):
             close()
 
     def _check_closing(self, now: float) -> None:
-        """A closing transport waits for its buffer to be taken; not for ever."""
+        """End the wait of a closing transport for its buffer to be taken."""
         if not self._closing_since:
             self._closing_since = now
         elif now - self._closing_since > self.limits.stall_s:
