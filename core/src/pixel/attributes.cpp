@@ -272,8 +272,7 @@ void read_items(ElementReader& reader, const Element& sequence, std::uint32_t in
     }
 }
 
-Collected collect(std::span<const std::byte> header, std::uint32_t frame) {
-    const dicom::ObjectLayout layout = dicom::read_layout(header);
+Collected collect(std::span<const std::byte> header, const dicom::ObjectLayout& layout, std::uint32_t frame) {
     dicom::Warnings warnings;
     Collected found;
     ElementReader reader(header, layout.dataset_offset, layout.encoding, warnings);
@@ -356,7 +355,14 @@ void set_luts(const Collected& found, RenderingAttributes& attributes) {
 }  // namespace
 
 RenderingAttributes read_rendering_attributes(std::span<const std::byte> header, std::uint32_t frame) {
-    const Collected found = collect(header, frame);
+    dicom::ObjectLayout layout = dicom::read_layout(header);
+    std::vector<std::byte> inflated;
+    if (layout.deflated) {
+        inflated = dicom::inflate_object(header, layout);
+        header = inflated;
+        layout = dicom::read_layout(header);
+    }
+    const Collected found = collect(header, layout, frame);
     RenderingAttributes attributes;
     if (found.slope && *found.slope != 0.0) {
         attributes.rescale.slope = *found.slope;
