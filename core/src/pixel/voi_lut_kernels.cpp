@@ -68,10 +68,10 @@ void range_16(const std::byte* in, std::size_t count, Extraction e, std::int32_t
 }  // namespace scalar
 
 #if defined(__x86_64__)
-#pragma GCC push_options
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
 #else
+#pragma GCC push_options
 #pragma GCC target("avx2")
 #endif
 namespace avx2 {
@@ -176,8 +176,9 @@ std::size_t range_16(const std::byte* in, std::size_t count, Extraction e, std::
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
-#endif
+#else
 #pragma GCC pop_options
+#endif
 #endif
 
 namespace {
