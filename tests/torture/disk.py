@@ -6,6 +6,7 @@ missing. Everything lives in a private mount namespace and disappears with the p
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _INSIDE = "HILUM_TORTURE_NAMESPACE"
-_TOOLS = ("unshare", "mount", "umount", "mkfs.xfs", "mkfs.ext4", "cp")
+_TOOLS = ("unshare", "mount", "umount", "mkfs.xfs", "mkfs.ext4")
+_FICLONE = 0x40049409  # what cp --reflink calls
 
 
 class CannotCut(Exception):
@@ -84,8 +86,8 @@ class Disk:
 
     def cut(self) -> Path:
         """Cut the power, of a copy: the disk as it is in this instant, mounted. The original goes on."""
-        self._clone.unlink(missing_ok=True)
-        _run("cp", "--reflink=always", self._image, self._clone)
+        with self._image.open("rb") as image, self._clone.open("wb") as clone:
+            fcntl.ioctl(clone.fileno(), _FICLONE, image.fileno())
         _run("mount", "-o", self._with("loop", *(["nouuid"] if self._kind == "xfs" else [])), self._clone, self._cut)
         return self._cut
 

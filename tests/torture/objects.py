@@ -43,7 +43,7 @@ def make_object(writer: int, number: int, pixels: bytes) -> tuple[str, bytes]:
             _text(2, 0x12, b"UI", ROOT),
         ]
     )
-    columns = 16
+    columns = 16 if len(pixels) < 1 << 20 else 512
     rows = len(pixels) // 2 // columns
     data = b"".join(
         [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +21,9 @@ from hilum.types import Location
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from hilum.archive.archive import Archive
+    from hilum.config import Settings
 
 ARCHIVE_UUID = bytes(range(1, 17))
 
@@ -117,7 +122,7 @@ class WholeArchive:
 
         hilum.open(root, settings=self._settings()).close()
 
-    def _settings(self) -> object:
+    def _settings(self) -> Settings:
         import dataclasses
 
         from hilum.config import Settings
@@ -125,7 +130,8 @@ class WholeArchive:
         settings = Settings()
         storage = dataclasses.replace(settings.storage, pack_bytes=24 << 20, reserve_bytes=1 << 20)
         index = dataclasses.replace(settings.index, map_bytes=8 << 20)
-        return dataclasses.replace(settings, storage=storage, index=index)
+        ingest = dataclasses.replace(settings.ingest, stream_above_bytes=1 << 20)
+        return dataclasses.replace(settings, storage=storage, index=index, ingest=ingest)
 
     def ingest(self, root: Path, writer: int, limit: int, acknowledge: Callable[[str], None]) -> None:
         import hilum
@@ -135,28 +141,42 @@ class WholeArchive:
         numbers = iter(range(1 << 30))
         guard = threading.Lock()
 
-        def store(thread: int) -> None:
+        def work(thread: int) -> None:
             chance = random.Random(writer * 100 + thread)
             while left[0] > 0:
+                how = chance.choice(["one"] * 12 + ["many"] * 4 + ["import", "large"])
+                count = {"one": 1, "many": 10, "import": 20, "large": 1}[how]
                 with guard:
-                    wanted = [next(numbers) for _ in range(chance.choice([1, 1, 1, 10]))]
-                made = [make_object(writer, n, chance.randbytes(random_size(chance))) for n in wanted]
-                if len(made) == 1:
-                    archive.store(made[0][1])
-                else:
-                    failed = [r for r in archive.store_many([data for _, data in made]) if isinstance(r, HilumError)]
-                    if failed:
-                        raise failed[0]
+                    wanted = [next(numbers) for _ in range(count)]
+                sizes = [1 << 21 if how == "large" else random_size(chance) for _ in wanted]
+                made = [make_object(writer, n, chance.randbytes(size)) for n, size in zip(wanted, sizes, strict=True)]
+                self._store(archive, root.parent / f"incoming-{writer}-{thread}", how, [data for _, data in made])
                 for uid, data in made:
                     left[0] -= len(data)
                     acknowledge(f"{uid} {hashlib.sha256(data).hexdigest()}")
 
-        threads = [threading.Thread(target=store, args=(n,)) for n in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(work, range(3)))
         archive.close()
+
+    @staticmethod
+    def _store(archive: Archive, folder: Path, how: str, objects: list[bytes]) -> None:
+        if how == "one":
+            archive.store(objects[0])
+            return
+        if how == "many":
+            failed = [r for r in archive.store_many(objects) if isinstance(r, HilumError)]
+            if failed:
+                raise failed[0]
+            return
+        folder.mkdir()
+        for number, data in enumerate(objects):
+            (folder / f"{number}.dcm").write_bytes(data)
+        if how == "large":
+            archive.store_file(folder / "0.dcm")  # above stream_above_bytes
+        elif not (report := archive.import_paths([folder])).ok:
+            raise RuntimeError(f"the import failed: {report.problems[:1]}")
+        shutil.rmtree(folder)
 
     def check(self, root: Path, acknowledged: Sequence[str], *, thorough: bool) -> Verdict:
         import hilum
