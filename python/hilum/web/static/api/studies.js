@@ -155,18 +155,17 @@ export function queriesOf(filter) {
 function searchKeys(words) {
   const name = words.replace(/[,^\s]+/g, " ").trim();
   /** @type {Record<string, string>[]} */
-  const keys = [name.includes(" ") ? { PatientName: name, fuzzymatching: "true" } : { PatientName: `*${name}*` }, { PatientID: `*${words}*` }];
-  for (const form of caseForms(words)) {
-    keys.push({ AccessionNumber: `${form}*` }, { StudyDescription: `*${form}*` });
-  }
+  const keys = [name.includes(" ") ? { PatientName: name, fuzzymatching: "true" } : { PatientName: `*${name}*` }];
+  for (const form of new Set([words, words.toUpperCase()])) keys.push({ PatientID: `*${form}*` }, { AccessionNumber: `${form}*` });
+  for (const form of caseForms(words)) keys.push({ StudyDescription: `*${form}*` });
   return keys;
 }
 
 /**
- * Attributes other than names are matched with their case by the standard: ask for what was typed and for capitals.
+ * Attributes other than names are matched with their case by the standard: ask for what was typed and for the usual ways to write it.
  * @param {string} words
  */
 function caseForms(words) {
-  const title = words.charAt(0).toUpperCase() + words.slice(1);
-  return [...new Set([words, words.toUpperCase(), title])];
+  const title = words.replace(/(^|\s)(\S)/g, (found) => found.toUpperCase());
+  return new Set([words, words.toUpperCase(), title, words.charAt(0).toUpperCase() + words.slice(1)]);
 }

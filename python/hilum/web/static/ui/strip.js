@@ -7,6 +7,19 @@ import { icon } from "./icons.js";
 const WITHOUT_PIXELS = new Set(["SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "ECG", "HD", "EPS", "AU", "RWV", "FID", "PLAN", "ANN",
   "M3D", "RESP", "EEG", "EMG", "EOG", "TG", "STAIN", "LEN", "AR", "KER", "SRF", "VA", "IOL"]);
 
+/** Modalities of what was made from other series. */
+const DERIVED = new Set(["SEG", "RTDOSE", "RTIMAGE"]);
+
+/**
+ * Series of acquired images, then what was derived from them, then everything without pixels; each in the server's order.
+ * @param {Dataset[]} series
+ * @returns {Dataset[]}
+ */
+export function imagesFirst(series) {
+  const rank = (/** @type {Dataset} */ one) => (WITHOUT_PIXELS.has(text(one, Tag.Modality)) ? 2 : DERIVED.has(text(one, Tag.Modality)) ? 1 : 0);
+  return [0, 1, 2].flatMap((wanted) => series.filter((one) => rank(one) === wanted));
+}
+
 /**
  * The series of a study with a thumbnail each.
  */

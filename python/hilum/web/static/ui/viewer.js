@@ -20,12 +20,11 @@ import { openSheet } from "./sheet.js";
 import { Slider } from "./slider.js";
 import { Stage } from "./stage.js";
 import { Status } from "./status.js";
-import { SeriesStrip } from "./strip.js";
+import { SeriesStrip, imagesFirst } from "./strip.js";
 import { TagsPanel } from "./tags.js";
 import { Toolbar } from "./toolbar.js";
 
 const MIB = 1024 * 1024;
-const WITHOUT_IMAGES = new Set(["SR", "PR", "KO", "DOC", "RWV", "REG", "RTSTRUCT", "RTPLAN", "ECG"]);
 
 /**
  * The page of one study: series strip, stage, tools.
@@ -222,10 +221,11 @@ export class ViewerPage {
     try {
       const [study, series] = await Promise.all([this.client.study(route.study, signal), this.client.series(route.study, signal)]);
       this.#title(study);
-      this.strip.setSeries(series);
+      const ordered = imagesFirst(series);
+      this.strip.setSeries(ordered);
       if (!series.length) throw new Error("empty");
-      const pictured = series.find((one) => !WITHOUT_IMAGES.has(text(one, Tag.Modality))) ?? series[0];
-      await this.#openSeriesOf(route.series || text(pictured, Tag.SeriesInstanceUID), route.image);
+      const first = text(ordered[0], Tag.SeriesInstanceUID);
+      await this.#openSeriesOf(route.series || first, route.image);
     } catch (error) {
       if (signal.aborted || isAbort(error)) return;
       const words = error instanceof Error && error.message === "empty" ? "This study is not in the archive. It may have been deleted or moved." : wordsOf(error);
