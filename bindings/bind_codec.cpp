@@ -10,14 +10,12 @@
 namespace hilum::bindings {
 namespace {
 
-void decode(const py::object& data, const std::string& transfer_syntax_uid, const py::object& pixels,
-            unsigned frame_bit_offset, const py::object& out) {
-    const codec::PixelDescription description = to_description(pixels);
-    const codec::Syntax& syntax = codec::require_syntax(transfer_syntax_uid);
-    const Fragments fragments(data);
+void decode(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+            const py::object& frame_bit_offset, const py::object& out) {
+    const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
     const BufferView target(out, true);
     const py::gil_scoped_release unlocked;
-    codec::decode_frame({fragments.spans(), frame_bit_offset}, syntax, description, target.writable());
+    codec::decode_frame(arguments.frame(), arguments.syntax, arguments.description, target.writable());
 }
 
 py::tuple codecs() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <optional>
+#include <algorithm>
 #include <string>
-#include <tuple>
+#include <vector>
 
 #include <pybind11/stl.h>
 
@@ -14,31 +14,6 @@
 
 namespace hilum::bindings {
 namespace {
-
-using WindowArgument = std::tuple<double, double, std::string>;
-using RegionArgument = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
-
-const char* name_of(pixel::VoiFunction function) noexcept {
-    switch (function) {
-        case pixel::VoiFunction::linear:
-            return "LINEAR";
-        case pixel::VoiFunction::linear_exact:
-            return "LINEAR_EXACT";
-        case pixel::VoiFunction::sigmoid:
-            break;
-    }
-    return "SIGMOID";
-}
-
-pixel::VoiFunction to_function(const std::string& name) {
-    for (const auto function :
-         {pixel::VoiFunction::linear, pixel::VoiFunction::linear_exact, pixel::VoiFunction::sigmoid}) {
-        if (name == name_of(function)) {
-            return function;
-        }
-    }
-    throw Error(Errc::invalid_argument, "the VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID");
-}
 
 py::object to_python(const pixel::Lut& lut) {
     return py::make_tuple(lut.first, lut.bits, lut.entries);
@@ -64,80 +39,77 @@ py::dict as_dict(const pixel::RenderingAttributes& a) {
                     "pixel_aspect"_a = a.pixel_aspect, "is_segmentation"_a = a.is_segmentation);
 }
 
-pixel::RenderingAttributes rendering_attributes(const py::object& header, std::uint32_t frame) {
+pixel::RenderingAttributes rendering_attributes(const py::object& header, const py::object& frame) {
     const BufferView view(header);
+    const std::uint32_t number = to_number(frame, "frame");
     const py::gil_scoped_release unlocked;
-    return pixel::read_rendering_attributes(view.bytes(), frame);
+    return pixel::read_rendering_attributes(view.bytes(), number);
 }
 
-pixel::RenderRequest to_request(std::uint32_t width, std::uint32_t height, const std::optional<RegionArgument>& region,
-                                const std::optional<WindowArgument>& window, std::size_t window_index, bool invert,
-                                bool square_pixels) {
+/// The keyword arguments that render and render_pixels share.
+pixel::RenderRequest to_request(const py::object& width, const py::object& height, const py::object& region,
+                                const py::object& window, const py::object& window_index, const py::object& invert,
+                                const py::object& square_pixels) {
     pixel::RenderRequest request;
-    request.width = width;
-    request.height = height;
-    if (region) {
-        const auto [x, y, columns, rows] = *region;
-        request.region = pixel::Region{x, y, columns, rows};
-    }
-    if (window) {
-        request.window = pixel::Window{std::get<0>(*window), std::get<1>(*window), to_function(std::get<2>(*window))};
-    }
-    request.window_index = window_index;
-    request.invert = invert;
-    request.square_pixels = square_pixels;
+    request.width = to_number(width, "width");
+    request.height = to_number(height, "height");
+    request.region = to_region(region);
+    request.window = to_window(window);
+    request.window_index = to_number(window_index, "window_index");
+    request.invert = to_bool(invert);
+    request.square_pixels = to_bool(square_pixels);
     return request;
 }
 
-py::bytes render(const py::object& data, const std::string& transfer_syntax_uid, const py::object& pixels,
-                 const pixel::RenderingAttributes& attributes, unsigned frame_bit_offset, std::uint32_t width,
-                 std::uint32_t height, const std::optional<RegionArgument>& region,
-                 const std::optional<WindowArgument>& window, std::size_t window_index, bool invert, bool square_pixels,
-                 const std::string& format, int quality) {
-    const codec::PixelDescription description = to_description(pixels);
-    const codec::Syntax& syntax = codec::require_syntax(transfer_syntax_uid);
-    pixel::RenderRequest request = to_request(width, height, region, window, window_index, invert, square_pixels);
-    if (format != "png" && format != "jpeg") {
+pixel::FileFormat to_format(const std::string& name) {
+    if (name != "png" && name != "jpeg") {
         throw Error(Errc::invalid_argument, "the format is neither \"png\" nor \"jpeg\"");
     }
-    request.format = format == "png" ? pixel::FileFormat::png : pixel::FileFormat::jpeg;
-    request.quality = quality;
-    const Fragments fragments(data);
+    return name == "png" ? pixel::FileFormat::png : pixel::FileFormat::jpeg;
+}
+
+py::bytes render(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+                 const py::object& attributes, const py::object& frame_bit_offset, const py::object& width,
+                 const py::object& height, const py::object& region, const py::object& window,
+                 const py::object& window_index, const py::object& invert, const py::object& square_pixels,
+                 const py::object& format, const py::object& quality) {
+    const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
+    const pixel::RenderingAttributes& how = to_attributes(attributes);
+    pixel::RenderRequest request = to_request(width, height, region, window, window_index, invert, square_pixels);
+    request.format = to_format(to_text(format, "format"));
+    request.quality = static_cast<int>(std::min(to_number(quality, "quality"), 101U));
     std::vector<std::byte> file;
     {
         const py::gil_scoped_release unlocked;
-        file = pixel::render({fragments.spans(), frame_bit_offset}, syntax, description, attributes, request);
+        file = pixel::render(arguments.frame(), arguments.syntax, arguments.description, how, request);
     }
     return to_bytes(file);
 }
 
-py::tuple render_pixels(const py::object& data, const std::string& transfer_syntax_uid, const py::object& pixels,
-                        const pixel::RenderingAttributes& attributes, unsigned frame_bit_offset, std::uint32_t width,
-                        std::uint32_t height, const std::optional<RegionArgument>& region,
-                        const std::optional<WindowArgument>& window, std::size_t window_index, bool invert,
-                        bool square_pixels) {
-    const codec::PixelDescription description = to_description(pixels);
-    const codec::Syntax& syntax = codec::require_syntax(transfer_syntax_uid);
+py::tuple render_pixels(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+                        const py::object& attributes, const py::object& frame_bit_offset, const py::object& width,
+                        const py::object& height, const py::object& region, const py::object& window,
+                        const py::object& window_index, const py::object& invert, const py::object& square_pixels) {
+    const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
+    const pixel::RenderingAttributes& how = to_attributes(attributes);
     const pixel::RenderRequest request = to_request(width, height, region, window, window_index, invert, square_pixels);
-    const Fragments fragments(data);
     pixel::RenderedImage image;
     {
         const py::gil_scoped_release unlocked;
-        image = pixel::render_image({fragments.spans(), frame_bit_offset}, syntax, description, attributes, request);
+        image = pixel::render_image(arguments.frame(), arguments.syntax, arguments.description, how, request);
     }
     const py::bytearray bytes(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size());
     return py::make_tuple(bytes, image.rows, image.columns, image.samples);
 }
 
-py::object stored_range(const py::object& data, const std::string& transfer_syntax_uid, const py::object& pixels,
-                        const pixel::RenderingAttributes& attributes, unsigned frame_bit_offset) {
-    const codec::PixelDescription description = to_description(pixels);
-    const codec::Syntax& syntax = codec::require_syntax(transfer_syntax_uid);
-    const Fragments fragments(data);
+py::object stored_range(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+                        const py::object& attributes, const py::object& frame_bit_offset) {
+    const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
+    const pixel::RenderingAttributes& how = to_attributes(attributes);
     pixel::Range range;
     {
         const py::gil_scoped_release unlocked;
-        range = pixel::stored_range({fragments.spans(), frame_bit_offset}, syntax, description, attributes);
+        range = pixel::stored_range(arguments.frame(), arguments.syntax, arguments.description, how);
     }
     return range.empty ? py::object(py::none()) : py::object(py::make_tuple(range.minimum, range.maximum));
 }

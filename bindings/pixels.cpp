@@ -38,7 +38,87 @@ codec::PixelKeyword keyword(const std::string& text) {
                 "pixel description: the keyword is none of PixelData, FloatPixelData, DoubleFloatPixelData");
 }
 
+pixel::VoiFunction to_function(const std::string& name) {
+    for (const auto function :
+         {pixel::VoiFunction::linear, pixel::VoiFunction::linear_exact, pixel::VoiFunction::sigmoid}) {
+        if (name == name_of(function)) {
+            return function;
+        }
+    }
+    throw Error(Errc::invalid_argument, "the VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID");
+}
+
 }  // namespace
+
+std::string to_text(const py::object& value, const char* name) {
+    if (!PyUnicode_Check(value.ptr())) {
+        throw Error(Errc::invalid_argument, std::string(name) + " must be a str");
+    }
+    return py::cast<std::string>(value);
+}
+
+std::uint32_t to_number(const py::object& value, const char* name) {
+    const long long number = PyLong_Check(value.ptr()) ? PyLong_AsLongLong(value.ptr()) : -1;
+    if (number < 0 || number > 0xFFFFFFFFLL) {
+        PyErr_Clear();
+        throw Error(Errc::invalid_argument, std::string(name) + " must be an int from 0 to 4294967295");
+    }
+    return static_cast<std::uint32_t>(number);
+}
+
+double to_real(const py::object& value, const char* name) {
+    const double number = PyFloat_AsDouble(value.ptr());
+    if (number == -1.0 && PyErr_Occurred() != nullptr) {
+        PyErr_Clear();
+        throw Error(Errc::invalid_argument, std::string(name) + " must be a number");
+    }
+    return number;
+}
+
+bool to_bool(const py::object& value) {
+    return PyObject_IsTrue(value.ptr()) == 1;
+}
+
+const pixel::RenderingAttributes& to_attributes(const py::object& value) {
+    if (!py::isinstance<pixel::RenderingAttributes>(value)) {
+        throw Error(Errc::invalid_argument, "attributes must be RenderingAttributes");
+    }
+    return value.cast<const pixel::RenderingAttributes&>();
+}
+
+std::optional<pixel::Window> to_window(const py::object& value) {
+    if (value.is_none()) {
+        return std::nullopt;
+    }
+    if (!PyTuple_Check(value.ptr()) || PyTuple_GET_SIZE(value.ptr()) != 3) {
+        throw Error(Errc::invalid_argument, "window must be (center, width, function)");
+    }
+    return pixel::Window{to_real(value[py::int_(0)], "window center"), to_real(value[py::int_(1)], "window width"),
+                         to_function(to_text(value[py::int_(2)], "VOI LUT function"))};
+}
+
+std::optional<pixel::Region> to_region(const py::object& value) {
+    if (value.is_none()) {
+        return std::nullopt;
+    }
+    if (!PyTuple_Check(value.ptr()) || PyTuple_GET_SIZE(value.ptr()) != 4) {
+        throw Error(Errc::invalid_argument, "region must be (x, y, columns, rows)");
+    }
+    return pixel::Region{to_number(value[py::int_(0)], "region x"), to_number(value[py::int_(1)], "region y"),
+                         to_number(value[py::int_(2)], "region columns"), to_number(value[py::int_(3)], "region rows")};
+}
+
+const char* name_of(pixel::VoiFunction function) noexcept {
+    switch (function) {
+        case pixel::VoiFunction::linear:
+            return "LINEAR";
+        case pixel::VoiFunction::linear_exact:
+            return "LINEAR_EXACT";
+        case pixel::VoiFunction::sigmoid:
+            break;
+    }
+    return "SIGMOID";
+}
 
 codec::PixelDescription to_description(const py::object& fields) {
     if (!PyTuple_Check(fields.ptr()) || PyTuple_GET_SIZE(fields.ptr()) != 11) {
@@ -53,9 +133,9 @@ codec::PixelDescription to_description(const py::object& fields) {
     d.bits_stored = short_number(fields, 5);
     d.high_bit = short_number(fields, 6);
     d.pixel_representation = short_number(fields, 7);
-    d.photometric = codec::parse_photometric(py::cast<std::string>(fields[py::int_(8)]));
+    d.photometric = codec::parse_photometric(to_text(fields[py::int_(8)], "photometric_interpretation"));
     d.number_of_frames = number(fields, 9, 0xFFFFFFFFU);
-    d.keyword = keyword(py::cast<std::string>(fields[py::int_(10)]));
+    d.keyword = keyword(to_text(fields[py::int_(10)], "keyword"));
     return d;
 }
 

@@ -3,11 +3,15 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "convert.hpp"
 #include "hilum/codec/codec.hpp"
+#include "hilum/codec/registry.hpp"
+#include "hilum/pixel/render.hpp"
 
 namespace hilum::bindings {
 
@@ -15,6 +19,19 @@ namespace hilum::bindings {
 /// pixel_representation, photometric_interpretation, number_of_frames, keyword), the order of
 /// hilum.types.PixelDescription.
 [[nodiscard]] codec::PixelDescription to_description(const py::object& fields);
+
+// Arguments beside buffers are taken as py::object and converted here: pybind11's own type errors print every argument,
+// and with it the pixels of patients.
+[[nodiscard]] std::string to_text(const py::object& value, const char* name);
+[[nodiscard]] std::uint32_t to_number(const py::object& value, const char* name);
+[[nodiscard]] double to_real(const py::object& value, const char* name);
+[[nodiscard]] bool to_bool(const py::object& value);
+[[nodiscard]] const pixel::RenderingAttributes& to_attributes(const py::object& value);
+/// None, or (center, width, function).
+[[nodiscard]] std::optional<pixel::Window> to_window(const py::object& value);
+/// None, or (x, y, columns, rows).
+[[nodiscard]] std::optional<pixel::Region> to_region(const py::object& value);
+[[nodiscard]] const char* name_of(pixel::VoiFunction function) noexcept;
 
 /// One buffer or a list/tuple of buffers. Create with the GIL; `spans()` may be used without it.
 class Fragments {
@@ -25,6 +42,23 @@ public:
 private:
     std::vector<std::unique_ptr<BufferView>> views_;
     std::vector<std::span<const std::byte>> spans_;
+};
+
+/// A frame and what is needed to decode it.
+struct FrameArguments {
+    FrameArguments(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+                   const py::object& frame_bit_offset)
+        : description(to_description(pixels)),
+          syntax(codec::require_syntax(to_text(transfer_syntax_uid, "transfer_syntax_uid"))),
+          bit_offset(to_number(frame_bit_offset, "frame_bit_offset")),
+          fragments(data) {}
+
+    [[nodiscard]] codec::StoredFrame frame() const noexcept { return {fragments.spans(), bit_offset}; }
+
+    codec::PixelDescription description;
+    const codec::Syntax& syntax;
+    unsigned bit_offset;
+    Fragments fragments;
 };
 
 }  // namespace hilum::bindings

@@ -94,7 +94,15 @@ def test_every_file_renders_within_one_of_the_twin(manifest: list[dict[str, str]
                 differing.append(f"{row['path']} frame {frame}: {difference}")
     assert not differing, f"{len(differing)}: {differing[:12]}"
     assert sum(compared.values()) > 250
-    assert set(compared) >= {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT"}
+    assert set(compared) >= {
+        "MONOCHROME1",
+        "MONOCHROME2",
+        "PALETTE COLOR",
+        "RGB",
+        "YBR_FULL",
+        "YBR_FULL_422",
+        "YBR_RCT",
+    }
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])

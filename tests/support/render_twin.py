@@ -1,4 +1,4 @@
-"""A slow twin of the pixel pipeline in NumPy, written from PS3.3 C.7.6.3.1.2, C.7.9, C.11.1 and C.11.2; reads pydicom."""
+"""A slow twin of the pixel pipeline in NumPy, from PS3.3 C.7.6.3.1.2, C.7.9, C.11.1 and C.11.2; reads pydicom."""
 
 from __future__ import annotations
 
