@@ -170,6 +170,14 @@ HILUM_TEST("lenient where nothing is lost: delimiters, padding, odd lengths", {
     HILUM_CHECK(print(stray, kExplicit, warnings) == "(0008,0005):0 (0010,0020):2 ");
     HILUM_CHECK(warnings.has(Warning::stray_delimiter) && warnings.has(Warning::trailing_bytes));
 
+    // A single zero may be the start of an overlay element, but not behind pixel data.
+    Bytes one_zero;
+    one_zero.element(0x00100020, "LO", "ID").zeros(1);
+    HILUM_CHECK_THROWS(Errc::truncated, print(one_zero, kExplicit, warnings));
+    Bytes padded;
+    padded.element(0x7FE00010, "OB", "").zeros(1);
+    HILUM_CHECK(print(padded, kExplicit, warnings) == "(7FE0,0010):0 ");
+
     warnings = {};
     Bytes unclosed;  // an item that only its sequence ends, inside a sequence of defined length
     unclosed.header(0x00081032, "SQ", 18).item().element(0x00080100, "SH", "AB").element(0x00100020, "LO", "ID");
@@ -181,6 +189,13 @@ HILUM_TEST("lenient where nothing is lost: delimiters, padding, odd lengths", {
     odd.header(0x00100020, "LO", 3).text("ABC").element(0x00100030, "DA", "");
     HILUM_CHECK(print(odd, kExplicit, warnings) == "(0010,0020):3 (0010,0030):0 ");
     HILUM_CHECK(warnings.has(Warning::odd_length));
+});
+
+HILUM_TEST("zeros that are no padding are refused at once, not looked at again and again", {
+    Bytes bytes(false);
+    bytes.element(0x00100020, "LO", "ID").zeros(64U << 20U).element(0x00100030, "DA", "");
+    Warnings warnings;
+    HILUM_CHECK_THROWS(Errc::bad_element, print(bytes, kImplicit, warnings));
 });
 
 HILUM_TEST("VRs that no edition knows have a 16 or a 32 bit length", {

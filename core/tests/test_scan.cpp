@@ -32,7 +32,7 @@ Bytes dataset(bool explicit_vr = true, bool big_endian = false) {
     code.element(0x00080100, "SH", "X").element(0x00080102, "SH", "99L").element(0x00080104, "LO", "Caf\xE9");
     d.header(0x00081032, "SQ", code.size() + 8).item(code.size()).raw(code.data());
     d.element(0x00100010, "PN", "M\xFCller^Eva ").element(0x00100020, "LO", "A \\B").element(0x00100030, "DA", "");
-    d.element(0x0020000D, "UI", "1.2.3").element(0x0020000E, "UI", "1.2.3.1").element(0x00200013, "IS", "7");
+    d.element(0x0020000D, "UI", "1.2.3").element(0x0020000E, "UI", "1.2.3.1").element(0x00200013, "IS", " 7 ");
     d.us(0x00280002, 1).element(0x00280004, "CS", "MONOCHROME2").us(0x00280010, 2).us(0x00280011, 4);
     d.us(0x00280100, 16).us(0x00280101, 12).us(0x00280102, 11).us(0x00280103, 0);
     return d;
@@ -97,6 +97,7 @@ HILUM_TEST("the keys, lists and description are the same in every encoding", {
         HILUM_CHECK(r.attributes[1] == entry(0x00080020, "DA", "20240131") + entry(0x00081032, "SQ", item) +
                                            entry(0x0020000D, "UI", "1.2.3"));
         HILUM_CHECK(r.attributes[2] == entry(0x00080060, "CS", "CT") + entry(0x0020000E, "UI", "1.2.3.1"));
+        HILUM_CHECK(r.attributes[3].find(entry(0x00200013, "IS", "7")) != std::string::npos);
         HILUM_CHECK(r.attributes[3].find(entry(0x00280010, "US", "2") + entry(0x00280011, "US", "4")) !=
                     std::string::npos);
         HILUM_CHECK(r.has_pixels && r.pixels.rows == 2 && r.pixels.columns == 4 && r.pixels.bits_stored == 12);

@@ -43,20 +43,27 @@ constexpr bool is_padding(char c) noexcept {
     return c == ' ' || c == '\0';
 }
 
-/// Remove padding behind each value of out[from:]; `single`: there is but one value.
-void strip(std::string& out, std::size_t from, bool single) {
+/// Remove padding behind each value of out[from:], in front of it too where blanks mean nothing (`leading`: numbers,
+/// codes, dates, UIDs; PS3.5 table 6.2-1). `single`: there is but one value.
+void strip(std::string& out, std::size_t from, bool single, bool leading) {
     while (out.size() > from && is_padding(out.back())) {
         out.pop_back();
     }
-    if (single || out.find('\\', from) == std::string::npos) {
+    const bool several = !single && out.find('\\', from) != std::string::npos;
+    if (!several && !(leading && out.size() > from && out[from] == ' ')) {
         return;
     }
     std::size_t to = from;
+    std::size_t start = from;  // of the value that is being copied
     for (std::size_t i = from; i < out.size(); ++i) {
-        if (out[i] == '\\') {
-            while (to > from && is_padding(out[to - 1])) {
+        if (out[i] == ' ' && leading && to == start) {
+            continue;
+        }
+        if (out[i] == '\\' && several) {
+            while (to > start && is_padding(out[to - 1])) {
                 --to;
             }
+            start = to + 1;
         }
         out[to++] = out[i];
     }
@@ -76,7 +83,7 @@ void append_text(std::string& out, const Element& element, Vr vr, const Characte
         const TextKind kind = vr == Vr::PN ? TextKind::person_name : traits.single ? TextKind::text : TextKind::values;
         append_utf8(out, raw, traits.text ? charset : CharacterSet{}, kind);
     }
-    strip(out, from, traits.single);
+    strip(out, from, traits.single, !traits.text);
     if (out.size() - from > limits::kMaxIndexedValueBytes) {
         const std::string_view value(out.data() + from, out.size() - from);
         out.resize(from + utf8_prefix(value, limits::kMaxIndexedValueBytes));

@@ -305,10 +305,17 @@ bool ElementReader::next(Element& element) {
             }
             return false;
         }
-        if (tag.value == 0 && all_zero(data_.subspan(position_, left))) [[unlikely]] {
-            return end_of_container(left);
+        if (tag.value == 0 && begun_) [[unlikely]] {
+            // Nothing may come before it, so it is padding or nothing at all. One look decides: to go on and look again
+            // at every zero would take quadratic time.
+            if (all_zero(data_.subspan(position_, left))) {
+                return end_of_container(left);
+            }
+            fail(Errc::bad_element, "no element may have the tag", tag, position_);
         }
+        begun_ = true;
         read_header(data_, position_, end_, encoding_, *warnings_, element);
+        last_ = tag;
         if (element.undefined_length()) {
             pending_ = true;
             open_ = element;
@@ -345,7 +352,9 @@ bool ElementReader::end_of_container(std::size_t left) {
         warnings_->add(Warning::missing_delimiter);
     }
     if (left > 0) {
-        if (!all_zero(data_.subspan(position_, left))) {
+        // One zero may be the first byte of a group such as 6000 or, big endian, 0010. Behind pixel data it is padding.
+        const bool may_be_group = left == 1 && depth_ == 0 && last_ < tags::kExtendedOffsetTable;
+        if (may_be_group || !all_zero(data_.subspan(position_, left))) {
             throw Error(end_ == data_.size() ? Errc::truncated : Errc::bad_element,
                         "the data ends inside the header of an element", position_);
         }

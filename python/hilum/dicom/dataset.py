@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -84,8 +85,7 @@ def to_bytes(dataset: Dataset) -> bytes:
     meta = getattr(dataset, "file_meta", None)
     if meta is None or "TransferSyntaxUID" not in meta:
         raise UsageError("the data set does not name its transfer syntax in file_meta")
-    copy = pydicom.Dataset(dataset)
-    copy.file_meta = FileMetaDataset(meta)
+    copy = deepcopy(dataset)  # pydicom settles ambiguous VRs in the elements that it writes
     for keyword, source in (
         ("MediaStorageSOPClassUID", "SOPClassUID"),
         ("MediaStorageSOPInstanceUID", "SOPInstanceUID"),

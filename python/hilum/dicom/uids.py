@@ -6,7 +6,6 @@ import functools
 from dataclasses import dataclass
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.uid import register_transfer_syntax
 
 from hilum import _core
 
@@ -97,19 +96,21 @@ def sop_class_name(uid: str) -> str:
 
 @functools.cache
 def register_with_pydicom() -> tuple[str, ...]:
-    """Make pydicom read transfer syntaxes that it does not know (JPEG XL, Deflated Image Frame Compression).
+    """Make pydicom know the transfer syntaxes that its tables lack (JPEG XL, Deflated Image Frame Compression).
 
     Returns
     -------
     tuple of str
-        The UIDs that were registered in this process. Without it, ``UID.is_encapsulated`` raises ValueError for them.
+        The UIDs that were added in this process.
+
+    Notes
+    -----
+    ``pydicom.uid.register_transfer_syntax`` is for UIDs outside of the standard's root: of these ones
+    ``UID.is_transfer_syntax`` would stay False and ``UID.is_encapsulated`` raise ValueError. So its dictionary of UIDs
+    gets the entries.
     """
-    missing = tuple(
-        row.uid
-        for row in TRANSFER_SYNTAXES.values()
-        if row.uid not in UID_dictionary or UID_dictionary[row.uid][1] != "Transfer Syntax"
-    )
+    missing = tuple(uid for uid in TRANSFER_SYNTAXES if uid not in UID_dictionary)
     for uid in missing:
-        syntax = TRANSFER_SYNTAXES[uid]
-        register_transfer_syntax(uid, implicit_vr=not syntax.explicit_vr, little_endian=not syntax.big_endian)
+        name = TRANSFER_SYNTAXES[uid].name
+        UID_dictionary[uid] = (name, "Transfer Syntax", "", "", name.replace(" ", ""))
     return missing

@@ -100,7 +100,9 @@ private:
     bool delimited_ = false;  // of undefined length: ends with an item delimitation item
     bool pending_ = false;    // an element of undefined length was given out and its end is not known yet
     bool ended_ = false;
+    bool begun_ = false;
     Element open_;  // that element, while pending_
+    Tag last_;      // of the element before
     unsigned depth_ = 0;
     SequenceReader* owner_ = nullptr;
     Warnings* warnings_ = nullptr;
