@@ -25,12 +25,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import psutil
-
-import data  # the seeded objects of benchmarks/data.py
 import servers
+import workload
 
 HERE = Path(__file__).parent
 
@@ -52,10 +49,6 @@ class Report:
         for (section, what, who), values in self.figures.items():
             middle = statistics.median(values)
             print(f"| {section} | {what} | {who} | {middle:,.1f} | {min(values):,.1f} | {max(values):,.1f} |")
-
-
-def files_of(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix == ".dcm")
 
 
 def timed(function: Callable[[], None]) -> float:
@@ -99,8 +92,8 @@ def size_of(folder: Path) -> int:
 
 def section_import(report: Report, work: Path, runs: int) -> None:
     """Bulk import of 2 000 CT (525 kB) and of 20 000 small instances (64x64)."""
-    for name, folder in (("2000 CT, instances/s", data.ct_folder(work)), ("20000 small, instances/s", data.small_folder(work))):
-        files = files_of(folder)
+    for name, folder in (("2000 CT, instances/s", workload.ct_folder(work)), ("20000 small, instances/s", workload.small_folder(work))):
+        files = workload.files_of(folder)
         total = sum(p.stat().st_size for p in files)
         for _ in range(runs):
             copy, root = work / "copy", work / "import-root"
@@ -143,8 +136,7 @@ def wrk(server: servers.Server, paths: list[str], accept: str, connections: int,
 def query_paths(root: str, files: list[Path]) -> dict[str, list[str]]:
     """Requests drawn from the small studies with a fixed seed, in the shapes of OHIF and of a worklist."""
     drawn = random.Random(1)
-    keys = data.small_keys(files)
-    sample = drawn.sample(keys, min(200, len(keys)))
+    sample = workload.keys_of(drawn.sample(files, min(200, len(files))))
     paths: dict[str, list[str]] = {"PatientID": [], "week": [], "name prefix": [], "list page": []}
     for key in sample:
         first = datetime.strptime(key["StudyDate"], "%Y%m%d")
@@ -152,16 +144,16 @@ def query_paths(root: str, files: list[Path]) -> dict[str, list[str]]:
         paths["PatientID"].append(f"{root}/studies?PatientID={key['PatientID']}")
         paths["week"].append(f"{root}/studies?StudyDate={first:%Y%m%d}-{first + timedelta(days=6):%Y%m%d}&limit=1000")
         paths["name prefix"].append(f"{root}/studies?PatientName={family}^{given[:2]}*&limit=50")
-        paths["list page"].append(f"{root}/studies?limit=50&offset={drawn.randrange(len(keys) - 50)}")
+        paths["list page"].append(f"{root}/studies?limit=50&offset={drawn.randrange(len(files) - 50)}")
     return paths
 
 
 def section_query(report: Report, work: Path, runs: int, seconds: int) -> None:
     """QIDO-RS at 20 000 studies, 8 connections."""
-    files = files_of(data.small_folder(work))
+    files = workload.files_of(workload.small_folder(work))
     root = work / "query-root"
     if not root.exists():
-        run_hilum("import", "--archive", str(root), str(data.small_folder(work)))
+        run_hilum("import", "--archive", str(root), str(workload.small_folder(work)))
     peers = [servers.hilum(root, work)]
     if servers.orthanc_binary():
         peers.append(servers.orthanc(work))
@@ -186,17 +178,21 @@ def fetch(server: servers.Server, path: str, accept: str = "*/*") -> bytes:
     return body
 
 
+def uids_of(files: list[Path]) -> list[tuple[str, str, str]]:
+    return [(k["StudyInstanceUID"], k["SeriesInstanceUID"], k["SOPInstanceUID"]) for k in workload.keys_of(files)]
+
+
 def section_retrieve(report: Report, work: Path, runs: int, seconds: int) -> None:
     """A 500-slice CT series: stored frames, rendered frames, series metadata."""
-    folder = data.series_folder(work)
-    files = files_of(folder)
+    folder = workload.series_folder(work)
+    files = workload.files_of(folder)
     root = work / "series-root"
     if not root.exists():
         run_hilum("import", "--archive", str(root), str(folder))
     peers = [servers.hilum(root, work)]
     if servers.orthanc_binary():
         peers.append(servers.orthanc(work))
-    uids = data.uids_of(files)
+    uids = uids_of(files)
     for server in peers:
         with server:
             if server.name == "orthanc":
@@ -239,13 +235,13 @@ def largest_rss(process: psutil.Process) -> int:
 
 def section_memory(report: Report, work: Path) -> None:
     """Peak memory of one process while a 1 GiB multi-frame object and 2 000 CT are imported, and while the object is served."""
-    large = data.large_multiframe(work)
+    large = workload.large_multiframe(work)
     root = work / "memory-root"
     shutil.rmtree(root, ignore_errors=True)
     program = [sys.executable, "-m", "hilum.cli.main", "import", "--archive", str(root)]
-    report.add("memory", "import of 2000 CT, MiB", "hilum", peak_rss([*program, str(data.ct_folder(work))]))
+    report.add("memory", "import of 2000 CT, MiB", "hilum", peak_rss([*program, str(workload.ct_folder(work))]))
     report.add("memory", "import of 1 GiB multi-frame, MiB", "hilum", peak_rss([*program, str(large)]))
-    study, series, instance = data.uids_of([large])[0]
+    study, series, instance = uids_of([large])[0]
     with servers.hilum(root, work) as server:
         assert server.process is not None
         tree = psutil.Process(server.process.pid)
