@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <random>
+#include <thread>
 
 #include "check.hpp"
 #include "hilum/pack/reader.hpp"
@@ -509,6 +511,49 @@ HILUM_TEST("no more packs are open than allowed", {
     HILUM_CHECK(reader.open_files() == 2);
     reader.clear();
     HILUM_CHECK(reader.open_files() == 0);
+});
+
+HILUM_TEST("packs that somebody removed are let go", {
+    const Folder folder;
+    const Placed placed = append_one(*PackWriter::create(folder.path(), 1, kArchive), random_bytes(10));
+    PackReader reader(folder.path(), kArchive, 3);
+    Bytes out(placed.length);
+    reader.read(1, placed.offset, placed.length, 0, out, std::nullopt);
+    reader.sweep();
+    HILUM_CHECK(reader.open_files() == 1);
+    HILUM_CHECK(::unlink(folder.pack().c_str()) == 0);
+    reader.sweep();
+    HILUM_CHECK(reader.open_files() == 0);
+    HILUM_CHECK_THROWS(Errc::not_found, reader.read(1, placed.offset, placed.length, 0, out, std::nullopt));
+});
+
+HILUM_TEST("threads share a reader that opens and closes all the time", {
+    const Folder folder;
+    const Bytes payload = random_bytes(70000);
+    std::vector<Placed> placed;
+    for (std::uint64_t number = 1; number <= 5; ++number) {
+        placed.push_back(append_one(*PackWriter::create(folder.path(), number, kArchive), payload));
+    }
+    PackReader reader(folder.path(), kArchive, 2);
+    std::atomic<int> right{0};
+    std::vector<std::thread> threads;
+    for (unsigned each = 0; each < 4; ++each) {
+        threads.emplace_back([&, each] {
+            Bytes out(1000);
+            for (unsigned i = 0; i < 200; ++i) {
+                const std::size_t pack = (i * (each + 1)) % 5;
+                reader.read(pack + 1, placed[pack].offset, payload.size(), 65000, out, placed[pack].crc);
+                right += std::equal(out.begin(), out.end(), payload.begin() + 65000) ? 1 : 0;
+                if (i % 50 == 0) {
+                    reader.clear();
+                }
+            }
+        });
+    }
+    for (std::thread& thread : threads) {
+        thread.join();
+    }
+    HILUM_CHECK(right == 800 && reader.open_files() <= 2);
 });
 
 HILUM_TEST_MAIN

@@ -2,6 +2,7 @@
 #include "hilum/pack/reader.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 
 namespace hilum::pack {
 namespace {
+
+constexpr std::chrono::seconds kSweep{5};
 
 [[nodiscard]] Error bad_record(std::uint64_t number, std::uint64_t offset, const char* reason) {
     return {Errc::bad_record,
@@ -172,6 +175,9 @@ std::shared_ptr<const PackFile> PackFile::open(const std::string& directory, std
 std::shared_ptr<const PackFile> PackReader::file(std::uint64_t number) {
     {
         const std::lock_guard hold(mutex_);
+        if (std::chrono::steady_clock::now() - swept_ > kSweep) {
+            sweep_locked();
+        }
         if (const auto found = slots_.find(number); found != slots_.end()) {
             ages_.splice(ages_.begin(), ages_, found->second.age);
             return found->second.file;
@@ -209,6 +215,23 @@ void PackReader::drop(std::uint64_t number) {
         ages_.erase(found->second.age);
         slots_.erase(found);
     }
+}
+
+void PackReader::sweep() {
+    const std::lock_guard hold(mutex_);
+    sweep_locked();
+}
+
+void PackReader::sweep_locked() {
+    for (auto slot = slots_.begin(); slot != slots_.end();) {
+        struct stat status{};
+        const bool removed = ::fstat(slot->second.file->fd(), &status) == 0 && status.st_nlink == 0;
+        if (removed) {
+            ages_.erase(slot->second.age);
+        }
+        slot = removed ? slots_.erase(slot) : std::next(slot);
+    }
+    swept_ = std::chrono::steady_clock::now();
 }
 
 void PackReader::clear() {

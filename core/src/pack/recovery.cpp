@@ -14,6 +14,8 @@
 namespace hilum::pack {
 namespace {
 
+constexpr std::uint64_t kPage = 64 * 1024;  // the largest of any system
+
 /// What a walk over the records without their payloads finds.
 struct Scan {
     std::uint64_t end = 0;       // after the last whole record
@@ -129,7 +131,8 @@ void PackWriter::recover(std::uint64_t known, bool writing, Recovery& recovery) 
     flush_untouched();
     const std::uint64_t size = file_size(file_.get());
     const std::uint64_t start = known > kFileHeaderBytes && known <= size ? known : kFileHeaderBytes;
-    (void)::posix_fadvise(file_.get(), static_cast<off_t>(start), 0, POSIX_FADV_DONTNEED);
+    // From the start of the page: a page that lies only partly in the range would stay.
+    (void)::posix_fadvise(file_.get(), static_cast<off_t>(start / kPage * kPage), 0, POSIX_FADV_DONTNEED);
     const FileSource source(file_.get());
     const Scan scanned = scan(source, salt_, start);
     const std::uint64_t damaged = first_damaged(source, salt_, scanned);

@@ -3,6 +3,7 @@
 // verified before it is handed out: header checksum, salt (archive, pack), own offset, payload checksum by blocks.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -144,6 +145,9 @@ public:
     void drop(std::uint64_t number);
     void clear();
     [[nodiscard]] std::size_t open_files();
+    /// Closes packs that were removed, also by other processes: their space is free only then. Done by itself every few
+    /// seconds.
+    void sweep();
 
     void lock() { mutex_.lock(); }
     void unlock() { mutex_.unlock(); }
@@ -154,12 +158,14 @@ private:
         std::list<std::uint64_t>::iterator age;
     };
 
+    void sweep_locked();
     [[nodiscard]] std::shared_ptr<const PackFile> open_or_make_room(std::uint64_t number);
 
     std::string directory_;
     Uuid archive_;
     std::size_t max_open_;
     std::mutex mutex_;
+    std::chrono::steady_clock::time_point swept_ = std::chrono::steady_clock::now();
     std::list<std::uint64_t> ages_;  // most recently used first
     std::unordered_map<std::uint64_t, Slot> slots_;
 };
