@@ -1,0 +1,109 @@
+"""A real server: ``hilum serve`` as its own processes, on free ports, over the sample studies that the repository ships."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+import hilum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).parent.parent.parent.parent
+DEMO = REPOSITORY / "tests" / "data" / "demo"
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveServer:
+    """A running server."""
+
+    root: Path
+    port: int
+    dicom_port: int
+    process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def dicomweb(self) -> str:
+        return f"{self.url}/dicom-web"
+
+
+def start_server(root: Path, *options: str, environment: dict[str, str] | None = None) -> LiveServer:
+    """Start a server and wait until it says where it is."""
+    command = [sys.executable, "-m", "hilum.cli.main", "serve", "--archive", str(root), "--port", "0", "--dicom-port", "0"]
+    process = subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    assert process.stdout is not None
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        readable, _, _ = select.select([process.stdout], [], [], 0.5)
+        if readable:
+            line = process.stdout.readline()
+            found = re.search(r"http://[^:]+:(\d+)/.* at port (\d+)", line)
+            assert found, f"unexpected first line: {line!r}"
+            return LiveServer(root, int(found[1]), int(found[2]), process)
+        assert process.poll() is None, f"the server ended with status {process.returncode}"
+    process.kill()
+    raise AssertionError("the server did not start")
+
+
+def stop_server(server: LiveServer) -> int:
+    server.process.send_signal(signal.SIGTERM)
+    status = server.process.wait(20)
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+    return status
+
+
+@pytest.fixture(scope="session")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    root = tmp_path_factory.mktemp("live") / "archive"
+    with hilum.open(root) as archive:
+        archive.import_paths([DEMO])
+    server = start_server(root, "--workers", "2", "--access-log", str(root.parent / "access.log"))
+    yield server
+    assert stop_server(server) == 0
+
+
+@pytest.fixture
+def web(live_server: LiveServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=live_server.dicomweb, timeout=60, headers={"Accept": "*/*"}) as client:
+        yield client
+
+
+@pytest.fixture
+def start() -> Iterator[object]:
+    """Start servers of one's own; they are stopped at the end."""
+    started: list[LiveServer] = []
+
+    def run(root: Path, *options: str, **environment: str) -> LiveServer:
+        server = start_server(root, *options, environment=environment)
+        started.append(server)
+        return server
+
+    yield run
+    for server in started:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+        if server.process.stdout is not None:
+            server.process.stdout.close()
