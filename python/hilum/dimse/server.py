@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom import AE, _config, evt
@@ -31,6 +32,7 @@ _TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.84
 
 def _configure_pynetdicom() -> None:
     """Accept every storage class and syntax; no identifier of a patient in any log (P59)."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # its messages and traces may quote what peers sent
     _config.UNRESTRICTED_STORAGE_SERVICE = True
     _config.LOG_REQUEST_IDENTIFIERS = False
     _config.LOG_RESPONSE_IDENTIFIERS = False

@@ -1,4 +1,4 @@
-"""A real server: ``hilum serve`` as its own processes, on free ports, over the sample studies that the repository ships."""
+"""A real server: ``hilum serve`` as its own processes, on free ports, over the sample studies of the repository."""
 
 from __future__ import annotations
 
@@ -45,7 +45,18 @@ class LiveServer:
 
 def start_server(root: Path, *options: str, environment: dict[str, str] | None = None) -> LiveServer:
     """Start a server and wait until it says where it is."""
-    command = [sys.executable, "-m", "hilum.cli.main", "serve", "--archive", str(root), "--port", "0", "--dicom-port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "hilum.cli.main",
+        "serve",
+        "--archive",
+        str(root),
+        "--port",
+        "0",
+        "--dicom-port",
+        "0",
+    ]
     process = subprocess.Popen(
         [*command, *options],
         stdout=subprocess.PIPE,

@@ -36,7 +36,9 @@ def fresh(**options: Any) -> bytes:
     return make_object(study=next(_NUMBERS), **options)
 
 
-def post(web: httpx.Client, content: Any, content_type: str = TYPE, path: str = "/studies", **headers: str) -> httpx.Response:
+def post(
+    web: httpx.Client, content: Any, content_type: str = TYPE, path: str = "/studies", **headers: str
+) -> httpx.Response:
     return web.post(path, content=content, headers={"Content-Type": content_type, **headers})
 
 
@@ -77,7 +79,9 @@ def test_s1_s4_content_types_of_clients(web: httpx.Client, content_type: str, pr
     assert post(web, prefix + body(fresh()), content_type).status_code == 200
 
 
-@pytest.mark.parametrize("head", [b'Content-Type: application/dicom; transfer-syntax=1.2.3\r\n', b"", b"content-type:application/dicom\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"Content-Type: application/dicom; transfer-syntax=1.2.3\r\n", b"", b"content-type:application/dicom\r\n"]
+)
 def test_s4_part_headers_of_clients(web: httpx.Client, head: bytes) -> None:
     assert post(web, body(fresh(), head=head)).status_code == 200
 
@@ -148,8 +152,16 @@ def test_single_part_body(web: httpx.Client) -> None:
     assert post(web, fresh()[:-50], "application/dicom").status_code == 409
 
 
-@pytest.mark.parametrize("content_type", ["", "application/json", "text/plain", "multipart/form-data; boundary=BOUNDARY",
-                                          'multipart/related; type="application/dicom+json"; boundary=BOUNDARY'])  # fmt: skip
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "application/json",
+        "text/plain",
+        "multipart/form-data; boundary=BOUNDARY",
+        'multipart/related; type="application/dicom+json"; boundary=BOUNDARY',
+    ],
+)
 def test_other_media_types_are_415(web: httpx.Client, content_type: str) -> None:
     assert post(web, body(fresh()), content_type).status_code == 415
 
@@ -180,7 +192,8 @@ def test_cut_body_keeps_what_was_whole(web: httpx.Client) -> None:
 
 def test_client_that_goes_away_leaves_nothing(live_server: Any, web: httpx.Client) -> None:
     raw = fresh(size=2048)
-    head = f"POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nContent-Type: application/dicom\r\nContent-Length: {len(raw)}\r\n\r\n"
+    head = "POST /dicom-web/studies HTTP/1.1\r\nHost: a\r\nContent-Type: application/dicom\r\n"
+    head += f"Content-Length: {len(raw)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", live_server.port)) as peer:
         peer.sendall(head.encode() + raw[: len(raw) // 2])
     assert web.get("/studies?limit=1").status_code == 200
@@ -227,7 +240,9 @@ def test_large_object_passes_with_bounded_memory(start: Any, tmp_path: Path) -> 
             for piece in stream.iter_raw():
                 back.update(piece)
         assert back.digest() == digest.digest()
-    peak = int(next(line for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines() if "VmHWM" in line).split()[1])
+    peak = int(
+        next(line for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines() if "VmHWM" in line).split()[1]
+    )
     assert peak < 300 << 10, f"{peak} KiB"
     assert not list((tmp_path / "archive" / "incoming").iterdir())
 
@@ -237,7 +252,9 @@ def test_body_above_the_limit_is_413(start: Any, tmp_path: Path) -> None:
     with httpx.Client(base_url=server.dicomweb, timeout=60) as client:
         told = client.post("/studies", content=bytes(2 << 20), headers={"Content-Type": "application/dicom"})
         assert told.status_code == 413
-        untold = client.post("/studies", content=iter([bytes(1 << 19)] * 4), headers={"Content-Type": "application/dicom"})
+        untold = client.post(
+            "/studies", content=iter([bytes(1 << 19)] * 4), headers={"Content-Type": "application/dicom"}
+        )
         assert untold.status_code == 413
         assert client.get("/studies").status_code == 204
 

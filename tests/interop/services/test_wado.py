@@ -1,4 +1,4 @@
-"""WADO-RS and WADO-URI against a running server; the numbers are the pitfalls of clients in use (W-1 ... W-23, M-1 ... M-7)."""
+"""WADO-RS and WADO-URI against a running server; the numbers are pitfalls of clients in use (W-1 ... W-23, M-1 ... M-7)."""
 
 from __future__ import annotations
 
@@ -183,7 +183,9 @@ def test_w12_pdf_in_every_way_that_viewers_ask(web: httpx.Client, demo: Path) ->
     assert ds.SOPClassUID == "1.2.840.10008.5.1.4.1.1.104.1"
 
 
-@pytest.mark.parametrize("tail", ["/frames/1/rendered", "/rendered/1", "/frames/1/thumbnail", "/thumbnail/1", "/rendered", "/thumbnail"])
+@pytest.mark.parametrize(
+    "tail", ["/frames/1/rendered", "/rendered/1", "/frames/1/thumbnail", "/thumbnail/1", "/rendered", "/thumbnail"]
+)
 def test_w13_rendered_under_every_spelling(web: httpx.Client, demo: Path, tail: str) -> None:
     _, _, path = sample(demo, "us-cine.dcm")
     answer = web.get(path + tail, headers={"Accept": "image/jpeg"})
@@ -198,7 +200,12 @@ def test_w14_lengths_and_ranges(web: httpx.Client, demo: Path) -> None:
     whole = web.get(path, headers=accept)
     assert (whole.status_code, int(whole.headers["content-length"])) == (200, len(raw))
     assert whole.headers["accept-ranges"] == "bytes"
-    for text, start, stop in (("0-99", 0, 100), ("100-", 100, len(raw)), ("-100", len(raw) - 100, len(raw)), ("5-5", 5, 6)):
+    for text, start, stop in (
+        ("0-99", 0, 100),
+        ("100-", 100, len(raw)),
+        ("-100", len(raw) - 100, len(raw)),
+        ("5-5", 5, 6),
+    ):
         answer = web.get(path, headers={**accept, "Range": f"bytes={text}"})
         assert answer.status_code == 206
         assert answer.content == raw[start:stop]
@@ -309,7 +316,9 @@ def test_m1_m3_metadata_equals_the_file(web: httpx.Client, demo: Path, level: st
     assert own["00280010"]["Value"] == [ds.Rows]
     assert own["00100010"]["Value"][0]["Alphabetic"] == str(ds.PatientName)
     assert all(tag == tag.upper() for tag in own)
-    assert pydicom.Dataset.from_json(json.dumps({t: v for t, v in own.items() if "BulkDataURI" not in v})).Rows == ds.Rows
+    assert (
+        pydicom.Dataset.from_json(json.dumps({t: v for t, v in own.items() if "BulkDataURI" not in v})).Rows == ds.Rows
+    )
 
 
 def test_m2_bulk_data_uris_are_absolute_and_lead_to_the_value(web: httpx.Client, demo: Path) -> None:
@@ -331,7 +340,9 @@ def test_m2_bulk_data_uris_follow_the_proxy(web: httpx.Client, demo: Path) -> No
     assert "https://pacs.example/hilum/dicom-web/studies/" in text
     other = web.get(f"{path}/metadata", headers={"Forwarded": 'for=1.2.3.4;host="pacs.example";proto=https'}).text
     assert "https://pacs.example/dicom-web/studies/" in other
-    evil = web.get(f"{path}/metadata", headers={"X-Forwarded-Host": 'a"}],"x":[{"', "X-Forwarded-Proto": "javascript"}).text
+    evil = web.get(
+        f"{path}/metadata", headers={"X-Forwarded-Host": 'a"}],"x":[{"', "X-Forwarded-Proto": "javascript"}
+    ).text
     assert 'a"}]' not in evil
     assert "javascript" not in evil
 
