@@ -272,12 +272,18 @@ void read_items(ElementReader& reader, const Element& sequence, std::uint32_t in
     }
 }
 
+/// The next element belongs to the pixel data, of which a header may hold the first bytes only.
+bool at_pixel_data(std::span<const std::byte> header, const ElementReader& reader) noexcept {
+    const std::size_t at = reader.position();
+    return at + 2 <= header.size() && word(header.subspan(at), 0, reader.encoding().big_endian) >= 0x7FE0;
+}
+
 Collected collect(std::span<const std::byte> header, const dicom::ObjectLayout& layout, std::uint32_t frame) {
     dicom::Warnings warnings;
     Collected found;
     ElementReader reader(header, layout.dataset_offset, layout.encoding, warnings);
     // Functional groups stand behind the plain attributes that they override: one pass in order is enough.
-    for (Element e; reader.next(e) && e.tag.group() < 0x7FE0;) {
+    for (Element e; !at_pixel_data(header, reader) && reader.next(e);) {
         if (e.tag.value == 0x52009229 && e.is_sequence()) {
             read_items(reader, e, 0, found);
         } else if (e.tag.value == 0x52009230 && e.is_sequence()) {

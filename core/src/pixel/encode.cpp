@@ -72,6 +72,26 @@ std::vector<std::uint8_t> filter(const Raster& image) {
     return out;
 }
 
+/// Runs only: behind a filter there is little else to match, and looking for it costs most of zlib's time. On a CT
+/// slice this took 1.8 ms for 98 kB, the default strategy at level 1 took 3.0 ms for 103 kB.
+std::size_t compress(std::span<const std::uint8_t> in, std::span<std::byte> out) {
+    z_stream stream{};
+    if (deflateInit2(&stream, 1, Z_DEFLATED, 15, 8, Z_RLE) != Z_OK) {
+        throw Error(Errc::out_of_memory, "PNG: no memory to compress");
+    }
+    stream.next_in = const_cast<Bytef*>(in.data());
+    stream.avail_in = static_cast<uInt>(in.size());
+    stream.next_out = reinterpret_cast<Bytef*>(out.data());
+    stream.avail_out = static_cast<uInt>(out.size());
+    const int result = deflate(&stream, Z_FINISH);
+    const std::size_t size = stream.total_out;
+    deflateEnd(&stream);
+    if (result != Z_STREAM_END) {
+        throw Error(Errc::out_of_memory, "PNG: the compressed image does not fit");
+    }
+    return size;
+}
+
 struct FreeHandle {
     void operator()(void* handle) const noexcept { tjDestroy(handle); }
 };
@@ -80,12 +100,9 @@ struct FreeHandle {
 
 std::vector<std::byte> encode_png(const Raster& image) {
     const std::vector<std::uint8_t> filtered = filter(image);
-    uLongf size = compressBound(static_cast<uLong>(filtered.size()));
+    std::size_t size = compressBound(static_cast<uLong>(filtered.size())) + 64;
     const auto packed = std::make_unique_for_overwrite<std::byte[]>(size);
-    if (compress2(reinterpret_cast<Bytef*>(packed.get()), &size, filtered.data(), static_cast<uLong>(filtered.size()),
-                  1) != Z_OK) {
-        throw Error(Errc::out_of_memory, "PNG: no memory to compress");
-    }
+    size = compress(filtered, {packed.get(), size});
     static constexpr std::array<std::uint8_t, 8> kSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
     std::vector<std::byte> png;
     png.reserve(size + 64);

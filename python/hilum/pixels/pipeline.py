@@ -101,7 +101,7 @@ def render_frame(
     Returns
     -------
     bytes
-        A PNG file (the same bytes on every machine) or a JPEG file; 8-bit grey or RGB.
+        A PNG or a JPEG file; 8-bit grey or RGB. The same request gives the same bytes.
 
     Raises
     ------

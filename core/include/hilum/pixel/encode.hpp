@@ -17,7 +17,7 @@ struct Raster {
     unsigned samples = 1;
 };
 
-/// PNG (ISO/IEC 15948). The same image gives the same bytes on every machine: filter and compression are ours.
+/// PNG (ISO/IEC 15948) by zlib. The same image gives the same bytes with the same zlib, whatever the processor.
 [[nodiscard]] std::vector<std::byte> encode_png(const Raster& image);
 
 /// Baseline JPEG in a JFIF file, by libjpeg-turbo; colour without subsampling from quality 90 on, else 4:2:0.
