@@ -1,4 +1,4 @@
-"""WADO-RS and WADO-URI against a running server; the numbers are pitfalls of clients in use (W-1 ... W-23, M-1 ... M-7)."""
+"""WADO-RS and WADO-URI against a running server; the numbers are pitfalls of clients in use (W-1 ..., M-1 ...)."""
 
 from __future__ import annotations
 

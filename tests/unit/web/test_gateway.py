@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hilum.web.access_log import AccessLog
+from hilum.web.assets import Assets
+from hilum.web.gateway import Gateway, GatewaySettings
+from hilum.web.metrics import Metrics
+from hilum.web.protocol import ambiguity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "Patient Smith"
+
+
+async def plain(scope: Any, _receive: Any, send: Any) -> None:
+    if scope["path"] == "/x/fail":
+        raise RuntimeError(NAME)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+def call(app: Any, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], {k.decode(): v.decode() for k, v in sent[0]["headers"]}, body
+
+
+def gateway(settings: GatewaySettings = GatewaySettings(), log: str = "") -> Gateway:  # noqa: B008 - frozen
+    return Gateway({"/x": plain}, plain, settings, Metrics(), AccessLog(log))
+
+
+def test_errors_do_not_leak(caplog: pytest.LogCaptureFixture) -> None:
+    status, _, body = call(gateway(), "/x/fail")
+    assert status == 500
+    assert b"Smith" not in body
+    assert "Smith" not in caplog.text
+    assert "RuntimeError" in caplog.text
+
+
+def test_too_many_requests_are_503() -> None:
+    app = gateway(GatewaySettings(max_requests=0))
+    status, headers, _ = call(app, "/x/")
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert app.in_flight == 0
+
+
+def test_prefixes_are_whole_segments() -> None:
+    assert "cross-origin-resource-policy" in call(gateway(), "/x/studies")[1]
+    assert "cross-origin-resource-policy" not in call(gateway(), "/xstudies")[1]
+
+
+def test_private_network_preflight() -> None:
+    status, headers, _ = call(
+        gateway(),
+        "/x/",
+        "OPTIONS",
+        origin="http://a",
+        access_control_request_method="GET",
+        access_control_request_private_network="true",
+    )
+    assert status == 204
+    assert headers["access-control-allow-private-network"] == "true"
+
+
+def test_access_log_has_templates_only(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    app = gateway(log=str(file))
+    call(app, "/x/1.2.3.4")
+    app._log.close()
+    assert "1.2.3.4" not in file.read_text()
+    assert '"route":"/x"' in file.read_text()
+
+
+def test_metrics_text() -> None:
+    metrics = Metrics()
+    metrics.observe_request("/a", "GET", 200, 0.01, 10)
+    metrics.observe_store("stow", "stored", 0.01, 10)
+    text, media_type = metrics.exposition()
+    assert b'hilum_http_request_duration_seconds_count{method="GET",route="/a",status="200"} 1.0' in text
+    assert media_type.startswith("text/plain")
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> Assets:
+    folder = tmp_path / "static"
+    folder.mkdir()
+    (folder / "index.html").write_text("<p>" + "a" * 400)
+    (folder / "a.js").write_text("1")
+    (folder / ".hidden").write_text("no")
+    (tmp_path / "secret").write_text("no")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    return Assets(folder)
+
+
+def test_assets(assets: Assets) -> None:
+    status, headers, body = call(assets, "/", accept_encoding="gzip")
+    assert (status, headers["content-type"], headers["content-encoding"]) == (200, "text/html; charset=utf-8", "gzip")
+    assert call(assets, "/", if_none_match=headers["etag"])[0] == 304
+    assert call(assets, "/a.js")[1]["content-type"] == "text/javascript; charset=utf-8"
+    assert call(assets, "/a.js", "HEAD")[2] == b""
+    assert call(assets, "/a.js", "POST")[0] == 405
+    assert "content-security-policy" in headers
+    assert body
+
+
+@pytest.mark.parametrize(
+    "path", ["/../secret", "/./../secret", "/.hidden", "/link", "/a.js/", "/a\0.js", "/..\\secret", "/none"]
+)
+def test_p51_assets_stay_inside(assets: Assets, path: str) -> None:
+    assert call(assets, path)[0] == 404
+
+
+def test_changed_file_is_served_again(assets: Assets) -> None:
+    first = call(assets, "/a.js")[1]["etag"]
+    (assets._folder / "a.js").write_text("22")
+    assert call(assets, "/a.js")[1]["etag"] != first
+
+
+def test_ambiguity_of_good_messages() -> None:
+    assert ambiguity(b"GET", "1.1", b"/", [(b"host", b"a")]) == ""
+    assert ambiguity(b"GET", "1.0", b"/", []) == ""
+    assert ambiguity(b"POST", "1.1", b"/", [(b"host", b"a"), (b"transfer-encoding", b"Chunked")]) == ""
