@@ -25,7 +25,7 @@ export function openHelp(actions) {
   const keys = actions.filter((action) => action.keyName && action.id !== "presets").map((action) => [action.keyName, action.label]);
   /** @type {[string, string][]} */
   const presets = CT_PRESETS.map((preset, at) => [String(at + 1), `${preset.name} (CT)`]);
-  const content = h("div", { class: "keys" }, table("Mouse", MOUSE), table("Touch", TOUCH), table("Move", MOVES), table("Keys", [...keys, ...presets]),
+  const content = h("div", { class: "keys", tabindex: "0" }, table("Mouse", MOUSE), table("Touch", TOUCH), table("Move", MOVES), table("Keys", [...keys, ...presets]),
     h("p", { class: "small" }, "Images are rendered by the server for viewing. hilum is not a medical device: not for diagnosis."));
   openSheet("Keys and gestures", content, "wide");
 }

@@ -69,6 +69,7 @@ export class Interaction {
       if (this.using !== "window" || stage.image !== image || !range) return;
       this.startWindow = range;
       drag.start = drag.now;
+      stage.setWindow(range);
     }, (error) => { if (!isAbort(error)) this.using = null; });
   }
 

@@ -9,6 +9,7 @@ import { listHash, viewerHash } from "./route.js";
 
 const PAGE = 50;
 const TYPING_PAUSE = 180;
+/** A list that is older is asked for again, in the background. */
 const STALE = 30000;
 
 /**
@@ -70,9 +71,10 @@ export class StudyList {
       const search = this.#search();
       const slice = await search.slice((this.state.page - 1) * PAGE, PAGE, signal);
       if (signal.aborted) return;
+      const news = JSON.stringify(slice) !== JSON.stringify(this.slice);
       this.slice = slice;
       this.loadedAt = Date.now();
-      this.#render(slice);
+      if (news) this.#render(slice);
       if (!this.element.hidden) this.#focusOpened();
     } catch (error) {
       if (signal.aborted || isAbort(error)) return;
@@ -101,10 +103,10 @@ export class StudyList {
     const columns = ["Patient", "Born", "Study date", "Modality", "Description", "Accession", "Images"];
     return h("div", { class: "list" },
       h("header", { class: "top" },
-        h("a", { class: "brand", href: "#/", "aria-label": "hilum, all studies" }, "hilum"),
+        h("h1", {}, h("a", { class: "brand", href: "#/", title: "All studies" }, "hilum")),
         h("div", { class: "search" }, icon("search"), this.input),
         h("p", { class: "note" }, "Not for diagnosis")),
-      h("div", { class: "filters" }, this.chips, this.periods, this.custom),
+      h("search", { class: "filters", role: "search", "aria-label": "Filters" }, this.chips, this.periods, this.custom),
       h("main", { class: "results" },
         h("div", { class: "line" }, this.count, this.sort),
         h("div", { class: "scroller" }, h("div", { class: "head", "aria-hidden": "true" }, ...columns.map((name) => h("span", {}, name))), this.rows),
@@ -124,6 +126,7 @@ export class StudyList {
     this.sort.addEventListener("click", () => this.#change({ oldestFirst: !this.state.oldestFirst }, false));
     this.rows.addEventListener("keydown", (event) => this.#rowKeys(event));
     document.addEventListener("keydown", (event) => this.#keys(event));
+    setInterval(() => this.#refresh(), STALE / 3);
   }
 
   /**
@@ -215,6 +218,13 @@ export class StudyList {
     fill(this.rows, ...Array.from({ length: 12 }, bones));
     fill(this.count, "Loading studies\u2026");
     this.pager.hidden = true;
+  }
+
+  /** New studies appear by themselves, unless the user is at work in the list. */
+  #refresh() {
+    const idle = !this.element.hidden && !document.hidden && this.state.page === 1 && !this.rows.contains(document.activeElement);
+    const top = (this.rows.parentElement?.scrollTop ?? 0) === 0;
+    if (idle && top && Date.now() - this.loadedAt > STALE) void this.load();
   }
 
   /** @param {KeyboardEvent} event */

@@ -2,6 +2,8 @@ import { formatDate, formatTime, items, personName, text } from "../api/dataset.
 import { Tag } from "../api/tag.js";
 import { h } from "./dom.js";
 
+/** What an item refers to, by its value type. */
+const REFERENCES = new Map([["IMAGE", "image"], ["COMPOSITE", "object"], ["WAVEFORM", "waveform"], ["SCOORD", "region"], ["SCOORD3D", "region"], ["TCOORD", "times"]]);
 const MOST_ITEMS = 2000;
 const DEEPEST = 24;
 
@@ -27,15 +29,22 @@ export function reportTree(data) {
  */
 function branches(content, depth, budget) {
   if (depth > DEEPEST) return [];
-  return content.flatMap((item) => {
+  /** @type {Map<string, number>} */
+  const references = new Map();
+  const lines = content.flatMap((item) => {
     if (budget.left-- <= 0) return [];
     const name = text(items(item, Tag.ConceptNameCodeSequence)[0], Tag.CodeMeaning);
-    const value = contentValue(item);
+    const kind = REFERENCES.get(text(item, Tag.ValueType));
     const below = branches(items(item, Tag.ContentSequence), depth + 1, budget);
+    if (kind && !name && !below.length) {
+      references.set(kind, (references.get(kind) ?? 0) + 1);
+      return [];
+    }
     const container = text(item, Tag.ValueType) === "CONTAINER";
-    const line = container ? [h("strong", {}, name || "Section")] : [name ? h("span", { class: "concept" }, name) : null, h("span", {}, value)];
+    const line = container ? [h("strong", {}, name || "Section")] : [name ? h("span", { class: "concept" }, name) : null, h("span", {}, kind ?? contentValue(item))];
     return [h("li", {}, ...line, below.length ? h("ul", {}, ...below) : null)];
   });
+  return [...lines, ...[...references].map(([kind, count]) => h("li", { class: "concept" }, count > 1 ? `${count} \u00d7 ${kind}` : kind))];
 }
 
 /**
@@ -52,12 +61,6 @@ function contentValue(item) {
     case "TIME": return formatTime(text(item, Tag.Time));
     case "DATETIME": return formatDate(text(item, Tag.DateTime));
     case "UIDREF": return text(item, Tag.UID);
-    case "IMAGE": return "image";
-    case "COMPOSITE": return "object";
-    case "WAVEFORM": return "waveform";
-    case "SCOORD":
-    case "SCOORD3D": return "region";
-    case "TCOORD": return "times";
     default: return "";
   }
 }

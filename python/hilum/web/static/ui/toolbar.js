@@ -17,12 +17,13 @@ export class Toolbar {
     this.actions = actions;
     /** @type {Map<string, HTMLButtonElement>} */
     this.buttons = new Map(actions.map((action) => [action.id, button(action)]));
-    const series = h("button", { type: "button", class: "tool only-narrow", "aria-label": "Series", onclick: openSeries }, icon("series"), h("span", {}, "Series"));
-    const more = h("button", { type: "button", class: "tool only-narrow", "aria-label": "More", "aria-haspopup": "dialog", onclick: () => this.#more() },
+    const series = h("button", { type: "button", class: "tool only-narrow", title: "Series", onclick: openSeries }, icon("series"), h("span", {}, "Series"));
+    const more = h("button", { type: "button", class: "tool only-narrow", title: "More", "aria-haspopup": "dialog", onclick: () => this.#more() },
       icon("more"), h("span", {}, "More"));
     const groups = ["tool", "view", "object"].map((name) =>
       h("div", { class: `tools ${name}-group`, role: "group" }, ...actions.filter((one) => one.group === name).map((one) => this.buttons.get(one.id) ?? null)));
-    this.element = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Tools" }, series, ...groups, more);
+    const row = h("div", { role: "toolbar", "aria-label": "Tools" }, series, ...groups, more);
+    this.element = h("section", { class: "toolbar", "aria-label": "Tools" }, row);
     for (const id of NEAR) this.buttons.get(id)?.classList.add("near");
     this.element.addEventListener("keydown", (event) => this.#arrows(event));
   }
@@ -81,7 +82,7 @@ function reflect(element, action) {
   const pressable = action.group === "tool" || ["invert", "tags", "cine"].includes(action.id);
   assign(element, {
     disabled: !action.enabled(), "aria-pressed": pressable ? (active ? "true" : "false") : null,
-    "aria-label": label, title: action.keyName ? `${label} (${action.keyName})` : label,
+    title: action.keyName ? `${label} (${action.keyName})` : label,
   });
   if (action.id === "cine" && element.dataset.playing !== String(playing)) {
     element.dataset.playing = String(playing);
