@@ -62,7 +62,7 @@ def to_dataset(data: Buffer, *, stop_before_pixels: bool = False) -> Dataset:
                 dataset.file_meta.TransferSyntaxUID = UID(described.transfer_syntax_uid)
     except RecursionError:
         raise DataError("sequences are nested too deeply for pydicom", code=_NESTING) from None
-    except (InvalidDicomError, ValueError, TypeError, KeyError, EOFError, OSError, NotImplementedError) as error:
+    except (InvalidDicomError, ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError) as error:
         # Its messages may quote values.
         raise DataError(f"pydicom cannot read the object ({type(error).__name__})", code=_BAD_ELEMENT) from None
     return dataset
