@@ -58,7 +58,9 @@ def timed(function: Callable[[], None]) -> float:
 
 
 def run_hilum(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "hilum.cli.main", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "hilum.cli.main", *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"hilum {arguments[0]} failed: {done.stderr[-500:]}")
 
@@ -92,7 +94,10 @@ def size_of(folder: Path) -> int:
 
 def section_import(report: Report, work: Path, runs: int) -> None:
     """Bulk import of 2 000 CT (525 kB) and of 20 000 small instances (64x64)."""
-    for name, folder in (("2000 CT, instances/s", workload.ct_folder(work)), ("20000 small, instances/s", workload.small_folder(work))):
+    for name, folder in (
+        ("2000 CT, instances/s", workload.ct_folder(work)),
+        ("20000 small, instances/s", workload.small_folder(work)),
+    ):
         files = workload.files_of(folder)
         total = sum(p.stat().st_size for p in files)
         for _ in range(runs):
@@ -117,7 +122,9 @@ def section_import(report: Report, work: Path, runs: int) -> None:
                     report.add("import", name, "Orthanc (4 upload threads, 400 of them)", 400 / seconds)
 
 
-def wrk(server: servers.Server, paths: list[str], accept: str, connections: int, seconds: int, work: Path) -> dict[str, Any]:
+def wrk(
+    server: servers.Server, paths: list[str], accept: str, connections: int, seconds: int, work: Path
+) -> dict[str, Any]:
     listing = work / "paths.txt"
     listing.write_text("\n".join(paths) + "\n")
     done = subprocess.run(
