@@ -47,7 +47,9 @@ CHUNK: Final = 1 << 18
 INLINE_BYTES: Final = 1 << 20
 """Frames up to this size in all are read in the event loop: a read from the page cache costs less than a thread."""
 _GZIP_FROM_BYTES: Final = 4096
-_GZIP_CACHE_BYTES: Final = 24 << 20
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_BODIES_BYTES: Final = 32 << 20
+_KNOWN_SERIES: Final = 512
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 _PIXEL_DATA: Final = frozenset({"7FE00010", "7FE00008", "7FE00009"})
 PRIVATE: Final = (b"cache-control", b"private, no-cache")
@@ -83,7 +85,8 @@ class Retrieve:
         self._archive = archive
         self._retrieve = archive.retrieve
         self._pool = pool
-        self._packed = SmallCache(_GZIP_CACHE_BYTES)
+        self._bodies = SmallCache(_BODIES_BYTES)
+        self._tags: dict[tuple[str, str], tuple[int, str]] = {}
 
     # finding
 
@@ -214,36 +217,55 @@ class Retrieve:
     async def metadata(self, request: Request, match: Match) -> Answer | Stream:
         """Answer data sets without their bulk data."""
         form = choose_metadata(parse_accept(request.accept))
-        records = await self.records(match)
         base = request.base_url()
-        tag = f"{self._retrieve.metadata_etag(records)[:24]}-{crc32(base.encode()):x}"
-        etag = b'"' + tag.encode() + b'"'
+        packed = form == "json" and http.accepts_gzip(request)
+        form += f"-{crc32(base.encode()):x}"
+        tag = self._unchanged(match) if not match.instance else ""
+        body = self._bodies.get(f"{tag}-{form}-{packed}") if tag else None
+        records: Sequence[InstanceRecord] = ()
+        if body is None:
+            sequence = self._last_event()
+            records = await self.records(match)
+            tag = self._retrieve.metadata_etag(records)[:24]
+            if not match.instance:
+                self._remember(match, sequence, tag)
+        etag = f'"{tag}-{form}"'.encode()
         headers = [(b"etag", b"W/" + etag), PRIVATE, (b"vary", b"Accept, Accept-Encoding")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
-        if form == "xml":
-            body = await self._pool.run(self._retrieve.metadata, records, base)
-            return await self._pool.run(multipart_xml, body, headers)
-        body = await self._metadata_body(request, records, base, tag, headers)
+        if form.startswith("xml"):
+            plain = await self._pool.run(self._retrieve.metadata, records, base)
+            return await self._pool.run(multipart_xml, plain, headers)
+        if body is None:
+            body = await self._metadata_body(records, base, packed=packed)
+            self._bodies.put(f"{tag}-{form}-{packed}", body)
+        if body[:2] == _GZIP_MAGIC:
+            headers.append((b"content-encoding", b"gzip"))
         headers += [http.JSON_TYPE, (b"content-length", str(len(body)).encode())]
         return Answer(200, headers, body)
 
-    async def _metadata_body(
-        self, request: Request, records: Sequence[InstanceRecord], base: str, tag: str, headers: http.Headers
-    ) -> bytes:
-        wants_gzip = http.accepts_gzip(request)
-        packed = self._packed.get(tag) if wants_gzip else None
-        if packed is None:
-            if len(records) == 1:
-                body = self._retrieve.metadata(records, base)
-            else:
-                body = await self._pool.run(self._retrieve.metadata, records, base)
-            if not wants_gzip or len(body) < _GZIP_FROM_BYTES:
-                return body
-            packed = await self._pool.run(http.gzip_json, body)
-            self._packed.put(tag, packed)
-        headers.append((b"content-encoding", b"gzip"))
-        return packed
+    async def _metadata_body(self, records: Sequence[InstanceRecord], base: str, *, packed: bool) -> bytes:
+        if len(records) == 1:
+            body = self._retrieve.metadata(records, base)
+        else:
+            body = await self._pool.run(self._retrieve.metadata, records, base)
+        if packed and len(body) >= _GZIP_FROM_BYTES:
+            return await self._pool.run(http.gzip_json, body)
+        return body
+
+    def _unchanged(self, match: Match) -> str:
+        """Tag of a study or series when nothing has happened in the archive since it was made, else empty."""
+        sequence, tag = self._tags.get((match.study, match.series), (0, ""))
+        return tag if tag and not self._archive.events(sequence, 1) else ""
+
+    def _last_event(self) -> int:
+        event = self._archive.index.last_event()
+        return event.sequence if event is not None else 0
+
+    def _remember(self, match: Match, sequence: int, tag: str) -> None:
+        while len(self._tags) >= _KNOWN_SERIES:
+            del self._tags[next(iter(self._tags))]
+        self._tags[match.study, match.series] = (sequence, tag)
 
     # frames
 
