@@ -1,7 +1,8 @@
 """Decoding one real frame, against pydicom with its plugins and Pillow; one thread, frames in memory.
 
 Traps: all-zero or synthetic frames decode several times as fast as real ones, so every frame here is a real one;
-pydicom's ``pixel_array`` caches, so frames are decoded from a fresh decoder; the first call pays for imports and page faults.
+pydicom's ``pixel_array`` caches, so frames are decoded from a fresh decoder; the first call pays for imports and
+page faults.
 """
 
 from __future__ import annotations

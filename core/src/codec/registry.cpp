@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "hilum/codec/deflate.hpp"
 #include "hilum/codec/jpeg.hpp"
 #include "hilum/codec/jpeg2000.hpp"
 #include "hilum/codec/jpeg_lossless.hpp"
@@ -24,9 +25,10 @@ constexpr std::array kRle{&rle::kCodec};
 /// The process decides which of the two can take a code stream; both are named because both are tried.
 constexpr std::array kJpegDct{&jpeg::kTurbo, &jpeg_lossless::kCodec};
 constexpr std::array kJpegLossless{&jpeg_lossless::kCodec, &jpeg::kTurbo};
+constexpr std::array kDeflate{&deflate::kZlib};
 constexpr std::array kJpeg2000{&jpeg2000::kOpenJpeg};
 
-constexpr std::array<Syntax, 12> kSyntaxes{{
+constexpr std::array<Syntax, 13> kSyntaxes{{
     {"1.2.840.10008.1.2", "Implicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.1", "Explicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.1.98", "Encapsulated Uncompressed Explicit VR Little Endian", kNative, true},
@@ -39,6 +41,7 @@ constexpr std::array<Syntax, 12> kSyntaxes{{
     {"1.2.840.10008.1.2.4.90", "JPEG 2000 Lossless", kJpeg2000, true},
     {"1.2.840.10008.1.2.4.91", "JPEG 2000", kJpeg2000, true},
     {"1.2.840.10008.1.2.5", "RLE Lossless", kRle, true},
+    {"1.2.840.10008.1.2.8.1", "Deflated Image Frame Compression", kDeflate, true},
 }};
 
 /// The decoder for this code stream: the first of the list, except that a JPEG's own process is believed.
