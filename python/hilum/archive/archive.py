@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from hilum.archive.ingest import Ingest, StoreResult
+    from hilum.archive.committer import Committer
+    from hilum.archive.ingest import StoreResult
     from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import Event, Index, IndexStatistics, SearchResult
@@ -204,7 +205,7 @@ class Archive:
         self._parts = acquire(root, identity, settings, read_only=read_only, progress=progress)
         self._packs: PackStore = self._parts.packs
         self._index: Index = self._parts.index
-        self._ingest: Ingest = self._parts.ingest
+        self._ingest: Committer = self._parts.ingest
         self.retrieve: Retriever = self._parts.retrieve
         self.recovered: RebuildReport = self._parts.recovered
 

@@ -23,14 +23,14 @@ from hilum.archive.ledger import Ledger, LedgerLine
 from hilum.archive.sources import Problem, SourceFile, count_files, referenced_files, walk
 from hilum.archive.zips import OFFICE_SUFFIXES, ZIP_MAGIC, Member, open_zip, read_members
 from hilum.dicom import scan as dicom
-from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable
+from hilum.errors import Conflict, DataError, HilumError, LimitExceeded, Unavailable
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Iterator, Sequence
     from concurrent.futures import Future
 
-    from hilum.archive.ingest import Ingest
+    from hilum.archive.committer import Committer
     from hilum.archive.quarantine import Quarantine
     from hilum.config import Settings
     from hilum.dicom.scan import FileBuffer, Scan
@@ -146,7 +146,7 @@ class Importer:
     settings : Settings
     index : Index or None
         To see what is stored already; None in a dry run without an archive.
-    ingest : Ingest or None
+    ingest : Committer or None
         None: dry run, nothing is written.
     quarantine : Quarantine or None
     ledger : Ledger or None
@@ -164,7 +164,7 @@ class Importer:
         settings: Settings,
         *,
         index: Index | None,
-        ingest: Ingest | None,
+        ingest: Committer | None,
         quarantine: Quarantine | None,
         ledger: Ledger | None,
         on_conflict: OnConflict,
@@ -309,7 +309,8 @@ class Importer:
             return
         batch.sources.append(_Source(file.path, file.size, file.mtime_ns))
         if buffer is None:
-            batch.items.append(Prepared(scan, (), file.size, self._on_conflict, path=Path(file.path)))
+            path, stamp = Path(file.path), file.mtime_ns
+            batch.items.append(Prepared(scan, (), file.size, self._on_conflict, path=path, mtime_ns=stamp))
         else:
             batch.items.append(Prepared(scan, (buffer,), len(buffer), self._on_conflict, sha256=scan.sha256))
 
@@ -568,7 +569,8 @@ class _Collector:
             error = batch.future.exception()
         if error is not None:
             reason = str(error) if isinstance(error, HilumError) else f"internal error ({type(error).__name__})"
-            self.stop(reason)
+            if not isinstance(error, Conflict):
+                self.stop(reason)
             for source in batch.sources:
                 yield source.line("failed", reason)
             return

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from hilum.archive.ingest import Ingest
+    from hilum.archive.committer import Committer
     from hilum.config import Settings
     from hilum.dicom.scan import Scan
     from hilum.index.base import Entry, Index, InstanceRecord
@@ -342,7 +342,7 @@ def _only_one(path: Path) -> Iterator[None]:
 def delete(
     packs: PackStore,
     index: Index,
-    ingest: Ingest,
+    ingest: Committer,
     level: Level,
     uids: Sequence[str],
     *,
@@ -400,6 +400,7 @@ def verify(packs: PackStore, index: Index, progress: Callable[[int, int], None] 
     """Re-hash every record, compare packs with index both ways, and let the index check itself."""
     report = VerifyReport()
     infos = packs.packs()
+    doomed = _tombstones(packs, [info.number for info in infos])
     total = sum(info.size for info in infos)
     done = 0
     for info in infos:
@@ -408,7 +409,7 @@ def verify(packs: PackStore, index: Index, progress: Callable[[int, int], None] 
         known = {record.location.offset: record for record in index.locations(info.number)}
         report.objects += len(known)
         for record in packs.records(info.number, check=True, sha256=True):
-            _verify_record(record, known, packs, index, report)
+            _verify_record(record, known, packs, index, report, doomed)
             if progress is not None:
                 progress(done + record.end, total)
         for offset, missing in known.items():
@@ -431,6 +432,7 @@ def _verify_record(
     packs: PackStore,
     index: Index,
     report: VerifyReport,
+    doomed: set[Location],
 ) -> None:
     if isinstance(record, BadRecord):
         if record.record is not None:
@@ -446,10 +448,21 @@ def _verify_record(
     at = f"pack {record.location.pack}, byte {record.location.offset}"
     if indexed is None:
         report.dead += 1
-        if not _is_accounted_for(record, packs, index):
+        if record.location not in doomed and not _is_accounted_for(record, packs, index):
             report.add(f"{at}: an object of the pack is not in the index")
     elif (indexed.location.length, indexed.sha256) != (record.location.length, record.sha256):
         report.add(f"{at}: pack and index disagree about the object")
+
+
+def _tombstones(packs: PackStore, numbers: Iterable[int]) -> set[Location]:
+    """Places of all records that tombstones name."""
+    doomed: set[Location] = set()
+    for number in numbers:
+        for record in packs.records(number):
+            if isinstance(record, RecordInfo) and record.kind == Kind.TOMBSTONE:
+                with contextlib.suppress(HilumError):
+                    doomed.update(Tombstone.decode(packs.read(record.location)).records)
+    return doomed
 
 
 def _is_accounted_for(record: RecordInfo, packs: PackStore, index: Index) -> bool:
@@ -473,29 +486,32 @@ def _still_there(index: Index, record: InstanceRecord) -> bool:
 # Compaction
 
 
-def compact(packs: PackStore, index: Index, ingest: Ingest, least_dead: float) -> CompactReport:
+def compact(packs: PackStore, index: Index, ingest: Committer, least_dead: float) -> CompactReport:
     """Copy what lives out of packs with much dead space, then delete them."""
     if not 0 <= least_dead <= 1:
         raise UsageError("least_dead must be from 0 to 1")
     report = CompactReport()
+    before = sum(info.size for info in packs.packs())
     states = {state.number: state for state in index.packs()}
     for info in packs.packs():
         state = states.get(info.number)
-        if state is None or info.damage or state.dead_bytes < max(1, least_dead * info.size):
+        if state is None or info.damage:
             continue
-        if info.locked:
-            with ingest.exclusive():
-                packs.seal()
+        if state.dead_bytes < max(1, least_dead * (state.dead_bytes + state.live_bytes)):
+            continue
         try:
-            _compact_pack(packs, index, ingest, info.number, info.size, report)
-        except Conflict:
+            if info.sealed is None:
+                with ingest.exclusive():
+                    packs.seal(info.number)
+            _compact_pack(packs, index, ingest, info.number, report)
+        except Conflict:  # somebody else writes to it
             continue
+    if report.packs:
+        report.freed = before - sum(info.size for info in packs.packs())
     return report
 
 
-def _compact_pack(
-    packs: PackStore, index: Index, ingest: Ingest, number: int, size: int, report: CompactReport
-) -> None:
+def _compact_pack(packs: PackStore, index: Index, ingest: Committer, number: int, report: CompactReport) -> None:
     live = {record.location.offset: record for record in index.locations(number)}
     keep: list[RecordInfo] = []
     for record in packs.records(number):
@@ -504,14 +520,12 @@ def _compact_pack(
             return
         if record.kind != Kind.OBJECT or record.location.offset in live:
             keep.append(record)
-    written = 0
     for chunk in _by_bytes(keep):
-        written += _copy(packs, index, ingest, chunk, live)
+        _copy(packs, index, ingest, chunk, live)
     packs.remove(number)
     index.forget_pack(number)
     report.packs += 1
     report.copied += len(keep)
-    report.freed += size - written
 
 
 def _by_bytes(records: Iterable[RecordInfo]) -> Iterator[list[RecordInfo]]:
@@ -528,8 +542,8 @@ def _by_bytes(records: Iterable[RecordInfo]) -> Iterator[list[RecordInfo]]:
 
 
 def _copy(
-    packs: PackStore, index: Index, ingest: Ingest, chunk: Sequence[RecordInfo], live: Mapping[int, InstanceRecord]
-) -> int:
+    packs: PackStore, index: Index, ingest: Committer, chunk: Sequence[RecordInfo], live: Mapping[int, InstanceRecord]
+) -> None:
     """Copy records to the pack that is being written, durable, then point the index there."""
     with ingest.exclusive():
         if len(chunk) == 1 and chunk[0].location.length > _COPY_BYTES:
@@ -559,7 +573,6 @@ def _copy(
         for place in places:
             ends[place.pack] = max(ends[place.pack], packs.end_of(place))
         index.apply([], packs=ends)
-    return sum(record.end - record.location.offset for record in chunk)
 
 
 class _Pieces:

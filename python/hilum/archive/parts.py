@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hilum.archive import lifecycle
-from hilum.archive.ingest import Ingest
+from hilum.archive.committer import Committer
 from hilum.archive.retrieve import Retriever
 from hilum.errors import DataError, NotFound, Unavailable, UsageError
 from hilum.storage.base import PackSettings
@@ -65,7 +65,7 @@ class Parts:
     read_only: bool
     packs: PackStore
     index: Index
-    ingest: Ingest
+    ingest: Committer
     retrieve: Retriever
     recovered: RebuildReport
     resources: contextlib.ExitStack
@@ -149,7 +149,7 @@ def _open(
             recovered = lifecycle.recover(root, packs, index, settings, progress)
         cache = None if read_only else root / "cache"
         retrieve = Retriever(packs, index, str(identity), cache, settings.cache)
-        ingest = Ingest(packs, index, settings, lifecycle.latest_ns(index))
+        ingest = Committer(packs, index, settings, lifecycle.latest_ns(index))
         return Parts(root, read_only, packs, index, ingest, retrieve, recovered, stack.pop_all())
 
 

@@ -154,10 +154,28 @@ class PackStore:
                 placed = _copy(source, writer, (kind, flags, received_ns, size))
             return Location(writer.number, placed[0], placed[1]), placed[2], placed[3]
 
-    def seal(self) -> None:
-        """Finish the pack that this store writes to, if there is one. The next append begins another."""
+    def seal(self, pack: int | None = None) -> None:
+        """Finish the pack that this store writes to, if there is one; the next append begins another.
+
+        Parameters
+        ----------
+        pack : int, optional
+            Finish this one instead, which nobody writes to.
+
+        Raises
+        ------
+        Conflict
+            Another process writes to `pack`.
+        """
         with self._lock:
-            self._seal_current(_SEAL_ASKED)
+            if pack is None or (self._writer is not None and self._writer.number == pack):
+                self._seal_current(_SEAL_ASKED)
+            elif self._reader.info(pack)[3] is None:
+                known = self._known.get(pack, 0)
+                writer, *_ = _core.PackWriter.adopt(os.fspath(self._directory), pack, self._archive, known, True)
+                if writer is None:
+                    raise Conflict(f"pack {pack} is being written")
+                writer.seal(_SEAL_ASKED)
 
     def _seal_current(self, reason: int) -> None:
         writer = self._writer

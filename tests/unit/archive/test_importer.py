@@ -346,3 +346,29 @@ def test_two_importers_at_once(root: Path, settings: Settings, tmp_path: Path) -
         assert archive.statistics().instances == 1000
         assert archive.statistics().versions == 0
         assert archive.import_paths([tmp_path / "in"]).counts == {"skipped": 1000}
+
+
+def test_file_that_changes_while_it_is_streamed(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(ingest=IngestSettings(stream_above_bytes=1 << 20), storage=StorageSettings(reserve_bytes=0))
+    path = tmp_path / "in" / "large.dcm"
+    path.parent.mkdir()
+    path.write_bytes(make_object(1, 1, 1, size=256, frames=12))
+    (path.parent / "small.dcm").write_bytes(make_object(1, 1, 2))
+    scan_file = importer.dicom.scan_file
+
+    def meanwhile(name: str, **options: int) -> object:
+        found = scan_file(name, **options)
+        path.write_bytes(make_object(1, 1, 1, size=256, frames=12, comment="x"))
+        return found
+
+    with hilum.open(root, settings=settings) as archive:
+        with monkeypatch.context() as patch:
+            patch.setattr(importer.dicom, "scan_file", meanwhile)
+            report = archive.import_paths([path.parent])
+        assert report.counts == {"stored": 1, "failed": 1}
+        assert [p.reason[:45] for p in report.problems] == ["the file was changed while it was read; try a"]
+        assert archive.statistics().instances == 1
+        assert archive.import_paths([path.parent]).counts == {"skipped": 1, "stored": 1}
+        assert archive.verify().ok
+        archive.rebuild_index()
+        assert archive.statistics().versions == 0
