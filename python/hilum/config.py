@@ -121,7 +121,7 @@ class HttpSettings:
     workers: int = _setting(0, "worker processes; 0: one per processor", least=0, most=256)
     threads: int = _setting(16, "threads of one worker that do blocking work", least=1, most=1024)
     max_body_bytes: int = _setting(8 * GIB, "largest STOW-RS request", least=MIB)
-    max_in_flight_bytes: int = _setting(256 * MIB, "request bodies in memory, per worker", least=MIB)
+    max_in_flight_bytes: int = _setting(64 * MIB, "request bodies in memory, per worker", least=MIB)
     max_results: int = _setting(5000, "results of one QIDO-RS answer", least=1)
     cors_origins: tuple[str, ...] = _setting(("*",), "origins that browsers may call from")
     public_url: str = _setting("", "address that clients see, when a proxy hides it: https://pacs.example/hilum")

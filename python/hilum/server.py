@@ -163,8 +163,18 @@ def build_app(
         archive.statistics()
         return ""
 
+    def gauges() -> dict[str, tuple[str, float]]:
+        found, disk = archive.statistics(), os.statvfs(archive.root)
+        return {
+            "hilum_archive_studies": ("Studies in the archive", found.studies),
+            "hilum_archive_instances": ("Instances in the archive", found.instances),
+            "hilum_archive_bytes": ("Bytes of all packs", found.pack_bytes),
+            "hilum_index_bytes": ("Bytes of the index", found.index_bytes),
+            "hilum_disk_free_bytes": ("Free space where the archive lies", disk.f_bavail * disk.f_frsize),
+        }
+
     tasks = [flush_log] if background is None else [flush_log, background]
-    rest = create_app(api=api, metrics=metrics, ready=ready, background=tasks, on_stop=stop)
+    rest = create_app(api=api, metrics=metrics, ready=ready, gauges=gauges, background=tasks, on_stop=stop)
     gateway = GatewaySettings(cors_origins=http.cors_origins, token=http.token)
     mounts: dict[str, Any] = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb)}
     return Gateway(mounts, rest, gateway, metrics, log)

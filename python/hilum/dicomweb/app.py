@@ -110,8 +110,11 @@ class DicomWeb:
     ) -> None:
         self._settings = settings
         self.pool = Pool(executor, settings.max_queue)
-        ingest = archive.settings.ingest
-        incoming = Incoming(archive.root / "incoming", max_object_bytes=ingest.max_object_bytes)
+        incoming = Incoming(
+            archive.root / "incoming",
+            memory_bytes=archive.settings.http.max_in_flight_bytes,
+            max_object_bytes=archive.settings.ingest.max_object_bytes,
+        )
         search = Search(archive, self.pool, paging, settings.max_results)
         self.retrieve = Retrieve(archive, self.pool)
         self.rendered = Rendered(archive, self.pool, self.retrieve)

@@ -216,7 +216,7 @@ class Store:
                 raise UsageError("a part is not application/dicom")
             result = await self._store(spool, study)
         except HilumError as error:
-            self._observe("refused", perf_counter() - started, size)
+            self._observe(f"refused {type(error).__name__.strip('_')}", perf_counter() - started, size)
             uids = await self._pool.run(_uids_of, spool)
             reason = error.code if isinstance(error, _OtherStudy) else failure_reason(error)
             return Outcome(uids[0], uids[1], failure=reason, error=error)

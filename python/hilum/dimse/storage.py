@@ -168,11 +168,11 @@ class StoreHandler:
             result = self._take(event, data)
         except errors.HilumError as error:
             LOGGER.warning("C-STORE refused: %s: %s", type(error).__name__, error)
-            self._observe("refused", perf_counter() - started, size)
+            self._observe(f"refused {type(error).__name__.strip('_')}", perf_counter() - started, size)
             return _answer(dimse_status(error), str(error))
         except Exception as error:
             LOGGER.error("C-STORE failed: %s", type(error).__name__)
-            self._observe("failed", perf_counter() - started, size)
+            self._observe(f"failed {type(error).__name__}", perf_counter() - started, size)
             return _answer(PROCESSING_FAILURE, "processing failure")
         finally:
             if isinstance(data, StoreSpool):

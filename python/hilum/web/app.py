@@ -15,7 +15,7 @@ from hilum.errors import HilumError
 from hilum.web.assets import Assets
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -32,6 +32,7 @@ def create_app(
     api: ASGIApp,
     metrics: Metrics,
     ready: Callable[[], str],
+    gauges: Callable[[], Mapping[str, tuple[str, float]]] = dict,
     background: Sequence[Callable[[], Awaitable[None]]] = (),
     on_stop: Callable[[], None] = lambda: None,
     static: Path = STATIC,
@@ -44,6 +45,8 @@ def create_app(
         Mounted at ``/api``.
     ready : callable
         Empty when the server can work, else why not; may block.
+    gauges : callable
+        What ``/metrics`` reads now; may block.
     background : sequence of coroutine functions
         Run while the server runs, cancelled at its end.
     on_stop : callable
@@ -67,7 +70,7 @@ def create_app(
 
     async def metrics_page(request: Request) -> Response:
         request.scope["hilum.route"] = "/metrics"
-        body, media_type = await asyncio.to_thread(metrics.exposition)
+        body, media_type = await asyncio.to_thread(lambda: metrics.exposition(gauges()))
         return Response(body, media_type=None, headers={"content-type": media_type})
 
     @asynccontextmanager

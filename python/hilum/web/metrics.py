@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 __all__ = ["Metrics", "prepare"]
@@ -46,6 +46,12 @@ class Metrics:
         self._stored = Counter(
             "hilum_stored_instances", "Instances that arrived", ["service", "outcome"], registry=self.registry
         )
+        self._failures = Counter(
+            "hilum_store_failures",
+            "Objects that were refused, by class of error",
+            ["service", "reason"],
+            registry=self.registry,
+        )
         self._store_seconds = Histogram(
             "hilum_store_duration_seconds",
             "Time from the complete object to its acknowledgement",
@@ -71,7 +77,13 @@ class Metrics:
         bound[1](sent)
 
     def observe_store(self, service: str, outcome: str, seconds: float, size: int) -> None:
-        """Record one object that arrived by ``"stow"`` or ``"c-store"``."""
+        """Record one object that arrived by ``"stow"`` or ``"c-store"``.
+
+        ``outcome`` is what became of it, or ``"refused"`` and the class of the error, with a blank between.
+        """
+        outcome, _, reason = outcome.partition(" ")
+        if reason:
+            self._failures.labels(service, reason).inc()
         self._stored.labels(service, outcome).inc()
         self._store_seconds.labels(service).observe(seconds)
         self._store_bytes.labels(service).observe(size)
@@ -80,8 +92,14 @@ class Metrics:
         """Record an association that was accepted, rejected or aborted."""
         self._associations.labels(outcome).inc()
 
-    def exposition(self) -> tuple[bytes, str]:
-        """Give samples of all processes in the text format, and its content type."""
+    def exposition(self, gauges: Mapping[str, tuple[str, float]] | None = None) -> tuple[bytes, str]:
+        """Give samples of all processes in the text format, and its content type.
+
+        Parameters
+        ----------
+        gauges : mapping of str to (str, float), optional
+            Name to help and value of what is read now, not counted: the size of the archive.
+        """
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
         registry: Any = self.registry
@@ -91,4 +109,8 @@ class Metrics:
             registry = CollectorRegistry()
             collect: Any = MultiProcessCollector
             collect(registry)
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        now = "".join(
+            f"# HELP {name} {text}\n# TYPE {name} gauge\n{name} {value}\n"
+            for name, (text, value) in (gauges or {}).items()
+        )
+        return generate_latest(registry) + now.encode(), CONTENT_TYPE_LATEST

@@ -509,3 +509,4 @@ def test_log_and_metrics_hold_no_identifiers(live_server: Any, web: httpx.Client
         assert ds.SOPInstanceUID not in text
         assert not re.search(r"\d+\.\d+\.840\.\d+", text)
     assert "hilum_http_request_duration_seconds_bucket" in metrics
+    assert re.search(r"^hilum_archive_instances \d{3,}$", metrics, re.MULTILINE)

@@ -96,7 +96,10 @@ def test_metrics_text() -> None:
     metrics = Metrics()
     metrics.observe_request("/a", "GET", 200, 0.01, 10)
     metrics.observe_store("stow", "stored", 0.01, 10)
-    text, media_type = metrics.exposition()
+    metrics.observe_store("stow", "refused DataError", 0.01, 10)
+    text, media_type = metrics.exposition({"hilum_x": ("Help", 3)})
+    assert b'hilum_store_failures_total{reason="DataError",service="stow"} 1.0' in text
+    assert b"# TYPE hilum_x gauge\nhilum_x 3\n" in text
     assert b'hilum_http_request_duration_seconds_count{method="GET",route="/a",status="200"} 1.0' in text
     assert media_type.startswith("text/plain")
 
