@@ -18,6 +18,7 @@ from hilum.index.base import (
     SeriesRecord,
     StudyRecord,
 )
+from hilum.index.check import check_index
 from hilum.index.counters import Positions
 from hilum.index.environment import DATABASES, Environment
 from hilum.index.layout import EVENT, FORMAT_VERSION, PACK, TOMBSTONE
@@ -362,6 +363,10 @@ class LmdbIndex:
         return IndexStatistics(
             patients, studies, series, instances, versions, size, (info["last_pgno"] + 1) * info["psize"]
         )
+
+    def verify(self) -> list[str]:
+        """Findings of a full check of every record, key and counter; empty when all is right."""
+        return check_index(self._env, self._rules, self._patient_tags)
 
     def close(self) -> None:
         """Wait for open transactions, make everything durable and release the files."""
