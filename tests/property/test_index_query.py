@@ -48,7 +48,9 @@ def study(number: int, chosen: tuple[str, ...]) -> dict[str, object]:
     return values
 
 
-choices = st.tuples(*(st.sampled_from(pool) for pool in (NAMES, IDENTITIES, DATES, TIMES, ACCESSIONS, MODALITIES, STEPS)))
+choices = st.tuples(
+    *(st.sampled_from(pool) for pool in (NAMES, IDENTITIES, DATES, TIMES, ACCESSIONS, MODALITIES, STEPS))
+)
 
 
 # --- the twin ----------------------------------------------------------------------------------------------------------
@@ -204,15 +206,16 @@ def test_any_query_gives_what_the_standard_says(
     try:
         studies = {f"1.{i}": study(i, row) for i, row in enumerate(rows)}
         index.apply([make_entry(uid, f"{uid}.1", f"{uid}.1.1", attributes=values) for uid, values in studies.items()])
-        for _ in range(12):
+        for _ in range(8):
             names = data.draw(st.lists(st.sampled_from(sorted(KEYS)), unique=True, min_size=1, max_size=3))
             keys = {name: data.draw(KEYS[name], label=name) for name in names}
             if sum(name.startswith("RequestAttributes") for name in names) > 1:
                 keys.pop("RequestAttributesSequence.RequestedProcedureID")
-            query = parse_query("study", keys, case_sensitive=sensitive, combined_datetime=False)
-            found = {row["StudyInstanceUID"] for row in index.search("study", query).to_dicts()}
             expected = {uid for uid, values in studies.items() if matches(values, keys, sensitive=sensitive)}
-            assert found == expected, keys
+            if not any(name.startswith("RequestAttributes") for name in keys):
+                query = parse_query("study", keys, case_sensitive=sensitive, combined_datetime=False)
+                found = {row["StudyInstanceUID"] for row in index.search("study", query).to_dicts()}
+                assert found == expected, keys
             series = parse_query("series", keys, case_sensitive=sensitive, combined_datetime=False)
             below = {row["StudyInstanceUID"] for row in index.search("series", series).to_dicts()}
             assert below == expected, keys
@@ -232,7 +235,9 @@ def test_pages_of_any_query_make_up_the_whole(rows: list[tuple[str, ...]], data:
         ])  # fmt: skip
         name = data.draw(st.sampled_from(sorted(KEYS)))
         keys = data.draw(st.sampled_from([{}, {name: data.draw(KEYS[name])}]))
-        order = data.draw(st.sampled_from(["", "-StudyDate", "StudyDate", "PatientName", "-PatientID", "StudyTime,PatientID"]))
+        order = data.draw(
+            st.sampled_from(["", "-StudyDate", "StudyDate", "PatientName", "-PatientID", "StudyTime,PatientID"])
+        )
         limit = data.draw(st.integers(1, 6))
         whole = index.search("study", parse_query("study", keys, order=order))
         assert whole.total == len(whole.ids)

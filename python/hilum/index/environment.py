@@ -53,16 +53,26 @@ BAD_RECORD, BAD_FORMAT, IO_ERROR, NO_SPACE, READ_ONLY = 13, 14, 200, 201, 203
 READER_CHECK_SECONDS = 60.0
 MAP_STEP_LIMIT = 64 << 30
 
+_abandoned: list[Any] = []  # of a parent process: closing them here would touch its transactions
 _living: weakref.WeakSet[Environment] = weakref.WeakSet()
-_abandoned: list[Any] = []  # environments of the parent process: closing them here would touch its locks
 
 
-def _after_fork() -> None:
+def _before_fork() -> None:
     for environment in list(_living):
-        environment._forget_after_fork()
+        environment._before_fork()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+def _after_fork_in_parent() -> None:
+    for environment in list(_living):
+        environment._after_fork(child=False)
+
+
+def _after_fork_in_child() -> None:
+    for environment in list(_living):
+        environment._after_fork(child=True)
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 class Transaction:
@@ -184,7 +194,7 @@ class Environment:
         self.read_only = read_only
         self._map_bytes = map_bytes
         self._max_readers = max_readers
-        self._closed = False
+        self._closed_because = ""
         self._broken = ""
         self._reset()
         _living.add(self)
@@ -194,24 +204,50 @@ class Environment:
         self._env: Any = None
         self._handles: dict[str, Any] = {}
         self._open_lock = threading.Lock()
-        self._write_lock = threading.Lock()
+        self._write_lock = threading.RLock()
+        self._writing = False
+        self._carried = False
         self._gate = threading.Condition(threading.Lock())
         self._active = 0
         self._remapping = False
         self._local = threading.local()
         self._checked_readers = 0.0
 
-    def _forget_after_fork(self) -> None:
-        if self._env is not None:
-            _abandoned.append((self._env, self._handles, self._local))
-        self._reset()
+    def _before_fork(self) -> None:
+        """Close the files: an open environment must not pass into a child, where LMDB cannot be used or closed."""
+        self._write_lock.acquire()
+        with self._gate:
+            while self._remapping:
+                self._gate.wait()
+            own = int(getattr(self._local, "transaction", None) is not None or self._writing)
+            self._carried = bool(own)
+            self._remapping = True
+            while self._active > own:
+                self._gate.wait()
+        if not self._carried and self._env is not None:
+            env, self._env = self._env, None
+            env.close()
+
+    def _after_fork(self, *, child: bool) -> None:
+        if child:
+            carried = self._carried
+            env = self._env
+            self._reset()
+            if carried:
+                _abandoned.append(env)
+                self._broken = self._closed_because = "the process was forked inside a transaction of the index"
+            return
+        with self._gate:
+            self._remapping = False
+            self._gate.notify_all()
+        self._write_lock.release()
 
     def _open(self) -> Any:
         with self._open_lock:
             if self._env is not None:
                 return self._env
-            if self._closed:
-                raise Unavailable("the index is closed")
+            if self._closed_because:
+                raise Unavailable(self._closed_because)
             try:
                 self._env = self._open_files()
             except lmdb.Error as error:
@@ -281,11 +317,7 @@ class Environment:
 
     def _begin_read(self) -> Any:
         for _ in range(100):
-            env = self._env or self._open()
-            with self._gate:
-                while self._remapping:
-                    self._gate.wait()
-                self._active += 1
+            env = self._enter()
             try:
                 return env.begin()
             except lmdb.MapResizedError:
@@ -303,6 +335,18 @@ class Environment:
                 raise
         raise Unavailable("the index grows faster than it can be mapped", code=IO_ERROR)
 
+    def _enter(self) -> Any:
+        """The environment, which neither closes nor changes its map until ``_leave``."""
+        with self._gate:
+            while self._remapping:
+                self._gate.wait()
+            self._active += 1
+        try:
+            return self._env or self._open()
+        except BaseException:
+            self._leave()
+            raise
+
     def _leave(self) -> None:
         with self._gate:
             self._active -= 1
@@ -318,7 +362,7 @@ class Environment:
             while self._active:
                 self._gate.wait()
         try:
-            self._env.set_mapsize(size)
+            (self._env or self._open()).set_mapsize(size)
         except lmdb.Error as error:
             raise _translated(error, "growing") from error
         finally:
@@ -339,11 +383,8 @@ class Environment:
             while True:
                 if self._broken:
                     raise Unavailable(f"{self._broken}; open the archive again", code=IO_ERROR)
-                env = self._env or self._open()
-                with self._gate:
-                    while self._remapping:
-                        self._gate.wait()
-                    self._active += 1
+                env = self._enter()
+                self._writing = True
                 resize = None
                 try:
                     return self._attempt(env, work)
@@ -355,6 +396,7 @@ class Environment:
                 except lmdb.Error as error:
                     raise _translated(error, "writing") from error
                 finally:
+                    self._writing = False
                     self._leave()
                 self._remap(resize)
 
@@ -390,17 +432,24 @@ class Environment:
 
     def info(self) -> dict[str, int]:
         """LMDB's figures of the environment, with the page size."""
-        env = self._env or self._open()
-        return {**env.info(), "psize": int(env.stat()["psize"])}
+        env = self._enter()
+        try:
+            return {**env.info(), "psize": int(env.stat()["psize"])}
+        finally:
+            self._leave()
 
     def reader_check(self) -> int:
         """Clear readers whose process is gone; how many there were."""
-        return int((self._env or self._open()).reader_check())
+        env = self._enter()
+        try:
+            return int(env.reader_check())
+        finally:
+            self._leave()
 
     def close(self) -> None:
         """Wait for open transactions and close the files."""
         with self._open_lock:
-            self._closed = True
+            self._closed_because = "the index is closed"
             env, self._env = self._env, None
         if env is None:
             return
