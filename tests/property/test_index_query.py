@@ -39,7 +39,7 @@ def study(number: int, chosen: tuple[str, ...]) -> dict[str, object]:
     values: dict[str, object] = {
         "PatientName": name, "PatientID": identity, "StudyDate": date, "StudyTime": time, "AccessionNumber": accession,
         "Modality": modality, "SeriesNumber": str(number % 3), "PatientBirthDate": date,
-        "ReferringPhysicianName": NAMES[(number * 5) % len(NAMES)], "StudyDescription": f"{accession} {identity}".strip(),
+        "ReferringPhysicianName": NAMES[(number * 5) % len(NAMES)], "StudyDescription": f"{accession} {identity}".strip(),  # noqa: E501
         "RequestAttributesSequence": [
             {"ScheduledProcedureStepID": step, "RequestedProcedureID": "R1"},
             {"ScheduledProcedureStepID": "S9", "RequestedProcedureID": step},
@@ -53,7 +53,7 @@ choices = st.tuples(
 )
 
 
-# --- the twin ----------------------------------------------------------------------------------------------------------
+# --- the twin ----------------------------------------------------------------------------------------------------------  # noqa: E501
 
 
 def fold(text: str) -> str:
@@ -153,7 +153,7 @@ def matches(values: dict[str, object], keys: dict[str, str], *, sensitive: bool)
     return True
 
 
-# --- keys ----------------------------------------------------------------------------------------------------------------
+# --- keys ----------------------------------------------------------------------------------------------------------------  # noqa: E501
 
 patterned = st.sampled_from(["{}", "{}*", "*{}", "*{}*", "?{}", "{}?"])
 

@@ -1,7 +1,7 @@
-"""Full check of an index: everything that can be made from the instance records is made again and compared, bit by bit.
+"""Full check of an index: all that can be made from the instance records is made again and compared, bit by bit.
 
-What the check reads, it reads under the record checksums; what has none (match keys) it makes again from the records. So a
-flipped bit is found wherever it changes an answer; one that changes none (free pages, padding) changes nothing.
+What the check reads, it reads under the record checksums; what has none (match keys) it makes again from the records.
+So a flipped bit is found wherever it changes an answer; one that changes none (free pages, padding) changes nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def check_structure(path: Path) -> list[str]:
     from lmdb.verify import VerifyError, verify
 
     try:
-        found = verify(str(path / "data.mdb"), subdir=False)
+        found: list[str] = verify(str(path / "data.mdb"), subdir=False)  # type: ignore[no-untyped-call]
     except (VerifyError, OSError) as error:
         return [f"structure: {error}"]
     return [f"structure: {finding}" for finding in found[:MAX_FINDINGS]]
@@ -230,7 +230,7 @@ class _Check:
         identity = int.from_bytes(key, "big")
         self.highest = max(self.highest, identity)
         fixed = instance_fixed(record)
-        uid, sop_class, _, pixels, table, *_ = decode_blobs(record, INSTANCE_FIXED.size)
+        uid, sop_class, _, _, table, *_ = decode_blobs(record, INSTANCE_FIXED.size)
         if fixed.series != series.id or fixed.study != series.study:
             self.report("instance", key, "stands under another series")
         if child_key(series.id, fixed.number, uid, identity) != child:

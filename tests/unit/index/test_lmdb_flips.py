@@ -1,4 +1,4 @@
-"""One flipped bit anywhere in the index file is found by the check, or changes nothing (reliability P9). No crash either way."""
+"""One flipped bit anywhere in the index file is found by the check, or changes nothing (P9). No crash either way."""
 
 from __future__ import annotations
 
