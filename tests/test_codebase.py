@@ -1,4 +1,4 @@
-"""The rules of the code base that no linter knows: who may import the engine, sizes, words that must not be committed."""
+"""The rules of the code base that no linter knows: who may import the engine, sizes, unwanted words."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""hilum beside its peers on one machine, in one run, on the same objects: import, query, frames, metadata, memory.
+"""hilum beside its peers on one machine, in one run, on the same objects: import, query, frames, memory.
 
     python benchmarks/e2e/compare.py --work DIR [--section import query retrieve memory] [--runs 5] [--seconds 3]
 
-Peers: `cp -r` + `sync` for import; Orthanc from Debian where it is installed (with its default: every file forced to disk). The load
-generator is wrk (Debian). Every figure is the median of ``--runs`` interleaved runs, the spread beside it. Prints a table and appends
-JSON lines to ``DIR/results.jsonl``. Clients run on the same cores as the servers, as the published figures of the peers did.
+Peers: `cp -r` + `sync` for import; Orthanc from Debian where it is installed (with its default: every file forced to
+disk). The load generator is wrk (Debian). Every figure is the median of ``--runs`` runs, the spread beside it. Prints a
+table and appends JSON lines to ``DIR/results.jsonl``. Clients run on the same cores as the servers, as the published
+figures of the peers did.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import servers
 import workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 HERE = Path(__file__).parent
 
@@ -95,8 +98,8 @@ def size_of(folder: Path) -> int:
 def section_import(report: Report, work: Path, runs: int) -> None:
     """Bulk import of 2 000 CT (525 kB) and of 20 000 small instances (64x64)."""
     for name, folder in (
-        ("2000 CT, instances/s", workload.ct_folder(work)),
-        ("20000 small, instances/s", workload.small_folder(work)),
+        ("2000 CT", workload.ct_folder(work)),
+        ("20000 small", workload.small_folder(work)),
     ):
         files = workload.files_of(folder)
         total = sum(p.stat().st_size for p in files)
@@ -105,12 +108,17 @@ def section_import(report: Report, work: Path, runs: int) -> None:
             for old in (copy, root):
                 shutil.rmtree(old, ignore_errors=True)
             os.sync()
-            report.add("import", name, "cp -r + sync", len(files) / timed(lambda f=folder, c=copy: copy_and_sync(f, c)))
+            report.add(
+                "import",
+                name + ", instances/s",
+                "cp -r + sync",
+                len(files) / timed(lambda f=folder, c=copy: copy_and_sync(f, c)),
+            )
             shutil.rmtree(copy)
             os.sync()
             seconds = timed(lambda f=folder, r=root: run_hilum("import", "--archive", str(r), "--json", str(f)))
             packs, index = size_of(root / "packs"), size_of(root / "index")
-            report.add("import", name, "hilum", len(files) / seconds)
+            report.add("import", name + ", instances/s", "hilum", len(files) / seconds)
             report.add("disk", name + ", packs / input", "hilum", packs / total)
             report.add("disk", name + ", index bytes / instance", "hilum", index / len(files))
             shutil.rmtree(root)
@@ -119,7 +127,9 @@ def section_import(report: Report, work: Path, runs: int) -> None:
                 shutil.rmtree(work / "orthanc", ignore_errors=True)
                 with servers.orthanc(work) as peer:
                     seconds = timed(lambda f=files, b=peer.base: post_all(b, f[:400], 4))
-                    report.add("import", name, "Orthanc (4 upload threads, 400 of them)", 400 / seconds)
+                    report.add(
+                        "import", name + ", instances/s", "Orthanc (4 upload threads, 400 of them)", 400 / seconds
+                    )
 
 
 def wrk(
@@ -127,9 +137,9 @@ def wrk(
 ) -> dict[str, Any]:
     listing = work / "paths.txt"
     listing.write_text("\n".join(paths) + "\n")
-    done = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency", "-s", str(HERE / "requests.lua"),
-         server.base, "--", str(listing), accept], capture_output=True, text=True, check=False)  # fmt: skip
+    load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency"]
+    script = ["-s", str(HERE / "requests.lua"), server.base, "--", str(listing), accept]
+    done = subprocess.run([*load, *script], capture_output=True, text=True, check=False)
     line = next((x for x in done.stdout.splitlines() if x.startswith("JSON ")), None)
     if line is None:
         raise SystemExit(f"wrk failed: {done.stderr[-300:] or done.stdout[-300:]}")
@@ -241,7 +251,7 @@ def largest_rss(process: psutil.Process) -> int:
 
 
 def section_memory(report: Report, work: Path) -> None:
-    """Peak memory of one process while a 1 GiB multi-frame object and 2 000 CT are imported, and while the object is served."""
+    """Peak memory of one process: importing 2 000 CT and a 1 GiB multi-frame object, then serving that object."""
     large = workload.large_multiframe(work)
     root = work / "memory-root"
     shutil.rmtree(root, ignore_errors=True)

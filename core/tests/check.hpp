@@ -82,9 +82,11 @@ inline int run_all() {
 #define HILUM_TEST_CONCAT(a, b) a##b
 #define HILUM_TEST_NAME(line) HILUM_TEST_CONCAT(hilum_test_, line)
 /// HILUM_TEST("name", { body });
-#define HILUM_TEST(title, ...) \
-    static const ::hilum::test::Register HILUM_TEST_NAME(__LINE__)(title, [] __VA_ARGS__)
+#define HILUM_TEST(title, ...) static const ::hilum::test::Register HILUM_TEST_NAME(__LINE__)(title, [] __VA_ARGS__)
 #define HILUM_CHECK(condition) ::hilum::test::check((condition), #condition, __FILE__, __LINE__)
-#define HILUM_CHECK_THROWS(code, ...) ::hilum::test::check_throws((code), [&] { (void)(__VA_ARGS__); }, __FILE__, __LINE__)
-#define HILUM_TEST_MAIN \
-    int main() { return ::hilum::test::run_all(); }
+#define HILUM_CHECK_THROWS(code, ...) \
+    ::hilum::test::check_throws((code), [&] { (void)(__VA_ARGS__); }, __FILE__, __LINE__)
+#define HILUM_TEST_MAIN                  \
+    int main() {                         \
+        return ::hilum::test::run_all(); \
+    }

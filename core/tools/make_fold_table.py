@@ -53,7 +53,9 @@ def main() -> None:
             known[raw] = at
         rows.append((code, known[raw], len(raw)))
     out = sys.stdout
-    out.write("// Made by core/tools/make_fold_table.py from Unicode " + unicodedata.unidata_version + ". Do not edit.\n")
+    out.write(
+        "// Made by core/tools/make_fold_table.py from Unicode " + unicodedata.unidata_version + ". Do not edit.\n"
+    )
     out.write("// {code point, offset in kFoldPool, length in bytes}, ascending.\n")
     out.write(f"constexpr FoldRow kFoldRows[{len(rows)}] = {{\n")
     for i in range(0, len(rows), 9):

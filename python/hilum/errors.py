@@ -11,7 +11,8 @@
     ├── LimitExceeded    above a documented limit
     └── Unavailable      the environment: disk full, read-only, I/O error, too busy
 
-Messages name tags, offsets and files, never values of patients. DIMSE and HTTP statuses are derived from the class, once each.
+Messages name tags, offsets and files, never values of patients. DIMSE and HTTP statuses are derived from the class,
+once each.
 """
 
 from __future__ import annotations
