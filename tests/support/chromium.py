@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 Spot = tuple[float, float]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -118,7 +119,8 @@ class Page:
             time.sleep(0.03)
 
     def box(self, selector: str) -> tuple[float, float, float, float]:
-        """Left, top, width and height of the first element that matches."""
+        """Left, top, width and height of the first element that matches, once it is painted (events go to what is)."""
+        self.evaluate(PAINTED)
         script = (
             f"(() => {{ const b = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
             " return [b.left, b.top, b.width, b.height]; })()"

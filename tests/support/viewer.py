@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 from PIL import Image
+from tests.support.chromium import PAINTED
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 COUNT = "document.querySelector('.corner.bottom-left .count')?.textContent"
 WINDOW = "document.querySelector('.corner.bottom-right .count')?.textContent"
-SHOWN = f"!document.querySelector('.overlay').hidden && !document.querySelector('.status').dataset.state && {COUNT}"
+SHOWN = (
+    "!document.querySelector('.overlay').hidden && !document.querySelector('.status').dataset.state && "
+    f"document.querySelector('.stage').getAttribute('aria-busy') === 'false' && {COUNT}"
+)
 
 
 def open_image(page: Page, url: str) -> str:
@@ -43,7 +47,7 @@ def window_of(page: Page) -> tuple[float, float]:
 
 def canvas(page: Page) -> npt.NDArray[np.uint8]:
     """Pixels of the image canvas, ``(rows, columns, 3)`` uint8, on black."""
-    url = page.evaluate("document.querySelector('canvas.image').toDataURL('image/png')")
+    url = page.evaluate(f"{PAINTED}.then(() => document.querySelector('canvas.image').toDataURL('image/png'))")
     picture = Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1]))).convert("RGBA")
     black = Image.new("RGBA", picture.size, "black")
     return np.asarray(Image.alpha_composite(black, picture).convert("RGB"))

@@ -294,6 +294,7 @@ export class ViewerPage {
 
   #reflectState() {
     const { stage } = this;
+    this.stageElement.setAttribute("aria-busy", String(stage.state === "loading"));
     if (stage.state === "loading") this.status.loading(stage.picture ? "" : "Loading the image\u2026");
     else if (stage.state === "failed") this.status.failed(stage.message, () => stage.retry());
     else this.status.clear();
