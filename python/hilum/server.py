@@ -12,6 +12,7 @@ import resource
 import shutil
 import socket
 import tempfile
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -189,6 +190,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         The archive cannot be opened, the address is in use, or listening there is not allowed.
     """
     check_exposure(settings)
+    _silence_libraries()
     _raise_descriptor_limit()
     _check_archive(options.archive, settings)
     workers = settings.http.workers or os.cpu_count() or 1
@@ -238,6 +240,15 @@ def _import_early() -> None:
     """Import what every worker needs, once, before the fork."""
     with suppress(ImportError):
         import uvloop  # noqa: F401
+
+
+def _silence_libraries() -> None:
+    """Keep what pydicom says of odd values, and the values in it, out of the log (P59)."""
+    import pydicom  # noqa: F401 - it sets the level of its logger when it is imported
+
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom")
+    warnings.filterwarnings("ignore", module="pynetdicom")
 
 
 def _raise_descriptor_limit() -> None:

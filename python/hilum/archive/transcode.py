@@ -101,9 +101,12 @@ def transcode(retrieve: Retriever, record: InstanceRecord) -> Transcoded:
         raise DataError("the pixels are too many for an uncompressed transfer syntax: ask for transfer-syntax=*")
     head = _part10(header, record) + _pixel_head(pixels, size + (size & 1))
 
+    first = decoded_bytes(retrieve, record, 0)  # what cannot be decoded is known before the first byte goes out
+
     def pieces() -> Iterator[bytes]:
         yield head
-        for frame in range(frames):
+        yield first
+        for frame in range(1, frames):
             yield decoded_bytes(retrieve, record, frame)
         if size & 1:
             yield b"\0"

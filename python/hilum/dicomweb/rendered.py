@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from hilum.codecs.registry import can_decode
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer, Request, Stream
 from hilum.dicomweb.icons import document_icon
 from hilum.dicomweb.negotiate import STORED_MEDIA, NotAcceptable, choose_rendered, parse_accept
 from hilum.dicomweb.routing import parse_frames
 from hilum.dicomweb.wado import PRIVATE, check_frames, etag_of, multipart_type, new_boundary, part_head
-from hilum.errors import NotFound, UsageError
+from hilum.errors import DataError, NotFound, UsageError
 from hilum.pixels.pipeline import RenderSettings, Window
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ class Rendered:
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
+        if not can_decode(record.transfer_syntax_uid):
+            raise NotAcceptable(f"frames in {record.transfer_syntax_uid} cannot be decoded; ask for them as stored")
         settings = replace(query.settings, format=_FORMATS[media_type])
         body = await self._pool.run(self._retrieve.rendered, record, frame, settings)
         headers += [(b"warning", f'299 hilum: "{text}"'.encode()) for text in query.warnings]
@@ -192,7 +195,7 @@ class Rendered:
         return Stream(200, [multipart_type(media_type, boundary), PRIVATE], self._stored.in_thread(pieces()))
 
     def _is_image(self, record: InstanceRecord) -> bool:
-        return record.pixels is not None and not _is_video(record)
+        return self._retrieve.frame_count(record) > 0 and not _is_video(record)
 
     def _renderable_frames(self, record: InstanceRecord) -> int:
         return self._retrieve.frame_count(record) if self._is_image(record) else 0
@@ -254,9 +257,9 @@ class Rendered:
         side = min(side or _THUMBNAIL, _MAX_THUMBNAIL)
         ranges = parse_accept(request.accept)
         records = await self._stored.records(match)
-        pictures = [record for record in records if self._is_image(record)]
+        pictures = [r for r in records if self._is_image(r) and can_decode(r.transfer_syntax_uid)]
         if not pictures:
-            return self._icon(request, records[0], side, choose_rendered(ranges, ("image/png", "image/jpeg"))[0])
+            return self._icon(request, side, choose_rendered(ranges, ("image/png", "image/jpeg"))[0])
         media_type, _ = choose_rendered(ranges, _IMAGES)
         record = self._retrieve.representative(pictures)
         count = self._retrieve.frame_count(record)
@@ -267,9 +270,12 @@ class Rendered:
             frame = numbers[0] - 1
         quality = settings.quality if any(name == "quality" for name, _ in request.query) else _THUMBNAIL_QUALITY
         small = replace(settings, width=side, height=side, quality=quality)
-        return await self.one(request, record, frame, replace(query, settings=small), media_type)
+        try:
+            return await self.one(request, record, frame, replace(query, settings=small), media_type)
+        except DataError:  # damaged pixels: viewers would give up on thumbnails altogether
+            return self._icon(request, side, choose_rendered(ranges, ("image/png", "image/jpeg"))[0])
 
-    def _icon(self, request: Request, record: InstanceRecord, side: int, media_type: str) -> Answer:
+    def _icon(self, request: Request, side: int, media_type: str) -> Answer:
         if media_type != "image/png":
             raise NotAcceptable("the instance has no pixel data; its icon is answered as image/png")
         body = document_icon(side)

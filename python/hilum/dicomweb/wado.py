@@ -31,7 +31,7 @@ from hilum.dicomweb.routing import parse_frames
 from hilum.dicomweb.small_cache import SmallCache
 from hilum.dicomweb.xml import multipart_xml
 from hilum.dicomweb.zip import zip_pieces
-from hilum.errors import NotFound
+from hilum.errors import DataError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -187,20 +187,21 @@ class Retrieve:
 
     def _multipart(self, records: Sequence[InstanceRecord], choice: ObjectChoice, *, partial: bool) -> Stream:
         boundary = new_boundary()
-        heads = [
-            (record, f"application/dicom; transfer-syntax={_outgoing_syntax(record, choice.transfer_syntax)}")
-            for record in records
-        ]
         closing = f"--{boundary}--\r\n".encode()
         length: int | None = None
         if all(_goes_out_as_stored(record, choice.transfer_syntax) for record in records):
-            sizes = ((record.location.length, content_type) for record, content_type in heads)
+            sizes = ((record.location.length, _file_type(record.transfer_syntax_uid)) for record in records)
             length = sum(len(part_head(boundary, kind, size)) + size + 2 for size, kind in sizes) + len(closing)
 
         def pieces() -> Iterator[bytes]:
-            for record, content_type in heads:
-                size, content = self._object_pieces(record, choice.transfer_syntax)
-                yield part_head(boundary, content_type, size)
+            for record in records:
+                syntax = _outgoing_syntax(record, choice.transfer_syntax)
+                try:
+                    size, content = self._object_pieces(record, syntax)
+                except DataError:  # one that cannot be decoded goes out as stored, and its part says so
+                    syntax = record.transfer_syntax_uid
+                    size, content = self._object_pieces(record, syntax)
+                yield part_head(boundary, _file_type(syntax), size)
                 yield from content
                 yield b"\r\n"
             yield closing
@@ -413,6 +414,10 @@ def _goes_out_as_stored(record: InstanceRecord, syntax: str) -> bool:
 
 def _outgoing_syntax(record: InstanceRecord, syntax: str) -> str:
     return record.transfer_syntax_uid if syntax == "*" else syntax
+
+
+def _file_type(syntax: str) -> str:
+    return f"application/dicom; transfer-syntax={syntax}"
 
 
 def _can_give(record: InstanceRecord, syntax: str) -> bool:
