@@ -158,14 +158,29 @@ class Transaction:
         self._txn.drop(self._handles[name], delete=False)
 
 
-def _translated(error: lmdb.Error, doing: str) -> Exception:
+FULL_BELOW = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _is_full(error: lmdb.Error, path: Path) -> bool:
+    """Whether a write failed for lack of space. LMDB calls a short write on a full disk EIO: then the space decides."""
+    code = getattr(error, "code", 0)
+    if isinstance(error, lmdb.DiskError) or code in _FULL:
+        return True
+    if code != errno.EIO:
+        return False
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize < FULL_BELOW
+
+
+def _translated(error: lmdb.Error, doing: str, path: Path) -> Exception:
     """The error of hilum that an error of LMDB stands for; no keys, no values."""
     if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError)):
         return DataError(f"the index is damaged ({type(error).__name__} while {doing}); rebuild it", code=BAD_RECORD)
     if isinstance(error, lmdb.VersionMismatchError):
         return DataError("the index was written by another version of LMDB; rebuild it", code=BAD_FORMAT)
     code = getattr(error, "code", 0)
-    if isinstance(error, lmdb.DiskError) or code == errno.ENOSPC:
+    if _is_full(error, path):
         return Unavailable(f"no space left while {doing} the index", code=NO_SPACE)
     if isinstance(error, lmdb.ReadonlyError) or code in (errno.EACCES, errno.EROFS):
         return Unavailable(f"the index cannot be written ({os.strerror(errno.EACCES)})", code=READ_ONLY)
@@ -251,7 +266,7 @@ class Environment:
             try:
                 self._env = self._open_files()
             except lmdb.Error as error:
-                raise _translated(error, "opening") from error
+                raise _translated(error, "opening", self.path) from error
             return self._env
 
     def _open_files(self) -> Any:
@@ -306,7 +321,7 @@ class Environment:
         try:
             yield transaction
         except lmdb.Error as error:
-            raise _translated(error, "reading") from error
+            raise _translated(error, "reading", self.path) from error
         finally:
             self._local.transaction = None
             txn.abort()
@@ -326,10 +341,10 @@ class Environment:
             except lmdb.ReadersFullError as error:
                 self._leave()
                 if env.reader_check() == 0:
-                    raise _translated(error, "reading") from error
+                    raise _translated(error, "reading", self.path) from error
             except lmdb.Error as error:
                 self._leave()
-                raise _translated(error, "reading") from error
+                raise _translated(error, "reading", self.path) from error
             except BaseException:
                 self._leave()
                 raise
@@ -364,7 +379,7 @@ class Environment:
         try:
             (self._env or self._open()).set_mapsize(size)
         except lmdb.Error as error:
-            raise _translated(error, "growing") from error
+            raise _translated(error, "growing", self.path) from error
         finally:
             with self._gate:
                 self._remapping = False
@@ -394,7 +409,7 @@ class Environment:
                     size = int(env.info()["map_size"])
                     resize = size + min(size, MAP_STEP_LIMIT)
                 except lmdb.Error as error:
-                    raise _translated(error, "writing") from error
+                    raise _translated(error, "writing", self.path) from error
                 finally:
                     self._writing = False
                     self._leave()
@@ -416,7 +431,7 @@ class Environment:
         except lmdb.MapFullError:
             raise
         except lmdb.Error as error:
-            if getattr(error, "code", 0) not in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, lmdb.DiskError):
+            if not _is_full(error, self.path):
                 # After a failed sync Linux may have dropped the pages, and the next commit would not notice (F8).
                 self._broken = "a commit of the index failed"
             raise
@@ -428,7 +443,7 @@ class Environment:
             try:
                 self._env.sync(True)
             except lmdb.Error as error:
-                raise _translated(error, "syncing") from error
+                raise _translated(error, "syncing", self.path) from error
 
     def info(self) -> dict[str, int]:
         """LMDB's figures of the environment, with the page size."""

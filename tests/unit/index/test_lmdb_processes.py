@@ -198,3 +198,32 @@ def test_not_a_database(tmp_path: Path) -> None:
     (folder / "data.mdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(DataError, match="rebuild"):
         LmdbIndex(folder)
+
+
+def test_a_failed_commit_stops_writing_unless_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+
+    import lmdb
+
+    from hilum.index import environment
+
+    class Full:
+        f_bavail = 0
+        f_frsize = 4096
+
+    error = lmdb.Error("mdb_txn_commit", errno.EIO)
+    error.code = errno.EIO
+    assert not environment._is_full(error, tmp_path)
+    monkeypatch.setattr(environment.os, "statvfs", lambda path: Full())
+    assert environment._is_full(error, tmp_path)
+    monkeypatch.undo()
+    index = LmdbIndex(tmp_path / "index")
+
+    def fail(txn: object) -> None:
+        index._env._broken = "a commit of the index failed"
+
+    index._env.write(fail)
+    with pytest.raises(Unavailable, match="open the archive again"):
+        index.apply(list(synthetic_entries(1)))
+    assert index.statistics().studies == 0
+    index.close()
