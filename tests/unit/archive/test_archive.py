@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import json
 import multiprocessing
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -245,6 +246,20 @@ def test_many_processes_write_one_archive(root: Path, settings: Settings) -> Non
     with hilum.open(root, settings=settings) as archive:
         assert archive.statistics().instances == 20
         assert archive.verify().ok
+
+
+def test_fork_goes_on_storing(archive: hilum.Archive) -> None:
+    store(archive, 2)
+    child = os.fork()
+    if child == 0:
+        try:
+            archive.store(make_object(7, 1, 1))
+            os._exit(0 if archive.statistics().instances == 3 else 2)
+        except BaseException:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    archive.store(make_object(8, 1, 1))
+    assert {s.study_instance_uid for s in archive.studies()} == {uid(1, n) for n in (1, 7, 8)}
 
 
 def test_submit_does_not_wait(archive: hilum.Archive) -> None:
