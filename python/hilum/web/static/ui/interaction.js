@@ -80,7 +80,7 @@ export class Interaction {
     const dy = drag.now.y - drag.start.y;
     switch (this.using) {
       case "window":
-        if (this.startWindow) stage.setWindow(dragged(this.startWindow, dx, dy, stage.image?.exact ?? false));
+        if (this.startWindow) stage.setWindow(dragged(this.startWindow, dx, this.#darkIsHigh() ? -dy : dy, stage.image?.exact ?? false));
         break;
       case "scroll":
         stage.go(this.startIndex + Math.trunc(dy / this.#scrollStep()));
@@ -95,6 +95,11 @@ export class Interaction {
         page.measure.move(drag.now);
         break;
     }
+  }
+
+  /** Up is brighter, also where high values are dark (MONOCHROME1, or inverted here). */
+  #darkIsHigh() {
+    return (this.stage.image?.inverse ?? false) !== this.stage.viewport.inverted;
   }
 
   #end() {
