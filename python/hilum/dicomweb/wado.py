@@ -290,7 +290,8 @@ class Retrieve:
         if len(numbers) == 1 or (size is not None and size(numbers) <= INLINE_BYTES * 16):
             bodies = await self._pool.run(lambda: [make(number - 1) for number in numbers])
             return _frames_answer(request, bodies, choice, etag)
-        return self._frames_stream(numbers, make, choice, etag)
+        sizes = None if size is None else [self._retrieve.frame_size(record, number - 1) for number in numbers]
+        return self._frames_stream(numbers, make, choice, etag, sizes)
 
     def _frame_maker(
         self, record: InstanceRecord, choice: FrameChoice
@@ -310,9 +311,19 @@ class Retrieve:
         )
 
     def _frames_stream(
-        self, numbers: list[int], make: Callable[[int], bytes], choice: FrameChoice, etag: bytes
+        self,
+        numbers: list[int],
+        make: Callable[[int], bytes],
+        choice: FrameChoice,
+        etag: bytes,
+        sizes: Sequence[int] | None,
     ) -> Stream:
         boundary = new_boundary()
+        closing = f"--{boundary}--\r\n".encode()
+        length = None
+        if sizes is not None:
+            heads = sum(len(part_head(boundary, choice.content_type, size)) + 2 for size in sizes)
+            length = heads + sum(sizes) + len(closing)
 
         def pieces() -> Iterator[bytes]:
             for number in numbers:
@@ -320,10 +331,10 @@ class Retrieve:
                 yield part_head(boundary, choice.content_type, len(body))
                 yield body
                 yield b"\r\n"
-            yield f"--{boundary}--\r\n".encode()
+            yield closing
 
         headers = [multipart_type(choice.media_type, boundary), (b"etag", etag), PRIVATE]
-        return Stream(200, headers, self.in_thread(_gathered(pieces())))
+        return Stream(200, headers, self.in_thread(_gathered(pieces())), length)
 
     # bulk data
 
@@ -396,7 +407,9 @@ class Retrieve:
     ) -> Answer | Stream:
         etag = etag_of(record, "pixels", int(choice.multipart))
         if choice.multipart:
-            return self._frames_stream(list(range(1, frames + 1)), make, choice, etag)
+            numbers = list(range(1, frames + 1))
+            sizes = [self._retrieve.frame_size(record, number - 1) for number in numbers]
+            return self._frames_stream(numbers, make, choice, etag, sizes)
         return _frames_answer(request, [await self._pool.run(make, 0)], choice, etag)
 
 

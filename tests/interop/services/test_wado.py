@@ -304,6 +304,15 @@ def test_several_frames_come_in_the_order_asked(web: httpx.Client, demo: Path) -
     assert web.get(f"{path}/frames/1,2", headers={"Accept": "image/jpeg"}).status_code == 406
 
 
+def test_many_frames_are_streamed_with_their_length(web: httpx.Client, demo: Path) -> None:
+    _, _, path = sample(demo, "us-cine.dcm")
+    numbers = ",".join(str(n % 30 + 1) for n in range(4000))
+    answer = web.get(f"{path}/frames/{numbers}", headers={"Accept": AS_STORED})
+    assert len(answer.content) > 16 << 20
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert answer.content.count(b"\r\nContent-Type: ") == 4000
+
+
 # metadata and bulk data
 
 
