@@ -1,7 +1,7 @@
 """Import of folders against copying them: ``cp -r`` + ``sync`` in the same run, on the same file system.
 
 Traps: the page cache holds the source for both; what ``cp`` leaves in the cache is flushed by the ``sync`` that is
-timed, as hilum's is by its own flushes; every round starts with nothing left to be written. The slices compress like CT,
+timed, as hilum's is by its own flushes; every round starts with nothing left to write. The slices compress like CT,
 not like zeros. Set ``HILUM_BENCH_INSTANCES`` to scale (default 2000 CT slices of 525 kB, 20000 images of 9 kB).
 """
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
-import mmap
 import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from hilum.archive.ingest import entry_of
+from hilum.archive.retrieve import mapped
 from hilum.dicom import scan as dicom
 from hilum.errors import Conflict, DataError, HilumError, NotFound, Unavailable, UsageError
 from hilum.index import base as index_base
@@ -277,17 +277,8 @@ def _scan(packs: PackStore, location: Location) -> Scan:
     """Scan a record; a large one is mapped, so that only its header and the heads of its fragments are read."""
     if location.length <= _MAP_ABOVE:
         return dicom.scan(packs.read(location), hashes=False)
-    with packs.path(location.pack).open("rb") as stream:
-        start = location.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
-        skip = location.offset - start
-        with mmap.mmap(stream.fileno(), skip + location.length, access=mmap.ACCESS_READ, offset=start) as mapped:
-            view = memoryview(mapped)
-            body = view[skip:]
-            try:
-                scan = dicom.scan(body, hashes=False)
-            finally:
-                body.release()
-                view.release()
+    with mapped(packs, location) as data:
+        scan = dicom.scan(data, hashes=False)
     packs.read(location, 0, min(scan.header_length, location.length))
     return scan
 

@@ -6,6 +6,8 @@ Compaction moves records to other packs: a record that is no longer where the in
 from __future__ import annotations
 
 import hashlib
+import mmap
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hilum.archive.caches import DiskCache, MemoryCache
@@ -27,14 +29,16 @@ if TYPE_CHECKING:
     from hilum.pixels.description import RenderingAttributes
     from hilum.pixels.pipeline import RenderSettings
     from hilum.storage.packs import PackStore
+    from hilum.types import Location
 
-__all__ = ["Retriever"]
+__all__ = ["Retriever", "mapped"]
 
 T = TypeVar("T")
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _EXPLICIT: Final = "1.2.840.10008.1.2.1"
 _MAX_FRAME_BYTES: Final = 4 << 30
 _ELEMENT_HEAD: Final = 12
+_MAP_ABOVE: Final = 4 << 20
 _INLINE_LIMIT: Final = 1024
 _JSON_VERSION: Final = b"2"
 
@@ -315,12 +319,19 @@ class Retriever:
 
     def bulkdata_stream(self, record: InstanceRecord, path: str) -> tuple[int, Iterator[bytes]]:
         """As `bulkdata`: number of bytes, and the pieces."""
-        data = inflate(self.read(record)) if record.transfer_syntax_uid == _DEFLATED else self.read(record)
-        found = dicom_json.bulkdata(data, path)
+        if record.location.length > _MAP_ABOVE:
+            found = self._relocated(record, lambda r: self._find_element(r, path))
+        else:
+            found = dicom_json.bulkdata(self.read(record), path)
         if isinstance(found, bytes):
             return len(found), iter((found,))
         offset, length = found
-        return length, _slices(memoryview(data), offset, length)
+        return length, self.stream(record, offset, length)
+
+    def _find_element(self, record: InstanceRecord, path: str) -> tuple[int, int] | bytes:
+        """Find an element of a large object without reading what lies between."""
+        with mapped(self._packs, record.location) as data:
+            return dicom_json.bulkdata(data, path)
 
     # Images
 
@@ -412,9 +423,30 @@ class Retriever:
         return to_dataset(self.read(record))
 
 
-def _slices(data: memoryview, offset: int, length: int, step: int = 1 << 20) -> Iterator[bytes]:
-    for at in range(offset, offset + length, step):
-        yield bytes(data[at : min(at + step, offset + length)])
+@contextmanager
+def mapped(packs: PackStore, location: Location) -> Iterator[memoryview]:
+    """Map a large object: only the pages that are looked at are read. Its checksums are not verified.
+
+    Raises
+    ------
+    NotFound
+        The pack does not exist (any more).
+    """
+    try:
+        stream = packs.path(location.pack).open("rb")
+    except FileNotFoundError:
+        raise NotFound(f"pack {location.pack} does not exist") from None
+    with stream:
+        start = location.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+        skip = location.offset - start
+        with mmap.mmap(stream.fileno(), skip + location.length, access=mmap.ACCESS_READ, offset=start) as pages:
+            view = memoryview(pages)
+            body = view[skip:]
+            try:
+                yield body
+            finally:
+                body.release()
+                view.release()
 
 
 def _shifted(data: bytes, bits: int, count: int) -> bytes:

@@ -414,3 +414,60 @@ def test_follow_waits_for_more(archive: hilum.Archive) -> None:
     archive.store(make_object(1, 1, 2))
     thread.join()
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("frames", [2, 40])
+def test_bulk_data_small_and_mapped(archive: hilum.Archive, frames: int) -> None:
+    size = 256 if frames > 2 else 8
+    archive.store(make_object(size=size, frames=frames))
+    record = archive.instances()[0].record
+    value = archive.retrieve.bulkdata(record, "7FE00010")
+    assert len(value) == 2 * size * size * frames
+    assert value[:8] == np.arange(4, dtype="<u2").tobytes()
+    length, pieces = archive.retrieve.bulkdata_stream(record, "7FE00010")
+    assert b"".join(pieces) == value
+    assert length == len(value)
+    assert archive.retrieve.bulkdata(record, "00100020") == b"P1"
+    with pytest.raises(NotFound):
+        archive.retrieve.bulkdata(record, "00100021")
+    with pytest.raises(UsageError):
+        archive.retrieve.bulkdata(record, "../../etc/passwd")
+
+
+def test_metadata_and_its_caches(root: Path, settings: Settings) -> None:
+    with hilum.open(root, settings=settings) as archive:
+        store(archive, 3)
+        records = archive.retrieve.records(uid(1, 1))
+        body = archive.retrieve.metadata(records, "http://one/dicom-web")
+        assert [d["00080018"]["Value"][0] for d in json.loads(body)] == [uid(3, 1, 1, i) for i in (1, 2, 3)]
+        uri = json.loads(body)[0]["7FE00010"]["BulkDataURI"]
+        assert uri.startswith(f"http://one/dicom-web/studies/{uid(1, 1)}/series/{uid(2, 1, 1)}/instances/")
+        assert archive.retrieve.metadata(records, "http://two") == body.replace(b"http://one/dicom-web", b"http://two")
+        etag = archive.retrieve.metadata_etag(records)
+    with hilum.open(root, settings=settings) as archive:
+        records = archive.retrieve.records(uid(1, 1))
+        assert archive.retrieve.metadata(records, "http://one/dicom-web") == body
+        assert archive.retrieve.metadata_etag(records) == etag
+        archive.store(make_object(comment="x"), on_conflict="always")
+        records = archive.retrieve.records(uid(1, 1))
+        assert archive.retrieve.metadata_etag(records) != etag
+        assert b'"x"' in archive.retrieve.metadata(records, "http://one")
+
+
+def test_stored_frames_thumbnails_ranges(archive: hilum.Archive) -> None:
+    data = make_object(frames=3)
+    archive.store(data)
+    archive.store(make_object(1, 1, 2))
+    retrieve = archive.retrieve
+    first, second = retrieve.records(uid(1, 1))
+    assert retrieve.stored_frame(first, 1) == data[-256:-128]
+    assert retrieve.frame_size(first, 1) == 128
+    assert retrieve.read(first, 128, 4) == b"DICM"
+    assert b"".join(retrieve.stream(first, 100, 500, chunk=64)) == data[100:600]
+    with pytest.raises(UsageError):
+        retrieve.stream(first, 0, len(data) + 1)
+    assert retrieve.representative([first, second]) is second
+    image = retrieve.thumbnail(first, size=4)
+    assert image.startswith(b"\xff\xd8")
+    assert retrieve.thumbnail(first, size=4) is image
+    assert retrieve.lookup([uid(3, 1, 1, 1), "1.2"]) == [first, None]
