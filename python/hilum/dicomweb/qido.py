@@ -191,8 +191,9 @@ def _is_quick(query: Query) -> bool:
 
 def _warning(base: str, text: str) -> bytes:
     """Value of a Warning header; names from the query are made harmless."""
-    clean = "".join(char if char.isprintable() and char not in '"\\' else "?" for char in text)
-    return f'299 {base}: "{clean}"'.encode("ascii", "replace")
+    if not text.isprintable() or '"' in text or "\\" in text:
+        text = "".join(char if char.isprintable() and char not in '"\\' else "?" for char in text)
+    return f'299 {base}: "{text}"'.encode("ascii", "replace")
 
 
 def _client(request: Request) -> bytes:
