@@ -1,5 +1,3 @@
-"""Keys and records of the index for whole batches."""
-
 from hilum.index.base import Entry
 
 def attribute_value(attributes: bytes, tag: int) -> bytes | None: ...

@@ -19,7 +19,7 @@ from hilum.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on files that are odd on purpose
 
-# JPEG whose markers contradict Photometric Interpretation: the rule is stated and tested in test_jpeg_colour.py.
+# JPEG whose markers contradict Photometric Interpretation: the rule is tested in core/tests/test_codec.cpp.
 CONTRADICTING = {"sc_colour/SC_rgb_jpeg_app14_dcmd.dcm"}
 # Decoded samples that are not the data set's: the code stream is unsigned, the data set signed.
 OTHER_SIGN = {"hostile/J2K_pixelrep_mismatch.dcm"}

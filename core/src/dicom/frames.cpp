@@ -205,9 +205,9 @@ void put(std::string& out, Integer value) {
     out.append(reinterpret_cast<const char*>(raw), sizeof raw);
 }
 
-void put_kind(std::string& out, FrameKind kind, bool inflated) {
-    const unsigned flag = inflated ? kInflatedFlag : 0U;
-    out.push_back(static_cast<char>(static_cast<unsigned>(kind) | flag));
+void put_kind(std::string& out, FrameKind kind, bool inflated, bool swapped_words = false) {
+    const unsigned flags = (inflated ? kInflatedFlag : 0U) | (swapped_words ? kSwappedWordsFlag : 0U);
+    out.push_back(static_cast<char>(static_cast<unsigned>(kind) | flags));
 }
 
 void put_fragments(std::string& out, std::span<const Fragment> fragments) {
@@ -243,7 +243,7 @@ std::string native_table(const FrameSource& source, Warnings& warnings) {
     }
     std::string out;
     out.reserve(21);
-    put_kind(out, FrameKind::native, source.inflated);
+    put_kind(out, FrameKind::native, source.inflated, source.swapped_words);
     put(out, std::uint64_t{source.pixel_element.value_offset});
     put(out, bits);
     put(out, static_cast<std::uint32_t>(frames));
@@ -341,8 +341,10 @@ FrameTable::FrameTable(Bytes encoded) : encoded_(encoded) {
     }
     const auto first = std::to_integer<std::uint8_t>(encoded[0]);
     inflated_ = (first & kInflatedFlag) != 0;
-    const unsigned kind = first & ~unsigned{kInflatedFlag};
-    if (kind > static_cast<unsigned>(FrameKind::general)) {
+    swapped_words_ = (first & kSwappedWordsFlag) != 0;
+    const unsigned kind = first & ~unsigned{kInflatedFlag | kSwappedWordsFlag};
+    if (kind > static_cast<unsigned>(FrameKind::general) ||
+        (swapped_words_ && kind != static_cast<unsigned>(FrameKind::native))) {
         fail_table();
     }
     kind_ = static_cast<FrameKind>(kind);

@@ -246,6 +246,12 @@ class Retriever:
     def _fragments(self, record: InstanceRecord, frame: int) -> tuple[list[bytes], int]:
         """Fragments of the frame, and the bits of its first byte that are not its own."""
         found = self._range(record, frame)
+        words = FrameTable(record.frame_table).swapped_words_from
+        if words is not None:
+            ((offset, length),) = found.fragments
+            odd = (offset - words) & 1
+            swapped = self.read(record, offset - odd, length + odd + (length + odd & 1))
+            return [_swapped(swapped)[odd : odd + length]], 0
         if found.inflated:
             whole = inflate(self.read(record))
             return [whole[offset : offset + length] for offset, length in found.fragments], found.bit_offset
@@ -447,6 +453,13 @@ def mapped(packs: PackStore, location: Location) -> Iterator[memoryview]:
             finally:
                 body.release()
                 view.release()
+
+
+def _swapped(data: bytes) -> bytes:
+    """Swap the bytes of each 16-bit word."""
+    swapped = bytearray(len(data))
+    swapped[0::2], swapped[1::2] = data[1::2], data[0::2]
+    return bytes(swapped)
 
 
 def _shifted(data: bytes, bits: int, count: int) -> bytes:

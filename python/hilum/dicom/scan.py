@@ -44,6 +44,7 @@ DEFAULT_MAX_BYTES = 256 << 20
 
 _KINDS = ("none", "native", "single", "general")
 _INFLATED = 0x80
+_SWAPPED = 0x40
 _FRAGMENT = struct.Struct("<QI")
 _NATIVE = struct.Struct("<QQI")
 _BAD_FRAME_TABLE = 9  # Errc::bad_frame_table
@@ -191,14 +192,15 @@ class FrameTable:
         The bytes are no frame table.
     """
 
-    __slots__ = ("_count", "_encoded", "_first", "_fragments_at", "_frame_bits", "_inflated", "_kind")
+    __slots__ = ("_count", "_encoded", "_first", "_fragments_at", "_frame_bits", "_inflated", "_kind", "_swapped")
 
     def __init__(self, encoded: bytes) -> None:
-        if not encoded or (encoded[0] & ~_INFLATED) >= len(_KINDS):
+        if not encoded or (encoded[0] & ~(_INFLATED | _SWAPPED)) >= len(_KINDS):
             raise DataError("the frame table is damaged", code=_BAD_FRAME_TABLE)
         self._encoded = encoded
-        self._kind = _KINDS[encoded[0] & ~_INFLATED]
+        self._kind = _KINDS[encoded[0] & ~(_INFLATED | _SWAPPED)]
         self._inflated = bool(encoded[0] & _INFLATED)
+        self._swapped = bool(encoded[0] & _SWAPPED)
         self._count = self._first = self._frame_bits = self._fragments_at = 0
         try:
             if self._kind == "native":
@@ -218,6 +220,11 @@ class FrameTable:
     def inflated(self) -> bool:
         """Whether offsets count in ``inflate(object)``."""
         return self._inflated
+
+    @property
+    def swapped_words_from(self) -> int | None:
+        """Where the 16-bit words begin whose two bytes are swapped, None for all but 8-bit samples in big-endian OW."""
+        return self._first if self._swapped else None
 
     @property
     def frame_bits(self) -> int:

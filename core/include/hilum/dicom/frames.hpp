@@ -6,8 +6,9 @@
 //   1  native: u64 first, u64 frame_bits, u32 frames; frame i is at bit first * 8 + i * frame_bits
 //   2  one fragment per frame: u32 n, n x (u64 offset, u32 length)
 //   3  general: u32 n, (n + 1) x u32 index of the frame's first fragment, fragments as above
-// Bit 7 of the kind: offsets are into the inflated object (inflate_object). Offsets count from the first byte of the
-// object; item headers are not part of fragments.
+// Bit 7 of the kind: offsets are into the inflated object (inflate_object). Bit 6, of a native table: 8-bit samples in
+// big-endian OW, so the bytes of each 16-bit word, counted from `first`, are swapped (PS3.5 8.1.1). Offsets count from
+// the first byte of the object; item headers are not part of fragments.
 #pragma once
 
 #include <cstddef>
@@ -47,6 +48,7 @@ struct PixelDescription {
 enum class FrameKind : std::uint8_t { none = 0, native = 1, single = 2, general = 3 };
 
 inline constexpr std::uint8_t kInflatedFlag = 0x80;
+inline constexpr std::uint8_t kSwappedWordsFlag = 0x40;
 
 struct Fragment {
     std::uint64_t offset = 0;
@@ -62,6 +64,8 @@ public:
 
     [[nodiscard]] FrameKind kind() const noexcept { return kind_; }
     [[nodiscard]] bool inflated() const noexcept { return inflated_; }
+    /// Of a native table: whether the bytes of each 16-bit word, counted from first(), are swapped.
+    [[nodiscard]] bool swapped_words() const noexcept { return swapped_words_; }
     [[nodiscard]] std::uint32_t frames() const noexcept { return frames_; }
     /// Of a native table: where frame 0 starts, in bytes.
     [[nodiscard]] std::uint64_t first() const noexcept { return first_; }
@@ -76,6 +80,7 @@ private:
     std::span<const std::byte> encoded_;
     FrameKind kind_ = FrameKind::none;
     bool inflated_ = false;
+    bool swapped_words_ = false;
     std::uint32_t frames_ = 0;
     std::uint64_t first_ = 0;
     std::uint64_t frame_bits_ = 0;
@@ -108,6 +113,7 @@ struct FrameSource {
     std::span<const std::byte> extended_offsets;  ///< value of (7FE0,0001), 64-bit numbers, empty if absent
     std::span<const std::byte> extended_lengths;  ///< value of (7FE0,0002)
     bool inflated = false;
+    bool swapped_words = false;  ///< native 8-bit samples in big-endian words
 };
 
 /// The encoded table. Rules (PS3.5 A.4): the extended offset table, then the basic one, each only if it agrees with the
