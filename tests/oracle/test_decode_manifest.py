@@ -25,7 +25,7 @@ Frames: TypeAlias = list[tuple[list[bytes], int]]
 # The frames of these are cut or described wrongly by what is in the file; each says why it is not an oracle here.
 NOT_COMPARABLE = {
     "sm/multiframe.dcm": "its last row of tiles holds code streams of another size than Rows and Columns",
-    "sc_colour/SC_rgb_small_odd_big_endian.dcm": "8-bit samples in big-endian OW, swapped by the archive: test_archive_frames.py",
+    "sc_colour/SC_rgb_small_odd_big_endian.dcm": "8-bit samples in big-endian OW: see test_archive_frames.py",
 }
 WITHOUT_DECODER = ("bits a sample has no decoder", "not a valid UID")  # 12-bit DCT; objects that scan refuses
 
