@@ -52,6 +52,7 @@ POSTING_BYTES = 12
 BAD_RECORD, BAD_FORMAT, IO_ERROR, NO_SPACE, READ_ONLY = 13, 14, 200, 201, 203
 READER_CHECK_SECONDS = 60.0
 MAP_STEP_LIMIT = 64 << 30
+OPEN_ATTEMPTS = 100
 
 _abandoned: list[Any] = []  # of a parent process: closing them here would touch its transactions
 _living: weakref.WeakSet[Environment] = weakref.WeakSet()
@@ -263,11 +264,15 @@ class Environment:
                 return self._env
             if self._closed_because:
                 raise Unavailable(self._closed_because)
-            try:
-                self._env = self._open_files()
-            except lmdb.Error as error:
-                raise _translated(error, "opening", self.path) from error
-            return self._env
+            for _ in range(OPEN_ATTEMPTS):
+                try:
+                    self._env = self._open_files()
+                    return self._env
+                except lmdb.MapResizedError:  # another process has made the map larger while we opened
+                    continue
+                except lmdb.Error as error:
+                    raise _translated(error, "opening", self.path) from error
+            raise Unavailable(f"the index in {self.path} grows faster than it can be opened; try again")
 
     def _open_files(self) -> Any:
         data = self.path / "data.mdb"
