@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Buffers of Python as spans of the core, without copies and without py::bytes parameters (whose type errors would print
-// the bytes of patients).
+// Buffers of Python as spans of the core, without copies and without py::bytes parameters (whose type errors would
+// print the bytes of patients).
 #pragma once
 
 #include <pybind11/pybind11.h>
