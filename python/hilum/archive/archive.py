@@ -498,7 +498,7 @@ class Archive:
         """
         self._writable()
         uids = [uid] if isinstance(uid, str) else list(uid)
-        return lifecycle.delete(self._packs, self._index, self._ingest, level, uids, study_uid=study_uid, reason=reason)
+        return lifecycle.delete(self._index, self._ingest, level, uids, study_uid=study_uid, reason=reason)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
         """Re-hash every record of every pack, and compare packs and index both ways.
@@ -519,14 +519,12 @@ class Archive:
             Packs of which at least this share is dead, 0 to 1.
         """
         self._writable()
-        return lifecycle.compact(self._packs, self._index, self._ingest, least_dead)
+        return lifecycle.compact(self.root, self._packs, self._index, self._ingest, least_dead)
 
     def rebuild_index(self, progress: Callable[[int, int], None] | None = None) -> RebuildReport:
         """Make the index again from the packs. Readers of other processes see an incomplete archive meanwhile."""
         self._writable()
-        with self._ingest.exclusive():
-            self._index.clear()
-            return lifecycle.replay_all(self._packs, self._index, self.settings, progress)
+        return lifecycle.rebuild(self.root, self._packs, self._index, self._ingest, self.settings, progress)
 
     def events(self, since: int = 0, limit: int = 1000) -> list[Event]:
         """Events after sequence number `since`, oldest first."""

@@ -28,8 +28,9 @@ from hilum.archive.ingest import (
     result_of,
 )
 from hilum.errors import Conflict, Unavailable
-from hilum.index.base import Entry, InstanceRecord, Outcome
-from hilum.storage.base import REPLACES, Kind, NewRecord, Tombstone
+from hilum.index.base import Entry, InstanceRecord, Outcome, Tombstone
+from hilum.storage.base import REPLACES, Kind, NewRecord
+from hilum.storage.base import Tombstone as TombstoneRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +104,10 @@ class Committer:
         self._pending: dict[str, Prepared] = {}
         """Current object of each UID that was appended and is not in the index yet."""
         self._backlog: list[Entry] = []
+        self._tombstones: list[Tombstone] = []
+        self._tombstone_ends: dict[int, int] = {}
         """Appended, but the index has refused it so far; goes first."""
+        self._clock = threading.Lock()
 
     def submit(self, items: Sequence[Prepared], timeout: float | None = None) -> Future[list[StoreResult]]:
         """Queue objects for the next commit, all or none of them.
@@ -150,8 +154,20 @@ class Committer:
 
     def next_ns(self, at_least: int = 0) -> int:
         """Receive time for a record: now, and later than every one before."""
-        self._latest_ns = max(time.time_ns(), self._latest_ns + 1, at_least)
-        return self._latest_ns
+        with self._clock:
+            self._latest_ns = max(time.time_ns(), self._latest_ns + 1, at_least)
+            return self._latest_ns
+
+    def delete(self, stone: TombstoneRecord) -> None:
+        """Write a tombstone, durable, and take what it names out of the index; only inside of `exclusive`.
+
+        When the index refuses, it goes there before anything else that is written to its pack.
+        """
+        record = NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=stone.deleted_ns)
+        (location,) = self._packs.append([record])
+        self._tombstones += [Tombstone(uid, stone.deleted_ns) for uid in stone.instances]
+        self._tombstone_ends[location.pack] = self._packs.end_of(location)
+        self._apply([])
 
     def close(self) -> None:
         """Commit what waits, then stop."""
@@ -202,7 +218,7 @@ class Committer:
 
     def _write(self, jobs: list[_Job]) -> None:
         """Append what is new, durable, and pass it on."""
-        if self._backlog:
+        if self._backlog or self._tombstone_ends:
             with self._index_lock:
                 self._apply([])
         items = [item for job in jobs for item in job.items]
@@ -305,7 +321,7 @@ class Committer:
             item.path, item.size, kind=Kind.OBJECT, flags=flags, received_ns=stamp
         )
         if sha256 != (item.sha256 or sha256) or item.was_changed():
-            stone = Tombstone(
+            stone = TombstoneRecord(
                 "instance", (item.scan.sop_instance_uid,), (location,), self.next_ns(), "changed while read"
             )
             self._packs.append([NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=stone.deleted_ns)])
@@ -338,6 +354,8 @@ class Committer:
                 outcomes = self._apply([entry for group in groups for entry in group.entries])
             written = (id(item) for group in groups for item in group.written)
             outcome_of = dict(zip(written, outcomes, strict=True))
+            if Outcome.DELETED in outcomes:
+                self.next_ns(self._index.latest_ns())  # another process was ahead of this one's clock
             results = [
                 result_of(item, _status(outcome_of.get(id(item), Outcome.DUPLICATE)))
                 for job in jobs
@@ -351,15 +369,15 @@ class Committer:
     def _apply(self, entries: list[Entry]) -> list[Outcome]:
         """Index entries, first of all those that the index has refused before; all of them or none."""
         late, entries = len(self._backlog), [*self._backlog, *entries]
-        if not entries:
+        if not entries and not self._tombstone_ends:
             return []
-        ends: dict[int, int] = {}
+        ends = dict(self._tombstone_ends)
         for entry in entries:
             location = entry.location
             ends[location.pack] = max(ends.get(location.pack, 0), self._packs.end_of(location))
         self._backlog = entries
-        outcomes = self._index.apply(entries, packs=ends)
-        self._backlog = []
+        outcomes = self._index.apply(entries, packs=ends, tombstones=self._tombstones)
+        self._backlog, self._tombstones, self._tombstone_ends = [], [], {}
         with self._changed:
             for entry in entries:
                 item = self._pending.get(entry.sop_instance_uid)
@@ -383,5 +401,5 @@ class Committer:
 def _status(outcome: Outcome) -> StoreStatus:
     status = _STATUS_OF.get(outcome)
     if status is None:
-        raise Unavailable("the object was deleted at a later time than the clock of this computer shows; set the clock")
+        raise Unavailable("the object was deleted meanwhile, or while the clock showed a later time; try again")
     return status

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hilum.config import Settings
     from hilum.dicom.scan import Scan
     from hilum.index.base import Entry, Index, InstanceRecord
+    from hilum.storage.base import Recovered
     from hilum.storage.packs import PackStore
     from hilum.types import Level, Location
 
@@ -42,9 +43,10 @@ __all__ = [
     "VerifyReport",
     "compact",
     "delete",
+    "indexed_to",
     "open_index",
+    "rebuild",
     "recover",
-    "replay_all",
     "verify",
 ]
 
@@ -52,6 +54,9 @@ _BATCH: Final = 512
 _COPY_BYTES: Final = 16 << 20
 _MAP_ABOVE: Final = 1 << 20
 _MOST_LISTED: Final = 1000
+_TRIES: Final = 3
+_MAINTENANCE: Final = "recovery.lock"
+"""Of recovery, rebuild and the compaction of a pack: one at a time. Taken before the committer's exclusion."""
 _log = logging.getLogger("hilum.archive")
 
 Progress = "Callable[[int, int], None] | None"
@@ -153,42 +158,84 @@ def recover(
 ) -> RebuildReport:
     """Repair what a crash left behind: cut unfinished appends, index what the index does not know yet.
 
-    Packs that another process is writing to are left to it.
+    Packs that another process is writing to are left to it, and so is what it appends to one that it takes over after
+    its recovery here: that is not known to be durable. Only after a rebuild that stopped half way all is read again.
     """
-    with _only_one(root / "recovery.lock"):
+    with _only_one(root / _MAINTENANCE):
+        complete = index.is_complete()
         states = {state.number: state for state in index.packs()}
-        for found in packs.recover({number: state.indexed_to for number, state in states.items()}):
-            if found.cut:
-                _log.info("pack %d: an unfinished append of %d bytes was cut off", found.pack, found.cut)
-            if found.suspect:
-                _log.error("pack %d: %d damaged bytes at its end were left in place", found.pack, found.suspect)
-            if found.missing:
-                _log.error("pack %d: %d bytes that were stored are missing", found.pack, found.missing)
-            if found.error:
-                _log.error("pack %d: cannot be recovered: %s", found.pack, found.error)
+        ends = _recovered_ends(packs, {number: state.indexed_to for number, state in states.items()})
         infos = packs.packs()
         for number in sorted(states.keys() - {info.number for info in infos}):
             if states[number].live_objects:
                 _log.error("pack %d is missing, with %d objects", number, states[number].live_objects)
-        starts = {info.number: _start(states, info.number) for info in infos if not info.locked}
-        tails = {info.number: starts[info.number] for info in infos if info.size > starts.get(info.number, info.size)}
-        report = _replay(packs, index, settings, tails, progress)
+        if not complete:
+            _log.warning("%s: a rebuild of the index was not ended; all packs are read again", root)
+            ends.update({info.number: packs.flush(info.number) for info in infos if info.number not in ends})
+        spans = {n: (_start(states, n) if complete else 0, end) for n, end in sorted(ends.items())}
+        report = _replay(packs, index, settings, {n: span for n, span in spans.items() if span[0] < span[1]}, progress)
+        if not complete:
+            index.complete()
         if report.objects:
             _log.info("%d objects were indexed from the packs", report.objects)
         return report
 
 
-def replay_all(
-    packs: PackStore, index: Index, settings: Settings, progress: Callable[[int, int], None] | None = None
+def _recovered_ends(packs: PackStore, known: Mapping[int, int]) -> dict[int, int]:
+    """Recover packs; up to where each of them, and each sealed one, is known to be durable."""
+    ends: dict[int, int] = {}
+    for _ in range(_TRIES):
+        for found in packs.recover(known):
+            if found.pack not in ends:
+                _log_recovered(found)
+            ends[found.pack] = found.valid_end or packs.flush(found.pack)
+        infos = packs.packs()
+        ends.update({info.number: info.size for info in infos if info.sealed})
+        # Others look at a pack's lock for a moment, and it seems to be written to.
+        if all(info.locked or info.number in ends for info in infos):
+            break
+    return ends
+
+
+def _log_recovered(found: Recovered) -> None:
+    if found.cut:
+        _log.info("pack %d: an unfinished append of %d bytes was cut off", found.pack, found.cut)
+    if found.suspect:
+        _log.error("pack %d: %d damaged bytes at its end were left in place", found.pack, found.suspect)
+    if found.missing:
+        _log.error("pack %d: %d bytes that were stored are missing", found.pack, found.missing)
+    if found.error:
+        _log.error("pack %d: cannot be recovered: %s", found.pack, found.error)
+
+
+def rebuild(
+    root: Path,
+    packs: PackStore,
+    index: Index,
+    ingest: Committer,
+    settings: Settings,
+    progress: Callable[[int, int], None] | None = None,
 ) -> RebuildReport:
-    """Index everything that is in the packs."""
-    return _replay(packs, index, settings, {info.number: 0 for info in packs.packs()}, progress)
+    """Make the index again while the archive is open; others may go on to store.
+
+    Of a pack that is being written to that part is read which the index had: the rest is its writer's to index.
+    """
+    with _only_one(root / _MAINTENANCE), ingest.exclusive():
+        known = {state.number: state.indexed_to for state in index.packs()} if index.is_complete() else {}
+        index.clear()
+        spans = {}
+        for info in packs.packs():
+            end = info.size if info.sealed else known.get(info.number) or packs.flush(info.number)
+            spans[info.number] = (0, end)
+        report = _replay(packs, index, settings, spans, progress)
+        index.complete()
+        return report
 
 
-def latest_ns(index: Index) -> int:
-    """Time of the newest event, 0 when there is none; receive times go on from there."""
-    last = index.last_event()
-    return 0 if last is None else last.time_ns
+def indexed_to(index: Index, number: int) -> int:
+    """End of the last record of a pack that the index holds, 0 if it holds none."""
+    state = _state(index, number)
+    return 0 if state is None else state.indexed_to
 
 
 def _start(states: Mapping[int, index_base.PackState], number: int) -> int:
@@ -199,32 +246,42 @@ def _replay(
     packs: PackStore,
     index: Index,
     settings: Settings,
-    starts: Mapping[int, int],
+    spans: Mapping[int, tuple[int, int]],
     progress: Callable[[int, int], None] | None,
 ) -> RebuildReport:
-    """Index the records of packs from these offsets on."""
-    report = RebuildReport(packs=len(starts))
-    if not starts:
+    """Index the records of packs between these offsets."""
+    report = RebuildReport(packs=len(spans))
+    if not spans:
         return report
-    doomed = _doomed(packs, index, starts, report)
-    total = sum(info.size for info in packs.packs() if info.number in starts)
+    void = _bury(packs, index, spans, report)
+    total = sum(end for _, end in spans.values())
     done = 0
     with ThreadPoolExecutor(settings.ingest.jobs or os.cpu_count() or 1) as pool:
-        for number, start in starts.items():
+        for number, (start, stop) in spans.items():
             end = start
-            for chunk, end in _chunks(packs, number, start, report):
-                _apply(packs, index, pool, chunk, {number: end}, doomed, report)
+            for chunk, end in _chunks(packs, number, start, stop, report):
+                _apply(packs, index, pool, chunk, {number: end}, void, report)
                 if progress is not None:
                     progress(done + end, total)
             done += end
     return report
 
 
-def _chunks(packs: PackStore, number: int, start: int, report: RebuildReport) -> Iterator[tuple[list[RecordInfo], int]]:
+def _until(packs: PackStore, number: int, start: int, stop: int) -> Iterator[RecordInfo | BadRecord]:
+    """Records of a pack that end at `stop` or before."""
+    for record in packs.records(number, start):
+        if record.end > stop:
+            return
+        yield record
+
+
+def _chunks(
+    packs: PackStore, number: int, start: int, stop: int, report: RebuildReport
+) -> Iterator[tuple[list[RecordInfo], int]]:
     """Objects of a pack in batches, each with the end of what was walked; marks and tombstones move the end, too."""
     chunk: list[RecordInfo] = []
     end = start
-    for record in packs.records(number, start):
+    for record in _until(packs, number, start, stop):
         end = record.end
         if isinstance(record, BadRecord):
             report.problems.append(f"pack {number}, byte {record.offset}: {record.reason}")
@@ -244,24 +301,19 @@ def _apply(
     pool: ThreadPoolExecutor,
     chunk: Sequence[RecordInfo],
     ends: Mapping[int, int],
-    doomed: Mapping[Location, int],
+    void: set[Location],
     report: RebuildReport,
 ) -> None:
+    wanted = [record for record in chunk if record.location not in void]
     entries: list[Entry] = []
-    stones: dict[str, int] = {}
-    for record, entry in zip(chunk, pool.map(lambda r: _entry(packs, r), chunk), strict=True):
+    for record, entry in zip(wanted, pool.map(lambda r: _entry(packs, r), wanted), strict=True):
         if isinstance(entry, HilumError):
             report.problems.append(f"pack {record.location.pack}, byte {record.location.offset}: {entry}")
-            continue
-        entries.append(entry)
-        deleted_ns = doomed.get(record.location)
-        if deleted_ns is not None:
-            uid = entry.sop_instance_uid
-            stones[uid] = max(deleted_ns, stones.get(uid, 0))
-            report.deleted += 1
-    tombstones = [index_base.Tombstone(uid, deleted_ns) for uid, deleted_ns in stones.items()]
-    index.apply(entries, packs=ends, tombstones=tombstones)
+        else:
+            entries.append(entry)
+    outcomes = index.apply(entries, packs=ends)
     report.objects += len(entries)
+    report.deleted += outcomes.count(index_base.Outcome.DELETED)
 
 
 def _entry(packs: PackStore, record: RecordInfo) -> Entry | HilumError:
@@ -283,11 +335,15 @@ def _scan(packs: PackStore, location: Location) -> Scan:
     return scan
 
 
-def _doomed(packs: PackStore, index: Index, starts: Mapping[int, int], report: RebuildReport) -> dict[Location, int]:
-    """Places of deleted records with the time of their deletion, from the tombstones in these ranges."""
-    doomed: dict[Location, int] = {}
-    for number, start in starts.items():
-        for record in packs.records(number, start):
+def _bury(packs: PackStore, index: Index, spans: Mapping[int, tuple[int, int]], report: RebuildReport) -> set[Location]:
+    """Apply all tombstones in these parts of packs before any object is: they may lie before what they delete.
+
+    Returns places of records that are void though their UID is not deleted.
+    """
+    void: set[Location] = set()
+    deleted: dict[str, int] = {}
+    for number, (start, stop) in spans.items():
+        for record in _until(packs, number, start, stop):
             if isinstance(record, BadRecord) or record.kind != Kind.TOMBSTONE:
                 continue
             try:
@@ -295,21 +351,14 @@ def _doomed(packs: PackStore, index: Index, starts: Mapping[int, int], report: R
             except HilumError as error:
                 report.problems.append(f"pack {number}, byte {record.location.offset}: {error}")
                 continue
-            for location in stone.records:
-                doomed[location] = max(stone.deleted_ns, doomed.get(location, 0))
-            _remove_indexed(packs, index, starts, stone)
-    return doomed
-
-
-def _remove_indexed(packs: PackStore, index: Index, starts: Mapping[int, int], stone: Tombstone) -> None:
-    """Delete what a tombstone names and the index has had already before the part that is replayed."""
-    older = [r for r in stone.records if r.pack not in starts or r.offset < starts[r.pack]]
-    uids: set[str] = set()
-    for location in older:
-        with contextlib.suppress(NotFound, DataError):
-            uids.add(_scan(packs, location).sop_instance_uid)
-    if uids:
-        index.apply([], tombstones=[index_base.Tombstone(uid, stone.deleted_ns) for uid in sorted(uids)])
+            if not stone.instances:
+                void.update(stone.records)
+            for uid in stone.instances:
+                deleted[uid] = max(stone.deleted_ns, deleted.get(uid, 0))
+    tombstones = [index_base.Tombstone(uid, deleted_ns) for uid, deleted_ns in deleted.items()]
+    for start in range(0, len(tombstones), _BATCH):
+        index.apply([], tombstones=tombstones[start : start + _BATCH])
+    return void
 
 
 @contextlib.contextmanager
@@ -331,7 +380,6 @@ def _only_one(path: Path) -> Iterator[None]:
 
 
 def delete(
-    packs: PackStore,
     index: Index,
     ingest: Committer,
     level: Level,
@@ -348,24 +396,18 @@ def delete(
         raise UsageError("studies, series and instances can be deleted; a patient by the studies")
     with ingest.exclusive():
         targets = [target for uid in uids if (target := _target(index, level, uid, study_uid))]
-        records = [record for _, _, found in targets for record in found]
+        records = list({record.location: record for _, found in targets for record in found}.values())
         if not records:
             raise NotFound(f"there is no such {level}")
-        deleted_ns = ingest.next_ns(max(record.received_ns for record in records))
+        deleted_ns = ingest.next_ns(max(index.latest_ns(), *(record.received_ns for record in records)))
         places = tuple(record.location for record in records)
-        stone = Tombstone(level, tuple(uid for uid, _, _ in targets), places, deleted_ns, reason)
-        (location,) = packs.append([NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=deleted_ns)])
-        removed: list[InstanceRecord] = []
-        for uid, of_study, _ in targets:
-            removed += index.remove(level, uid, received_ns=deleted_ns, study_uid=of_study)
-        index.apply([], packs={location.pack: packs.end_of(location)})
-    return DeleteReport(len(removed), sum(record.location.length for record in removed))
+        instances = tuple(sorted({record.sop_instance_uid for record in records}))
+        ingest.delete(Tombstone(level, tuple(uid for uid, _ in targets), places, deleted_ns, reason, instances))
+    return DeleteReport(len(records), sum(record.location.length for record in records))
 
 
-def _target(
-    index: Index, level: Level, uid: str, study_uid: str | None
-) -> tuple[str, str | None, list[InstanceRecord]] | None:
-    """UID, its study, and all objects with their versions; None when there is nothing of this UID."""
+def _target(index: Index, level: Level, uid: str, study_uid: str | None) -> tuple[str, list[InstanceRecord]] | None:
+    """UID and all objects with their versions; None when there is nothing of this UID."""
     if level == "instance":
         current = index.lookup([uid])
         found = [record for record in current if record is not None]
@@ -376,12 +418,11 @@ def _target(
         study_uid = series.study_instance_uid
         found = index.instances(study_uid, uid)
     else:
-        study_uid = None
         found = index.instances(uid)
     with_versions = list(found)
     for record in found:
         with_versions += index.versions(record.sop_instance_uid)
-    return (uid, study_uid, with_versions) if with_versions else None
+    return (uid, with_versions) if with_versions else None
 
 
 # Verification
@@ -477,7 +518,7 @@ def _still_there(index: Index, record: InstanceRecord) -> bool:
 # Compaction
 
 
-def compact(packs: PackStore, index: Index, ingest: Committer, least_dead: float) -> CompactReport:
+def compact(root: Path, packs: PackStore, index: Index, ingest: Committer, least_dead: float) -> CompactReport:
     """Copy what lives out of packs with much dead space, then delete them."""
     if not 0 <= least_dead <= 1:
         raise UsageError("least_dead must be from 0 to 1")
@@ -491,10 +532,11 @@ def compact(packs: PackStore, index: Index, ingest: Committer, least_dead: float
         if state.dead_bytes < max(1, least_dead * (state.dead_bytes + state.live_bytes)):
             continue
         try:
-            if info.sealed is None:
-                with ingest.exclusive():
-                    packs.seal(info.number)
-            _compact_pack(packs, index, ingest, info.number, report)
+            with _only_one(root / _MAINTENANCE):
+                if info.sealed is None:
+                    with ingest.exclusive():
+                        packs.seal(info.number)
+                _compact_pack(packs, index, ingest, info.number, report)
         except Conflict:  # somebody else writes to it
             continue
     if report.packs:
@@ -503,20 +545,34 @@ def compact(packs: PackStore, index: Index, ingest: Committer, least_dead: float
 
 
 def _compact_pack(packs: PackStore, index: Index, ingest: Committer, number: int, report: CompactReport) -> None:
+    state = _state(index, number)
     live = {record.location.offset: record for record in index.locations(number)}
     keep: list[RecordInfo] = []
+    end = 0
     for record in packs.records(number):
         if isinstance(record, BadRecord):
             report.problems.append(f"pack {number}, byte {record.offset}: {record.reason}")
             return
+        end = record.end
         if record.kind != Kind.OBJECT or record.location.offset in live:
             keep.append(record)
-    for chunk in _by_bytes(keep):
-        _copy(packs, index, ingest, chunk, live)
-    packs.remove(number)
-    index.forget_pack(number)
+    if state is None or state.indexed_to < end or not index.is_complete():
+        report.problems.append(f"pack {number}: not all of it is in the index yet")
+        return
+    copied = sum(_copy(packs, index, ingest, chunk, live) for chunk in _by_bytes(keep))
+    report.copied += copied
+    with ingest.exclusive():
+        state = _state(index, number)
+        if state is None or state.live_objects:
+            report.problems.append(f"pack {number}: objects have come into the index meanwhile")
+            return
+        packs.remove(number)
+        index.forget_pack(number)
     report.packs += 1
-    report.copied += len(keep)
+
+
+def _state(index: Index, number: int) -> index_base.PackState | None:
+    return next((state for state in index.packs() if state.number == number), None)
 
 
 def _by_bytes(records: Iterable[RecordInfo]) -> Iterator[list[RecordInfo]]:
@@ -534,9 +590,12 @@ def _by_bytes(records: Iterable[RecordInfo]) -> Iterator[list[RecordInfo]]:
 
 def _copy(
     packs: PackStore, index: Index, ingest: Committer, chunk: Sequence[RecordInfo], live: Mapping[int, InstanceRecord]
-) -> None:
-    """Copy records to the pack that is being written, durable, then point the index there."""
+) -> int:
+    """Copy records to the pack that is being written, durable, then point the index there; how many still lived."""
     with ingest.exclusive():
+        chunk = [r for r in chunk if r.kind != Kind.OBJECT or _still_there(index, live[r.location.offset])]
+        if not chunk:
+            return 0
         if len(chunk) == 1 and chunk[0].location.length > _COPY_BYTES:
             record = chunk[0]
             place, sha256, _ = packs.append_stream(
@@ -564,6 +623,7 @@ def _copy(
         for place in places:
             ends[place.pack] = max(ends[place.pack], packs.end_of(place))
         index.apply([], packs=ends)
+    return len(chunk)
 
 
 class _Pieces:

@@ -144,12 +144,13 @@ def _open(
         stack.callback(packs.close)
         index = lifecycle.open_index(root, packs, settings, read_only=read_only)
         stack.callback(index.close)
+        packs.follow_index(lambda number: lifecycle.indexed_to(index, number))
         recovered = lifecycle.RebuildReport()
         if not read_only:
             recovered = lifecycle.recover(root, packs, index, settings, progress)
         cache = None if read_only else root / "cache"
         retrieve = Retriever(packs, index, str(identity), cache, settings.cache)
-        ingest = Committer(packs, index, settings, lifecycle.latest_ns(index))
+        ingest = Committer(packs, index, settings, index.latest_ns())
         return Parts(root, read_only, packs, index, ingest, retrieve, recovered, stack.pop_all())
 
 

@@ -369,6 +369,10 @@ class Index(Protocol):
         """Newest event; None when nothing has happened yet."""
         ...
 
+    def latest_ns(self) -> int:
+        """Latest receive time of an object or a deletion that was ever taken in, 0 when there is none."""
+        ...
+
     def is_deleted(self, uid: str, received_ns: int) -> bool:
         """Whether an object of this UID that was received at this time is deleted."""
         ...
@@ -386,7 +390,15 @@ class Index(Protocol):
         ...
 
     def clear(self) -> None:
-        """Forget everything, before a rebuild from the packs."""
+        """Forget everything, before a rebuild from the packs; the index is incomplete until `complete`."""
+        ...
+
+    def complete(self) -> None:
+        """End a rebuild."""
+        ...
+
+    def is_complete(self) -> bool:
+        """Whether no rebuild is going on or has stopped half way."""
         ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import threading
 import time
@@ -73,7 +74,13 @@ def _after_fork_in_child() -> None:
         environment._after_fork(child=True)
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+@functools.cache
+def _register_at_fork() -> None:
+    """At the first environment, not at import: of handlers the last one registered runs first before a fork.
+
+    It waits for readers, which may be waiting for a pack; the packs' own handler, which locks them, has to come later.
+    """
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 class Transaction:
@@ -213,6 +220,7 @@ class Environment:
         self._closed_because = ""
         self._broken = ""
         self._reset()
+        _register_at_fork()
         _living.add(self)
         self._open()
 

@@ -45,3 +45,9 @@ TOMBSTONE = struct.Struct("<Q")
 
 EVENT = struct.Struct("<BxxxIQ")
 """Kind, number of instances, time in Unix ns; then the UIDs of study, series and instances, by line."""
+
+LATEST = b"latest_ns"
+"""In ``meta``: latest receive time of an object or deletion, so that later ones are later whatever the clock says."""
+
+REBUILDING = b"rebuilding"
+"""In ``meta`` from the beginning of a rebuild to its end."""

@@ -21,7 +21,7 @@ from hilum.index.base import (
 from hilum.index.check import check_index
 from hilum.index.counters import Positions
 from hilum.index.environment import DATABASES, Environment
-from hilum.index.layout import EVENT, FORMAT_VERSION, PACK, TOMBSTONE
+from hilum.index.layout import EVENT, FORMAT_VERSION, LATEST, PACK, REBUILDING, TOMBSTONE
 from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, uid_key
 from hilum.index.schema import ATTRIBUTES, level_number, posting_rules
 from hilum.index.search import Search
@@ -184,18 +184,38 @@ class LmdbIndex:
         self._env.write(work)
 
     def clear(self) -> None:
-        """Forget everything, before a rebuild from the packs. Ids and event numbers go on, for those who hold some."""
+        """Forget everything, before a rebuild from the packs. Ids and event numbers go on, for those who hold some.
+
+        Others may go on to store meanwhile, and move ``indexed_to`` past what was not read again yet. So the index is
+        marked as incomplete in the same transaction; `complete` takes the mark away.
+        """
 
         def work(txn: Transaction) -> None:
-            kept = [(key, txn.get("meta", key)) for key in (b"next_id", b"next_event")]
+            kept = [(key, txn.get("meta", key)) for key in (b"next_id", b"next_event", LATEST)]
             for name in DATABASES:
                 txn.empty(name)
             txn.put("meta", b"format", FORMAT_VERSION.to_bytes(4, "little"))
+            txn.put("meta", REBUILDING, b"\1")
             for key, record in kept:
                 if record is not None:
                     txn.put("meta", key, record[4:])
 
         self._env.write(work)
+
+    def complete(self) -> None:
+        """End a rebuild (see ``Index.complete``)."""
+        self._env.write(lambda txn: txn.delete("meta", REBUILDING))
+
+    def is_complete(self) -> bool:
+        """Whether no rebuild has begun and not ended."""
+        with self._env.read() as txn:
+            return txn.get("meta", REBUILDING) is None
+
+    def latest_ns(self) -> int:
+        """Latest receive time that was ever taken in (see ``Index.latest_ns``)."""
+        with self._env.read() as txn:
+            record = txn.get("meta", LATEST)
+        return 0 if record is None else int.from_bytes(record[4:], "little")
 
     def sync(self) -> None:
         """Make the last commits durable too (they can be replayed from the packs otherwise)."""

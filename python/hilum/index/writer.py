@@ -23,7 +23,7 @@ from hilum._keys import (
 )
 from hilum.errors import DataError, UsageError
 from hilum.index.base import REPLACES, Entry, EventKind, Outcome
-from hilum.index.layout import EVENT, INLINE_TABLE, PACK, TOMBSTONE, VARIANT
+from hilum.index.layout import EVENT, INLINE_TABLE, LATEST, PACK, TOMBSTONE, VARIANT
 from hilum.index.parents import Parents
 from hilum.index.records import INSTANCE_FIXED, MAX_ID, Series, Study, instance_fixed, uid_key
 from hilum.index.schema import INSTANCE_NUMBER
@@ -73,6 +73,7 @@ class Batch:
         self.next_id = self._meta(b"next_id", 1)
         self.first_new_id = self.next_id
         self.next_event = self._meta(b"next_event", 1)
+        self.latest_ns = self._latest_before = self._meta(LATEST, 0)
         self.studies: dict[str, Study] = {}
         self.studies_by_id: dict[int, Study] = {}
         self.serieses: dict[tuple[str, str], Series] = {}
@@ -241,6 +242,7 @@ class Batch:
             pack = self.packs[location.pack]
             pack[0] += location.length
             pack[2] += 1
+        self.latest_ns = max(self.latest_ns, max(entry.received_ns for entry in entries))
         series.instances += len(entries)
         series.total_bytes += size
         study.instances += len(entries)
@@ -334,6 +336,7 @@ class Batch:
     def resolve(self, entry: Entry) -> Outcome:
         """Take in an entry whose UID is known or deleted."""
         uid = entry.sop_instance_uid
+        self.latest_ns = max(self.latest_ns, entry.received_ns)
         if entry.received_ns <= self.deleted_until(uid):
             self._note_dead(entry, uid)
             return Outcome.DELETED
@@ -403,6 +406,7 @@ class Batch:
 
     def bury(self, uid: str, received_ns: int) -> list[Entry]:
         """Delete what was received under a UID up to a time; returns it, the current object first."""
+        self.latest_ns = max(self.latest_ns, received_ns)
         if received_ns > self.deleted_until(uid):
             self.txn.put("tombstone", uid.encode(), TOMBSTONE.pack(received_ns))
         gone: list[Entry] = []
@@ -460,6 +464,8 @@ class Batch:
         self._flush_events()
         self.txn.put("meta", b"next_id", self.next_id.to_bytes(8, "little"))
         self.txn.put("meta", b"next_event", self.next_event.to_bytes(8, "little"))
+        if self.latest_ns != self._latest_before:
+            self.txn.put("meta", LATEST, self.latest_ns.to_bytes(8, "little"))
 
     def _flush_packs(self, packs: Mapping[int, int]) -> None:
         items = []

@@ -163,10 +163,11 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The payload of a tombstone record: these records are deleted.
+    """The payload of a tombstone record: what is deleted, by UID and time and by place.
 
-    Records are named by their place, so that an object which is stored again after its deletion is not meant,
-    whatever the order in which packs are read.
+    An object of one of `instances` is deleted when it was received up to `deleted_ns`: an object that is stored again
+    afterwards is not meant, and a copy of a deleted one is, wherever it lies and in whatever order packs are read.
+    Without `instances` the tombstone is about the records only, which are void; other objects of their UIDs stay.
     """
 
     level: str
@@ -176,6 +177,8 @@ class Tombstone:
     records: tuple[Location, ...]
     deleted_ns: int
     reason: str = ""
+    instances: tuple[str, ...] = ()
+    """SOP Instance UIDs of the deleted objects."""
 
     def encode(self) -> bytes:
         """Write as JSON (UTF-8)."""
@@ -184,6 +187,7 @@ class Tombstone:
             "version": 1,
             "level": self.level,
             "uids": list(self.uids),
+            "instances": list(self.instances),
             "records": places,
             "deleted_ns": self.deleted_ns,
             "reason": self.reason,
@@ -209,6 +213,7 @@ class Tombstone:
                 records=tuple(Location(int(p), int(o), int(n)) for p, o, n in fields["records"]),
                 deleted_ns=int(fields["deleted_ns"]),
                 reason=str(fields["reason"]),
+                instances=tuple(str(uid) for uid in fields.get("instances", ())),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError("the tombstone cannot be read", code=13) from error

@@ -21,7 +21,7 @@ from hilum.storage.base import BadRecord, Kind, NewRecord, PackInfo, PackSetting
 from hilum.types import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hilum.storage.base import Source
 
@@ -54,6 +54,7 @@ class PackStore:
         self._writer: _core.PackWriter | None = None
         self._held: list[_core.PackWriter] = []
         self._known: dict[int, int] = {}
+        self._indexed_to: Callable[[int], int] | None = None
         self._sealed: set[int] = set()
         self._closed = False
         self._reader = _core.PackReader(os.fspath(directory), archive_uuid, settings.max_open_files)
@@ -249,7 +250,17 @@ class PackStore:
         end, _, damage, seal = self._reader.info(number)
         if seal is not None:
             self._sealed.add(number)
-        return seal is None and not damage and self._has_room(end, size)
+        return seal is None and not damage and self._has_room(end, size) and self._is_indexed(number)
+
+    def _is_indexed(self, number: int) -> bool:
+        """Whether the index has all of a pack. Its writer may have died in between; the next start replays that."""
+        if self._indexed_to is None:
+            return True
+        known = self._indexed_to(number)
+        if next(self.records(number, known), None) is not None:
+            return False
+        self._known[number] = known
+        return True
 
     def _create(self) -> _core.PackWriter:
         while True:
@@ -383,6 +394,35 @@ class PackStore:
             with contextlib.suppress(NotFound):
                 found.append(self._info(number))
         return found
+
+    def follow_index(self, indexed_to: Callable[[int], int]) -> None:
+        """Continue only packs that the index has to their end, so that what it lacks is still found by a replay.
+
+        Parameters
+        ----------
+        indexed_to : callable
+            For the number of a pack the ``end`` of the last record that the index holds, 0 if it holds none.
+        """
+        self._indexed_to = indexed_to
+
+    def flush(self, pack: int) -> int:
+        """Make durable what anybody has written to a pack up to now; the bytes that it has.
+
+        Raises
+        ------
+        NotFound
+            There is no such pack.
+        Unavailable
+            It cannot be flushed.
+        """
+        with _os_errors(f"pack {pack} cannot be flushed"):
+            fd = os.open(self._path(pack), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                size = os.fstat(fd).st_size
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+        return size
 
     def recover(self, known: Mapping[int, int] | None = None) -> list[Recovered]:
         """Repair packs that are not sealed and that nobody writes to: cut off appends that did not finish.

@@ -221,7 +221,7 @@ def test_crash_between_tombstone_and_index(root: Path, settings: Settings, monke
         raise RuntimeError("crash")
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive.index, "remove", crash)
+        patch.setattr(archive.index, "apply", crash)
         with pytest.raises(RuntimeError):
             archive.delete("study", uid(1, 1))
     archive.close()
