@@ -141,7 +141,7 @@ std::vector<index::PostingRule> make_rules(const py::iterable& rules) {
     for (const py::handle rule : rules) {
         const auto t = py::cast<py::tuple>(rule);
         out.push_back({py::cast<std::vector<std::uint32_t>>(t[0]), py::cast<std::uint8_t>(t[1]), py::cast<bool>(t[2]),
-                       py::cast<bool>(t[3]), py::cast<bool>(t[4])});
+                       py::cast<bool>(t[3]), py::cast<bool>(t[4]), py::cast<bool>(t[5])});
     }
     return out;
 }
@@ -155,6 +155,36 @@ py::list posting_keys(const PostingRules& self, int level, const py::iterable& l
     py::list out(keys.size());
     for (std::size_t i = 0; i < keys.size(); ++i) {
         out[i] = as_bytes(keys[i]);
+    }
+    return out;
+}
+
+py::list posting_pairs(const PostingRules& self, const py::list& entities) {
+    std::vector<index::PostedEntity> posted;
+    posted.reserve(entities.size());
+    std::vector<py::handle> orders;
+    orders.reserve(entities.size());
+    for (const py::handle entity : entities) {
+        const auto t = py::cast<py::tuple>(entity);
+        const Bytes order = borrow(t[0]);
+        posted.push_back({{reinterpret_cast<const char*>(order.data()), order.size()},
+                          py::cast<std::uint8_t>(t[1]),
+                          borrow_all(py::cast<py::tuple>(t[2]))});
+        orders.push_back(PyTuple_GET_ITEM(t.ptr(), 0));
+    }
+    const auto pairs = [&] {
+        const py::gil_scoped_release unlocked;
+        return index::PostingBatch(self.rules, posted);
+    }();
+    py::list out(pairs.size());
+    py::object key;
+    std::string_view last;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+        if (!key || pairs.key(i) != last) {
+            last = pairs.key(i);
+            key = py::bytes(last.data(), last.size());
+        }
+        out[i] = py::make_tuple(key, orders[pairs.entity(i)]);
     }
     return out;
 }
@@ -177,7 +207,9 @@ void bind_index(py::module_& m) {
         .def("match_lists", &match_lists, "lists"_a, "Whether attribute lists meet all conditions.");
     py::class_<PostingRules>(m, "PostingRules", "What is posted in the match database.")
         .def(py::init([](const py::iterable& rules) { return PostingRules{make_rules(rules)}; }), "rules"_a)
-        .def("keys", &posting_keys, "level"_a, "lists"_a, "Sorted match keys of one entity's attribute lists.");
+        .def("keys", &posting_keys, "level"_a, "lists"_a, "Sorted match keys of one entity's attribute lists.")
+        .def("pairs", &posting_pairs, "entities"_a,
+             "Sorted (match key, order key) of many (order key, level, tuple of attribute lists).");
     m.def(
         "qido_json", &answers_json, "rows"_a, "tags"_a, "base_url"_a, "extras"_a = py::list(),
         "JSON array of rows of records; tags: sorted ints, None for all; extras: an attribute list per row, or none.");

@@ -176,7 +176,7 @@ HILUM_TEST("keys of one sequence meet in one item", {
 });
 
 HILUM_TEST("match keys of a name", {
-    const PostingRule rule{{kName}, 2, true, true, true};
+    const PostingRule rule{{kName}, 2, true, true, true, true};
     const std::string list = attribute(kName, "PN", "Li^Wei");
     const auto keys = posting_keys(std::span(&rule, 1), 2, {bytes(list)});
     const auto has = [&](PostingKind kind, std::string_view value) {
@@ -187,6 +187,35 @@ HILUM_TEST("match keys of a name", {
     HILUM_CHECK(has(PostingKind::sound, "w000"));
     HILUM_CHECK(posting_keys(std::span(&rule, 1), 1, {bytes(list)}).empty());
     HILUM_CHECK(posting_keys(std::span(&rule, 1), 2, {}).size() == 1);
+    PostingRule plain = rule;
+    plain.prefixes = plain.grams = plain.words = false;
+    HILUM_CHECK(posting_keys(std::span(&plain, 1), 2, {bytes(list)}) ==
+                std::vector<std::string>{posting_key(2, kName, PostingKind::value, "li^wei")});
+});
+
+HILUM_TEST("match keys of a batch are sorted by key and order, each once", {
+    const PostingRule rule{{kName}, 2, true, true, true, true};
+    const std::vector<std::string> names{"Li^Wei", "L", "Lindqvist Bergstrom^Anna", "Li^Wei", "Li^Wei"};
+    const std::vector<std::string> orders{"2", "1", "3", "1", "2"};
+    std::vector<std::string> lists;
+    for (const std::string& name : names) {
+        lists.push_back(attribute(kName, "PN", name));
+    }
+    std::vector<PostedEntity> entities;
+    std::vector<std::pair<std::string, std::string>> expected;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        entities.push_back({orders[i], 2, {bytes(lists[i])}});
+        for (const std::string& key : posting_keys(std::span(&rule, 1), 2, {bytes(lists[i])})) {
+            expected.emplace_back(key, orders[i]);
+        }
+    }
+    std::sort(expected.begin(), expected.end());
+    expected.erase(std::unique(expected.begin(), expected.end()), expected.end());
+    const PostingBatch batch(std::span(&rule, 1), entities);
+    HILUM_CHECK(batch.size() == expected.size());
+    for (std::size_t i = 0; i < std::min(batch.size(), expected.size()); ++i) {
+        HILUM_CHECK(batch.key(i) == expected[i].first && orders[batch.entity(i)] == expected[i].second);
+    }
 });
 
 HILUM_TEST("a record with a changed bit, key or database is refused", {

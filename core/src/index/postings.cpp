@@ -2,7 +2,9 @@
 #include "hilum/index/postings.hpp"
 
 #include <algorithm>
+#include <limits>
 
+#include "hilum/error.hpp"
 #include "hilum/index/attributes.hpp"
 #include "hilum/index/fold.hpp"
 
@@ -87,7 +89,7 @@ private:
                 add(PostingKind::gram, gram);
             }
         }
-        if (rule_.person) {
+        if (rule_.words) {
             post_name(value);
         }
     }
@@ -153,6 +155,39 @@ std::vector<std::string_view> grams(std::string_view text) {
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
     return out;
+}
+
+PostingBatch::PostingBatch(std::span<const PostingRule> rules, const std::vector<PostedEntity>& entities) {
+    if (entities.size() > std::numeric_limits<std::uint32_t>::max()) {
+        throw Error(Errc::limit_exceeded, "too many entities in one batch of match keys");
+    }
+    for (std::size_t i = 0; i < entities.size(); ++i) {
+        for (const std::string& key : posting_keys(rules, entities[i].level, entities[i].lists)) {
+            std::uint64_t head = 0;
+            for (std::size_t at = 6; at < 14; ++at) {
+                head = head << 8U | (at < key.size() ? static_cast<unsigned char>(key[at]) : 0U);
+            }
+            pairs_.push_back(
+                {head, keys_.size(), static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(i)});
+            keys_ += key;
+        }
+    }
+    const auto compare = [&](const Pair& a, const Pair& b) {
+        const int start = keys_.compare(a.start, 6, keys_, b.start, 6);
+        if (start != 0 || a.head != b.head) {
+            return start != 0 ? start : (a.head < b.head ? -1 : 1);
+        }
+        const int rest = keys_.compare(a.start, a.size, keys_, b.start, b.size);
+        return rest != 0 ? rest : entities[a.entity].order.compare(entities[b.entity].order);
+    };
+    std::sort(pairs_.begin(), pairs_.end(), [&](const Pair& a, const Pair& b) { return compare(a, b) < 0; });
+    pairs_.erase(
+        std::unique(pairs_.begin(), pairs_.end(), [&](const Pair& a, const Pair& b) { return compare(a, b) == 0; }),
+        pairs_.end());
+}
+
+std::string_view PostingBatch::key(std::size_t i) const noexcept {
+    return std::string_view(keys_).substr(pairs_[i].start, pairs_[i].size);
 }
 
 std::vector<std::string> posting_keys(std::span<const PostingRule> rules, std::uint8_t level,

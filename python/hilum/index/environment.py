@@ -7,6 +7,7 @@ anew.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import functools
@@ -14,6 +15,7 @@ import os
 import threading
 import time
 import weakref
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -129,13 +131,18 @@ class Transaction:
             check_records(number, name, [item])
             yield item
 
-    def put_many(self, name: str, items: Items, *, append: bool = False) -> None:
-        """Seal and write (key, body) pairs; ``append``: all keys are above every key in the database."""
+    def put_many(self, name: str, items: Items) -> None:
+        """Seal and write (key, body) pairs. Those above every key in the database fill its pages whole."""
         if not items:
             return
         items.sort()
-        if not append or not self.cursor(name).putmulti(seal_records(DATABASES[name], items), append=True)[0]:
-            self.cursor(name).putmulti(seal_records(DATABASES[name], items))
+        sealed = seal_records(DATABASES[name], items)
+        cursor = self.cursor(name)
+        first = bisect.bisect_right(items, cursor.key(), key=itemgetter(0)) if cursor.last() else 0
+        if first:
+            cursor.putmulti(sealed[:first])
+        if first < len(items):
+            cursor.putmulti(sealed[first:], append=True)
 
     def put(self, name: str, key: bytes, body: bytes) -> None:
         """Seal and write one record."""
@@ -146,9 +153,8 @@ class Transaction:
         return bool(self._txn.delete(key, db=self._handles[name]))
 
     def put_postings(self, items: Items) -> None:
-        """Write (match key, order key) pairs."""
+        """Write (match key, order key) pairs, best in order."""
         if items:
-            items.sort()
             self.cursor("match").putmulti(items, dupdata=False)
 
     def delete_postings(self, items: Items) -> None:

@@ -45,6 +45,7 @@ class Parents:
         self.patients: dict[int, Patient] = {}
         self.merge_patients: set[int] = set()
         self.counters: dict[bytes, list[int]] = {}
+        self.fresh: list[tuple[bytes, int, tuple[bytes, ...]]] = []
         self.posted: Items = []
         self.unposted: Items = []
 
@@ -60,6 +61,8 @@ class Parents:
             self._patient(patient)
         self._flush("patient", "uid", "child")
         self.txn.delete_postings(self.unposted)
+        self.posted.sort()
+        self.txn.put_postings(self.batch.rules.pairs(self.fresh))
         self.txn.put_postings(self.posted)
         self._flush_counters()
 
@@ -229,12 +232,12 @@ class Parents:
 
     def _post_study(self, study: Study, before: list[bytes] | None, serieses: list[Series], *, merged: bool) -> None:
         key = order_key(study.order, study.id)
-        lists = [study.attributes, study.derived]
         if before is None:
-            new = self._study_keys(lists, [s.attributes for s in serieses])
-            self.posted.extend((k, key) for k in new)
+            self.fresh.append((key, 2, (study.attributes, study.derived)))
+            self.fresh.extend((key, 3, (attributes,)) for attributes in {s.attributes for s in serieses})
             return
         old_key = order_key(study.before[1], study.id)
+        lists = [study.attributes, study.derived]
         if not merged:
             added = self._study_keys(lists, [s.attributes for s in self.new_series.get(study.id, ())])
             old = set(self.batch.rules.keys(2, before[3:5]))
@@ -300,6 +303,9 @@ class Parents:
             self.puts["child"].append((PATIENT_ROOT + key, b""))
             self._bump(1, key, 1, 0, 0, 0)
         self.puts["patient"].append((id_key(patient.id), patient.encode()))
+        if patient.stored is None:
+            self.fresh.append((key, 1, (patient.attributes,)))
+            return
         new = set(self.batch.rules.keys(1, [patient.attributes, patient.derived]))
         self.unposted.extend((k, key) for k in old - new)
         self.posted.extend((k, key) for k in new - old)

@@ -7,7 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from hilum._core import grams, posted_value, wildcard_match
+from hilum._keys import id_key
+from hilum.errors import DataError
 from hilum.index.query import Operation
+from hilum.index.records import STUDY_FIXED, id_of_order_key, order_key
 from hilum.index.schema import (
     ATTRIBUTES,
     BY_TAG,
@@ -31,6 +34,8 @@ ORDER_BYTES = 12
 MAX_POSTED = 400
 GATHER_LIMIT = 2_000
 """Up to so many postings are read at once; more are read as the page needs them."""
+PATIENT_LIMIT = 20_000
+"""So many candidate studies are read at most to find their patients; with more, patients are walked newest first."""
 DISTINCT_LIMIT = 5_000
 """So many different values are looked at for a wildcard before another way is taken."""
 GOOD_ENOUGH = 64
@@ -114,6 +119,12 @@ class Planner:
         level = self._posted_level(tag)
         if not level or match.comparison not in KEYED:
             return None
+        if level == 1 and _needs_parts(match):
+            return self._patients_of(self._driver_at(2, tag, match))
+        return self._driver_at(level, tag, match)
+
+    def _driver_at(self, level: int, tag: int, match: Match) -> Driver | None:
+        """The driver of a condition by the keys under a level byte."""
         if match.operation is Operation.EMPTY:
             return self._keys([match_key(level, tag, b"v")]) if tag == match.tag else None
         if match.operation is Operation.FUZZY:
@@ -131,6 +142,12 @@ class Planner:
             return found[0]
         keys = sorted(set(chain.from_iterable(driver.keys for driver in found)))
         return Driver(self.txn, keys, sum(driver.cost for driver in found))
+
+    def _patients_of(self, driver: Driver | None) -> Driver | None:
+        """Patients have keys of whole values only; each has the values of at least one of its studies."""
+        if driver is None or driver.cost > PATIENT_LIMIT:
+            return None
+        return _Patients(self.txn, driver)
 
     def _posted_level(self, tag: int) -> int:
         """Level byte under which an attribute has keys, 0 when it has none."""
@@ -268,6 +285,29 @@ class _Gathered(Driver):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.values)
+
+
+class _Patients(Driver):
+    """The patients of candidate studies, newest first."""
+
+    def __init__(self, txn: Transaction, studies: Driver) -> None:
+        super().__init__(txn, [], studies.cost)
+        self.studies = studies
+
+    def __iter__(self) -> Iterator[bytes]:
+        keys = sorted(id_key(id_of_order_key(order)) for order in self.studies)
+        records = self.txn.get_many("study", keys)
+        if len(records) != len(keys):
+            raise DataError("the index lacks study records that its keys name; rebuild it", code=13)
+        patients = {STUDY_FIXED.unpack_from(record, 8)[0] for _, record in records}
+        return iter(sorted(order_key(0, identity) for identity in patients))
+
+
+def _needs_parts(match: Match) -> bool:
+    """Whether a condition is answered by keys of parts of values: prefixes, words, runs of characters."""
+    return match.operation is Operation.FUZZY or (
+        match.operation is Operation.ANY_OF and any("*" in value or "?" in value for value in match.values)
+    )
 
 
 def _item_tags() -> dict[int, AttributeSpec]:

@@ -241,21 +241,29 @@ def parse_private_key(text: str) -> PrivateKey:
 def posting_rules(private_keys: Sequence[PrivateKey] = ()) -> PostingRules:
     """Rules of the core for what is posted.
 
-    Keys of patient level attributes are posted for patients (level byte 1) and for studies (2); keys of study level
-    attributes for studies; keys of series level attributes for the study that holds the series (level byte 3).
+    Keys of patient level attributes are posted for patients (level byte 1, whole values only) and for studies (2);
+    keys of study level attributes for studies; keys of series level attributes for the study that holds the series
+    (level byte 3).
     """
     rules = [
-        (spec.path, level, spec.prefixes, spec.grams, spec.vr == "PN")
+        _rule(spec.path, level, spec.vr, prefixes=spec.prefixes, grams=spec.grams)
         for spec in ATTRIBUTES
         if spec.posted
         for level in _posted_levels(spec.level)
     ]
     rules += [
-        ((key.tag,), level, False, False, key.vr == "PN")
+        _rule((key.tag,), level, key.vr, prefixes=False, grams=False)
         for key in private_keys
         for level in _posted_levels(level_number(key.level))
     ]
     return PostingRules(rules)
+
+
+def _rule(
+    path: tuple[int, ...], level: int, vr: str, *, prefixes: bool, grams: bool
+) -> tuple[tuple[int, ...], int, bool, bool, bool, bool]:
+    parts = level != 1
+    return path, level, prefixes and parts, grams and parts, vr == "PN", vr == "PN" and parts
 
 
 def _posted_levels(level: int) -> tuple[int, ...]:

@@ -251,7 +251,7 @@ class Batch:
     def write_pending(self) -> None:
         """Bring inserted instances into the transaction, so that they can be read."""
         records, uids, children, tables = self._pending
-        self.txn.put_many("instance", records, append=True)
+        self.txn.put_many("instance", records)
         self.txn.put_many("uid", uids)
         self.txn.put_many("child", children)
         self.txn.put_many("frames", tables)
@@ -488,7 +488,7 @@ class Batch:
             body = EVENT.pack(kind, len(uids), now) + "\n".join((study_uid, series_uid, *uids)).encode()
             items.append((id_key(self.next_event), body))
             self.next_event += 1
-        self.txn.put_many("event", items, append=True)
+        self.txn.put_many("event", items)
 
 
 def _relocated(record: bytes, location: Location) -> bytes:

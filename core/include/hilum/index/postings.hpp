@@ -12,13 +12,14 @@ namespace hilum::index {
 
 enum class PostingKind : std::uint8_t { value = 'v', prefix = 'p', family = 'f', word = 'w', sound = 's', gram = 'g' };
 
-/// What is posted of one attribute. Person names (VR PN) always get family, word and sound keys too.
+/// What is posted of one attribute.
 struct PostingRule {
     std::vector<std::uint32_t> path;  ///< tag, or sequence tags and the tag
     std::uint8_t level = 0;           ///< first byte of the keys
     bool prefixes = false;            ///< first one, two, three characters
     bool grams = false;               ///< every three characters in a row
-    bool person = false;
+    bool person = false;              ///< a name (VR PN): its component groups are values
+    bool words = false;               ///< family, words and their sounds of a name
 };
 
 inline constexpr std::size_t kMaxPostedBytes = 400;  ///< longer values are cut: the match key is then a prefix
@@ -40,5 +41,33 @@ inline constexpr std::size_t kGramCharacters = 3;
 /// All keys of the attribute lists of one entity, sorted, each once.
 [[nodiscard]] std::vector<std::string> posting_keys(std::span<const PostingRule> rules, std::uint8_t level,
                                                     const std::vector<std::span<const std::byte>>& lists);
+
+/// One entity of a batch: what posting_keys takes, and the order key under which it stands.
+struct PostedEntity {
+    std::string_view order;
+    std::uint8_t level = 0;
+    std::vector<std::span<const std::byte>> lists;
+};
+
+/// The (match key, order key) pairs of many entities, sorted, each once.
+class PostingBatch {
+public:
+    PostingBatch(std::span<const PostingRule> rules, const std::vector<PostedEntity>& entities);
+
+    [[nodiscard]] std::size_t size() const noexcept { return pairs_.size(); }
+    [[nodiscard]] std::string_view key(std::size_t i) const noexcept;
+    /// Position of the pair's entity.
+    [[nodiscard]] std::size_t entity(std::size_t i) const noexcept { return pairs_[i].entity; }
+
+private:
+    struct Pair {
+        std::uint64_t head;  ///< the key's bytes 6 to 13 as a number, for quick comparisons
+        std::size_t start;
+        std::uint32_t size;
+        std::uint32_t entity;
+    };
+    std::string keys_;
+    std::vector<Pair> pairs_;
+};
 
 }  // namespace hilum::index
