@@ -235,3 +235,68 @@ def encode_instances(list entries not None, uint64_t series, uint64_t study, lis
         uids.append((b"\x04" + uid, key))
         children.append((make_child_key(series, number, uid, identity), b""))
         identity += 1
+
+
+def encode_values(tuple heads not None, tuple values not None):
+    """Attribute list of values (str): ``heads`` has six bytes for each, its tag and VR, in the order of tags."""
+    cdef Py_ssize_t count = len(heads)
+    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t i
+    cdef Py_ssize_t length
+    cdef bytes raw, head
+    cdef list encoded = []
+    if len(values) != count:
+        raise ValueError("as many values as heads are needed")
+    for i in range(count):
+        raw = (<str>values[i]).encode()
+        if PyBytes_GET_SIZE(raw) > 0xFFFF:
+            raw = raw[:0xFFFF]
+        if PyBytes_GET_SIZE(<bytes>heads[i]) != 6:
+            raise ValueError("a head has six bytes")
+        size += ATTRIBUTE_HEADER + PyBytes_GET_SIZE(raw)
+        encoded.append(raw)
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, size)
+    cdef char* at = PyBytes_AS_STRING(out)
+    for i in range(count):
+        head = heads[i]
+        raw = encoded[i]
+        length = PyBytes_GET_SIZE(raw)
+        memcpy(at, PyBytes_AS_STRING(head), 6)
+        put_le(at + 6, <uint64_t>length, 2)
+        memcpy(at + ATTRIBUTE_HEADER, PyBytes_AS_STRING(raw), length)
+        at += ATTRIBUTE_HEADER + length
+    return out
+
+
+def encode_counts(dict counts not None):
+    """Lines of ``name TAB count``, sorted by name."""
+    if not counts:
+        return b""
+    return "\n".join([f"{name}\t{counts[name]}" for name in sorted(counts)]).encode()
+
+
+def add_counts(dict counters not None, int level, bytes key not None, tuple lengths not None, object studies,
+               object series, object instances, object size):
+    """Add to the counters (lists of four) of a key's prefixes of these lengths."""
+    cdef Py_ssize_t length
+    cdef bytes prefix
+    cdef char* out
+    cdef list cell
+    cdef object found
+    for length in lengths:
+        if length > PyBytes_GET_SIZE(key):
+            raise ValueError("the key is shorter than its prefix")
+        prefix = PyBytes_FromStringAndSize(NULL, length + 2)
+        out = PyBytes_AS_STRING(prefix)
+        out[0] = <char>level
+        out[1] = <char>length
+        memcpy(out + 2, PyBytes_AS_STRING(key), length)
+        found = counters.get(prefix)
+        if found is None:
+            counters[prefix] = [studies, series, instances, size]
+            continue
+        cell = found
+        cell[0] = cell[0] + studies
+        cell[1] = cell[1] + series
+        cell[2] = cell[2] + instances
+        cell[3] = cell[3] + size

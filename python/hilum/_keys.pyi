@@ -22,3 +22,15 @@ def encode_instances(
     children: list[tuple[bytes, bytes]],
     tables: list[tuple[bytes, bytes]],
 ) -> None: ...
+def encode_values(heads: tuple[bytes, ...], values: tuple[str, ...]) -> bytes: ...
+def encode_counts(counts: dict[str, int]) -> bytes: ...
+def add_counts(
+    counters: dict[bytes, list[int]],
+    level: int,
+    key: bytes,
+    lengths: tuple[int, ...],
+    studies: int,
+    series: int,
+    instances: int,
+    size: int,
+) -> None: ...

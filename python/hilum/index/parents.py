@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from hilum._core import merge_attributes, select_attributes
-from hilum._keys import decode_blobs, id_key
+from hilum._keys import add_counts, decode_blobs, id_key
 from hilum.index.layout import COUNTER, COUNTER_LENGTHS, PATIENT_ROOT, STUDY_ROOT
 from hilum.index.records import (
     INSTANCE_FIXED,
@@ -44,6 +44,7 @@ class Parents:
         self.merge: set[int] = set()
         self.patients: dict[int, Patient] = {}
         self.merge_patients: set[int] = set()
+        self.patient_lists: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
         self.counters: dict[bytes, list[int]] = {}
         self.fresh: list[tuple[bytes, int, tuple[bytes, ...]]] = []
         self.posted: Items = []
@@ -130,6 +131,8 @@ class Parents:
 
     def _series_in(self, study: Study) -> list[Series]:
         """All series of a study by UID."""
+        if study.stored is None:
+            return sorted(self.new_series[study.id], key=lambda s: s.uid)
         identities = [int.from_bytes(key[-8:], "big") for key, _ in self.txn.walk("child", prefix=id_key(study.id))]
         return sorted((self.batch.series_by_identity(i) for i in identities), key=lambda s: s.uid)
 
@@ -150,10 +153,17 @@ class Parents:
         if study.stored is None:
             self.puts["uid"].append((uid_key(2, study.uid.encode()), id_key(study.id)))
         self._place_study(study, before)
-        body = study.encode()
-        if study.stored is None or body != study.stored[4:]:
+        derived = study.derived
+        body = study.encode(derived)
+        if study.stored is None:
+            key = order_key(study.order, study.id)
             self.puts["study"].append((id_key(study.id), body))
-        if merged or study.id in self.new_series or study.stored is None or body != study.stored[4:]:
+            self.fresh.append((key, 2, (study.attributes, derived)))
+            self.fresh.extend((key, 3, (attributes,)) for attributes in {s.attributes for s in serieses})
+            return
+        if body != study.stored[4:]:
+            self.puts["study"].append((id_key(study.id), body))
+        if before and (merged or study.id in self.new_series or body != study.stored[4:]):
             self._post_study(study, before, serieses, merged=merged)
 
     def _differs(self, study: Study) -> bool:
@@ -196,7 +206,9 @@ class Parents:
         patient.total_bytes += study.total_bytes - size
         known = self._patient_list(before[3]) if before is not None and counted else None
         own = self._patient_list(study.attributes) if known is None or before[3] != study.attributes else known  # type: ignore[index]
-        if own != (known if known is not None else patient.attributes):
+        if patient.stored is None:
+            self.patient_lists[patient.id].append((study.uid, own))
+        elif own != (known if known is not None else patient.attributes):
             self.merge_patients.add(patient.id)
 
     def _patient_list(self, attributes: bytes) -> bytes:
@@ -230,12 +242,8 @@ class Parents:
     def _stored_lists(serieses: list[Series]) -> list[bytes]:
         return [decode_blobs(s.stored, SERIES_FIXED.size)[3] for s in serieses if s.stored is not None]
 
-    def _post_study(self, study: Study, before: list[bytes] | None, serieses: list[Series], *, merged: bool) -> None:
+    def _post_study(self, study: Study, before: list[bytes], serieses: list[Series], *, merged: bool) -> None:
         key = order_key(study.order, study.id)
-        if before is None:
-            self.fresh.append((key, 2, (study.attributes, study.derived)))
-            self.fresh.extend((key, 3, (attributes,)) for attributes in {s.attributes for s in serieses})
-            return
         old_key = order_key(study.before[1], study.id)
         lists = [study.attributes, study.derived]
         if not merged:
@@ -296,7 +304,9 @@ class Parents:
                 self._bump(1, key, -1, 0, 0, 0)
                 self.unposted.extend((k, key) for k in old)
             return
-        if patient.id in self.merge_patients or patient.stored is None:
+        if patient.stored is None:
+            patient.attributes = merge_attributes([own for _, own in sorted(self.patient_lists[patient.id])])
+        elif patient.id in self.merge_patients:
             patient.attributes = merge_attributes([self._patient_list(s.attributes) for s in self._studies_of(patient)])
         if patient.stored is None:
             self.puts["uid"].append((uid_key(1, patient.key), id_key(patient.id)))
@@ -321,10 +331,7 @@ class Parents:
         delta = (studies, series, instances, size)
         if not any(delta):
             return
-        for length in COUNTER_LENGTHS:
-            counter = self.counters.setdefault(bytes((level, length)) + key[:length], [0, 0, 0, 0])
-            for i in range(4):
-                counter[i] += delta[i]
+        add_counts(self.counters, level, key, COUNTER_LENGTHS, *delta)
 
     def _flush_counters(self) -> None:
         items: Items = []
@@ -332,8 +339,9 @@ class Parents:
         stored = dict(self.txn.get_many("count", keys))
         for key in keys:
             record = stored.get(key)
-            before = (0, 0, 0, 0) if record is None else COUNTER.unpack(record[4:])
-            after = [a + b for a, b in zip(before, self.counters[key], strict=True)]
+            after = self.counters[key]
+            if record is not None:
+                after = [a + b for a, b in zip(COUNTER.unpack(record[4:]), after, strict=True)]
             if after[0] > 0:
                 items.append((key, COUNTER.pack(*after)))
             elif record is not None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from hilum._keys import attribute_value, child_key, decode_blobs, encode_record, order_number
+from hilum._keys import (
+    attribute_value,
+    child_key,
+    decode_blobs,
+    encode_counts,
+    encode_record,
+    encode_values,
+    order_number,
+)
 from hilum.errors import DataError
 from hilum.index.base import InstanceRecord, PatientRecord, SeriesRecord, StudyRecord
 from hilum.index.schema import (
@@ -39,7 +47,6 @@ __all__ = [
     "Series",
     "Study",
     "decode_instance",
-    "encode_attributes",
     "id_of_order_key",
     "instance_fixed",
     "modality_of",
@@ -59,17 +66,14 @@ MAX_ORDER = (1 << 48) - 1
 MAX_KEY = 480
 
 
-def encode_attributes(values: dict[int, str]) -> bytes:
-    """Attribute list of tags to values; VRs from the schema."""
-    parts = []
-    for tag, text in sorted(values.items()):
-        raw = text.encode()[:0xFFFF]
-        parts.append(struct.pack("<I2sH", tag, BY_TAG[tag].vr.encode(), len(raw)) + raw)
-    return b"".join(parts)
+def _heads(*tags: int) -> tuple[bytes, ...]:
+    """Tag and VR of attributes as lists hold them, for ``encode_values``."""
+    return tuple(struct.pack("<I2s", tag, BY_TAG[tag].vr.encode()) for tag in tags)
 
 
-def _encode_counts(counts: dict[str, int]) -> bytes:
-    return "\n".join(f"{name}\t{count}" for name, count in sorted(counts.items())).encode()
+_PATIENT_HEADS = _heads(PATIENT_STUDIES, PATIENT_SERIES, PATIENT_INSTANCES)
+_STUDY_HEADS = _heads(MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, STUDY_UID, STUDY_SERIES, STUDY_INSTANCES)
+_SERIES_HEADS = _heads(SERIES_UID, SERIES_INSTANCES)
 
 
 def _decode_counts(raw: bytes) -> dict[str, int]:
@@ -136,13 +140,7 @@ class Patient:
     @property
     def derived(self) -> bytes:
         """Attribute list of what is counted."""
-        return encode_attributes(
-            {
-                PATIENT_STUDIES: str(self.studies),
-                PATIENT_SERIES: str(self.series),
-                PATIENT_INSTANCES: str(self.instances),
-            }
-        )
+        return encode_values(_PATIENT_HEADS, (str(self.studies), str(self.series), str(self.instances)))
 
     def encode(self) -> bytes:
         """Body of the record."""
@@ -204,20 +202,15 @@ class Study:
     @property
     def derived(self) -> bytes:
         """Attribute list of what is counted."""
-        values = {
-            STUDY_UID: self.uid,
-            MODALITIES_IN_STUDY: "\\".join(sorted(self.modalities)),
-            SOP_CLASSES_IN_STUDY: "\\".join(sorted(self.sop_classes)),
-            STUDY_SERIES: str(self.series),
-            STUDY_INSTANCES: str(self.instances),
-        }
-        return encode_attributes(values)
+        modalities, sop_classes = "\\".join(sorted(self.modalities)), "\\".join(sorted(self.sop_classes))
+        return encode_values(_STUDY_HEADS, (modalities, sop_classes, self.uid, str(self.series), str(self.instances)))
 
-    def encode(self) -> bytes:
-        """Body of the record."""
+    def encode(self, derived: bytes | None = None) -> bytes:
+        """Body of the record; ``derived`` when it is known already."""
         fixed = STUDY_FIXED.pack(self.patient, self.order, self.series, 0, self.instances, self.total_bytes)
-        counts = [_encode_counts(self.modalities), _encode_counts(self.sop_classes)]
-        return encode_record(2, fixed, [self.uid.encode(), *counts, self.attributes, self.derived])
+        counts = [encode_counts(self.modalities), encode_counts(self.sop_classes)]
+        known = self.derived if derived is None else derived
+        return encode_record(2, fixed, [self.uid.encode(), *counts, self.attributes, known])
 
     def value(self) -> StudyRecord:
         """What is given out."""
@@ -275,7 +268,7 @@ class Series:
     @property
     def derived(self) -> bytes:
         """Attribute list of what is counted."""
-        return encode_attributes({SERIES_UID: self.uid, SERIES_INSTANCES: str(self.instances)})
+        return encode_values(_SERIES_HEADS, (self.uid, str(self.instances)))
 
     @property
     def child_key(self) -> bytes:
@@ -288,7 +281,7 @@ class Series:
         blobs = [
             self.uid.encode(),
             self.key_uid.encode(),
-            _encode_counts(self.sop_classes),
+            encode_counts(self.sop_classes),
             self.attributes,
             self.derived,
         ]
