@@ -40,7 +40,7 @@ from hilum.index.records import (
     series_number,
     uid_key,
 )
-from hilum.index.writer import decode_variant, decode_version, version_key
+from hilum.index.writer import decode_variant, decode_version, variant_of, version_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,16 +200,18 @@ class _Check:
                 self.report("instance", child[-8:], "missing")
                 continue
             variants[self.instance(child, record, made)] += 1
-        triple = (b"", b"", b"")
+        triple = (*stored.parents, stored.attributes)
+        if variant_of(triple) != made.variant:
+            self.report("series", id_key(made.id), "attributes are not those of its smallest instance")
         for variant, count in variants.items():
             key = id_key(made.id) + id_key(variant)
+            if variant == made.variant:
+                continue
             kept = self.txn.get("variant", key)
             self.expected["variant"] += 1
-            if kept is None or decode_variant(kept)[0] != count:
-                self.report("variant", key, "missing, or not of as many instances")
-            elif variant == made.variant:
-                triple = decode_variant(kept)[1]
-        made.attributes = triple[2]
+            if kept is None or decode_variant(kept)[0] != count or variant_of(decode_variant(kept)[1]) != variant:
+                self.report("variant", key, "missing, of other attributes, or not of as many instances")
+        made.parents, made.attributes = stored.parents, stored.attributes
         made.number = series_number(made.attributes)
         self.expect("series", id_key(made.id), made.encode())
         self.expect("uid", uid_key(3, made.uid.encode(), study.uid.encode()), id_key(made.id))

@@ -94,7 +94,8 @@ class Parents:
     def _new_attributes(self, series: Series, study: Study, *, new: bool) -> None:
         before = "" if new else modality_of(series.attributes)
         old_child = series.child_key
-        series.attributes = self.batch.triple(series.id, series.variant)[2]
+        *lists, series.attributes = self.batch.triple(series.id, series.variant)
+        series.parents = (lists[0], lists[1])
         series.number = series_number(series.attributes)
         after = modality_of(series.attributes)
         if before != after:
@@ -240,7 +241,7 @@ class Parents:
 
     @staticmethod
     def _stored_lists(serieses: list[Series]) -> list[bytes]:
-        return [decode_blobs(s.stored, SERIES_FIXED.size)[3] for s in serieses if s.stored is not None]
+        return [decode_blobs(s.stored, SERIES_FIXED.size)[-2] for s in serieses if s.stored is not None]
 
     def _post_study(self, study: Study, before: list[bytes], serieses: list[Series], *, merged: bool) -> None:
         key = order_key(study.order, study.id)

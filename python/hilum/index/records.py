@@ -236,20 +236,22 @@ class Series:
     uid: str
     study: int
     variant: int = 0
-    """Attributes of the instance with the smallest UID, in the variant database."""
+    """Hash of the attribute lists of the instance with the smallest UID."""
     instances: int = 0
     total_bytes: int = 0
     number: int = 0xFFFFFFFF
     key_uid: str = ""
     """Smallest SOP Instance UID."""
     sop_classes: dict[str, int] = field(default_factory=dict)
+    parents: tuple[bytes, bytes] = (b"", b"")
+    """Patient's and study's attribute lists of that instance."""
     attributes: bytes = b""
     stored: bytes | None = None
 
     @classmethod
     def decode(cls, identity: int, record: bytes) -> Series:
         """Read a sealed record."""
-        uid, key_uid, sop_classes, attributes, _ = decode_blobs(record, SERIES_FIXED.size)
+        uid, key_uid, sop_classes, patient_list, study_list, attributes, _ = decode_blobs(record, SERIES_FIXED.size)
         study, variant, instances, size, number, _ = SERIES_FIXED.unpack_from(record, 8)
         return cls(
             identity,
@@ -261,6 +263,7 @@ class Series:
             number,
             key_uid.decode(),
             _decode_counts(sop_classes),
+            (patient_list, study_list),
             attributes,
             record,
         )
@@ -282,6 +285,7 @@ class Series:
             self.uid.encode(),
             self.key_uid.encode(),
             encode_counts(self.sop_classes),
+            *self.parents,
             self.attributes,
             self.derived,
         ]

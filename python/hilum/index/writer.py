@@ -25,7 +25,7 @@ from hilum.errors import DataError, UsageError
 from hilum.index.base import REPLACES, Entry, EventKind, Outcome
 from hilum.index.layout import EVENT, INLINE_TABLE, LATEST, PACK, TOMBSTONE, VARIANT
 from hilum.index.parents import Parents
-from hilum.index.records import INSTANCE_FIXED, MAX_ID, Series, Study, instance_fixed, uid_key
+from hilum.index.records import INSTANCE_FIXED, MAX_ID, SERIES_FIXED, Series, Study, instance_fixed, uid_key
 from hilum.index.schema import INSTANCE_NUMBER
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hilum.index.records import InstanceFixed
     from hilum.types import Location
 
-__all__ = ["Batch", "check_entry", "decode_variant", "decode_version", "entry_from", "rank", "ranked"]
+__all__ = ["Batch", "check_entry", "decode_variant", "decode_version", "entry_from", "rank", "ranked", "variant_of"]
 
 Triple = tuple[bytes, bytes, bytes]
 
@@ -52,6 +52,15 @@ def rank(received_ns: int, flags: int, sha256: bytes) -> tuple[int, int, bytes]:
 def version_key(uid: bytes, received_ns: int, sha256: bytes) -> bytes:
     """Key of a version: versions of one UID lie together, oldest first."""
     return uid + b"\0" + received_ns.to_bytes(8, "big") + sha256[:16]
+
+
+def variant_of(triple: Triple) -> int:
+    """Hash by which a variant is known among its series' instances."""
+    digest = blake2b(digest_size=8)
+    for part in triple:
+        digest.update(len(part).to_bytes(4, "little"))
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "little")
 
 
 def check_entry(entry: Entry) -> None:
@@ -134,6 +143,7 @@ class Batch:
         found = self.series_by_id.get(identity)
         if found is None:
             found = Series.decode(identity, self.record("series", identity))
+            self.variant_cache[identity, found.variant] = (*found.parents, found.attributes)
             self.series_by_id[identity] = found
             self.serieses[self.study_by_id(found.study).uid, found.uid] = found
         return found
@@ -162,13 +172,6 @@ class Batch:
 
     # --- variants: the attributes of patient, study and series as instances brought them -----------------------------
 
-    def _variant(self, series: int, triple: Triple) -> int:
-        digest = blake2b(digest_size=8)
-        for part in triple:
-            digest.update(len(part).to_bytes(4, "little"))
-            digest.update(part)
-        return int.from_bytes(digest.digest(), "little")
-
     def _use_variant(self, series: int, variant: int, triple: Triple | None, delta: int) -> None:
         count, known = self.variants.get((series, variant), (0, None))
         self.variants[series, variant] = (count + delta, known or triple)
@@ -187,20 +190,47 @@ class Batch:
         return found
 
     def _flush_variants(self) -> None:
+        changes: dict[int, dict[int, tuple[int, Triple | None]]] = defaultdict(dict)
+        for (series, variant), change in self.variants.items():
+            changes[series][variant] = change
+        items: list[tuple[bytes, bytes]] = []
+        for identity, changed in changes.items():
+            series_found = self.series_by_id[identity]
+            if series_found.stored is not None:
+                self._change_own_variant(series_found, changed)
+            items += self._changed_variants(series_found, changed)
+        self.txn.put_many("variant", items)
+        self.variants.clear()
+
+    def _change_own_variant(self, series: Series, changed: dict[int, tuple[int, Triple | None]]) -> None:
+        """When another variant stands for a series than did before, the former gets a row and the new one loses its."""
+        _, own, instances, *_ = SERIES_FIXED.unpack_from(series.stored or b"", 8)
+        if own == series.variant:
+            return
+        others = self.txn.walk("variant", prefix=id_key(series.id))
+        count = instances - sum(decode_variant(record)[0] for _, record in others)
+        changed[own] = (count + changed.get(own, (0, None))[0], self.triple(series.id, own))
+        changed.setdefault(series.variant, (0, None))
+
+    def _changed_variants(
+        self, series: Series, changed: dict[int, tuple[int, Triple | None]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Rows of a series' variants but the one in its own record, each with the number of its instances."""
         items = []
-        for (series, variant), (delta, triple) in self.variants.items():
-            key = id_key(series) + id_key(variant)
+        for variant, (delta, triple) in changed.items():
+            if series.stored is None and variant == series.variant:
+                continue
+            key = id_key(series.id) + id_key(variant)
             record = self.txn.get("variant", key)
             count = delta
             if record is not None:
-                before, stored = decode_variant(record)
-                count, triple = before + delta, stored
-            if count > 0 and triple is not None:
+                before, triple = decode_variant(record)
+                count += before
+            if count > 0 and triple is not None and variant != series.variant:
                 items.append((key, encode_variant(count, triple)))
             elif record is not None:
                 self.txn.delete("variant", key)
-        self.txn.put_many("variant", items)
-        self.variants.clear()
+        return items
 
     # --- instances ---------------------------------------------------------------------------------------------------
 
@@ -215,7 +245,7 @@ class Batch:
         for entry in entries:
             triple: Triple = entry.attributes[:3]
             if triple != last:
-                last, variant = triple, self._variant(series.id, triple)
+                last, variant = triple, variant_of(triple)
                 self._use_variant(series.id, variant, triple, 0)
             variants.append(variant)
         records, uids, children, tables = self._pending
