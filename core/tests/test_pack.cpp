@@ -390,6 +390,33 @@ HILUM_TEST("the end of a pack that may have been acknowledged is never cut", {
     }
 });
 
+HILUM_TEST("the first record of the last append that never reached the disk is unfinished, not damaged", {
+    const Folder folder;
+    std::vector<Placed> last;
+    {
+        const auto writer = PackWriter::create(folder.path(), 1, kArchive);
+        (void)append_one(*writer, random_bytes(500));
+        const Bytes one = random_bytes(500);
+        const Bytes two = random_bytes(500);
+        const std::array<NewRecord, 2> group{record_of(one), record_of(two)};
+        last = writer->append(group);
+    }
+    Bytes torn = read_file(folder.pack());
+    const std::size_t at = last[0].offset - kRecordHeaderBytes;
+    std::fill_n(torn.begin() + static_cast<std::ptrdiff_t>(at), last[1].offset - kRecordHeaderBytes - at, std::byte{0});
+    write_file(folder.pack(), torn);
+    Recovery recovery;
+    HILUM_CHECK(PackWriter::adopt(folder.path(), 1, kArchive, 0, true, recovery) == nullptr);
+    HILUM_CHECK(recovery.state == Recovery::State::sealed && recovery.cut == 0);
+    HILUM_CHECK(recovery.suspect == torn.size() - at);
+    const MemorySource source(torn);
+    FileHeader header;
+    std::string damage;
+    const Bytes after = read_file(folder.pack());
+    const auto seal = find_seal(MemorySource(after), read_salt(source, 1, kArchive, header, damage));
+    HILUM_CHECK(seal && seal->suspect_from == at);
+});
+
 HILUM_TEST("damage in the middle costs one record, whatever its payload imitates", {
     const Folder folder;
     std::vector<Placed> placed;

@@ -34,8 +34,10 @@ struct Scan {
             continue;
         }
         if (result.sequence == 0 || step.header.group != result.group) {
+            // Not the first of its append: that one must be what is bad between here and the record before.
+            const bool first = step.header.sequence == step.header.group;
             result.group = step.header.group;
-            result.group_at = step.offset;
+            result.group_at = first ? step.offset : result.end;
         }
         result.sequence = step.header.sequence;
         result.end = step.end;

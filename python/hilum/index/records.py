@@ -385,8 +385,11 @@ def uid_key(level: int, uid: bytes, parent: bytes = b"") -> bytes:
 
 
 def modality_of(attributes: bytes) -> str:
-    """Modality in a series' attribute list, empty when there is none."""
-    return _text(attributes, MODALITY)
+    """Modality in a series' attribute list, empty when there is none.
+
+    Without control characters, which no code string may have (PS3.5 6.2): records use two of them as separators.
+    """
+    return "".join(c for c in _text(attributes, MODALITY) if c >= " ")
 
 
 def series_number(attributes: bytes) -> int:

@@ -266,6 +266,21 @@ def test_pack_with_what_the_index_does_not_know_is_not_continued(root: Path, set
         assert archive.verify().ok
 
 
+@pytest.mark.parametrize("modality", ["C\tT", "C\nT", "\t", "\n", "C\r\fT", "\u00a0\u0085"])
+def test_odd_modality_stops_nothing(root: Path, settings: Settings, modality: str) -> None:
+    """One object whose values do not fit into a record would be a study that cannot be read or written any more."""
+    with hilum.open(root, settings=settings) as archive:
+        archive.store(make_object(1, 1, 1, modality=modality))
+        archive.store(make_object(1, 1, 2, modality=modality))
+        archive.store(make_object(1, 2, 1))
+        assert len(present(archive)) == 3
+        assert archive.studies()[0].number_of_instances == 3
+        assert archive.verify().ok
+        archive.delete("series", uid(2, 1, 1))
+        assert archive.index.study(uid(1, 1)).modalities == {"CT": 1}  # type: ignore[union-attr]
+        assert archive.verify().ok
+
+
 # Clocks
 
 
