@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hilum.archive.quarantine import Quarantine
     from hilum.config import Settings
     from hilum.dicom.scan import FileBuffer, Scan
-    from hilum.index.base import Index
+    from hilum.index.base import Index, InstanceRecord
     from hilum.types import OnConflict
 
 __all__ = ["ImportProgress", "ImportReport", "Importer"]
@@ -293,15 +293,24 @@ class Importer:
             return files
         lines = [self._ledger.done(file.path, file.size, file.mtime_ns) for file in files]
         uids = sorted({line.uid for line in lines if line is not None and line.uid})
-        stored = {uid for uid, record in zip(uids, self._index.lookup(uids), strict=True) if record is not None}
+        stored = dict(zip(uids, self._index.lookup(uids), strict=True))
         todo: list[SourceFile] = []
         for file, line in zip(files, lines, strict=True):
-            if line is None or (line.uid and line.uid not in stored) or (file.named and line.status == "dicomdir"):
+            if line is None or not self._has(line, stored.get(line.uid)) or (file.named and line.status == "dicomdir"):
                 todo.append(file)
             else:
                 batch.skipped += 1
                 batch.skipped_bytes += file.size
         return todo
+
+    def _has(self, line: LedgerLine, record: InstanceRecord | None) -> bool:
+        """Whether the archive still has the object of a line, as the current one of its UID or as a version."""
+        if not line.uid or record is None:
+            return not line.uid
+        # A duplicate may differ from what is stored in its file meta information.
+        if line.status == StoreStatus.DUPLICATE.value or record.sha256.hex() == line.sha256 or self._index is None:
+            return True
+        return any(version.sha256.hex() == line.sha256 for version in self._index.versions(line.uid))
 
     def _take(self, file: SourceFile, scan: Scan, buffer: FileBuffer | None, batch: _Batch) -> None:
         if scan.is_dicomdir:

@@ -171,7 +171,7 @@ def recover(
                 _log.error("pack %d is missing, with %d objects", number, states[number].live_objects)
         if not complete:
             _log.warning("%s: a rebuild of the index was not ended; all packs are read again", root)
-            ends.update({info.number: packs.flush(info.number) for info in infos if info.number not in ends})
+            ends.update({info.number: _flushed(packs, info.number) for info in infos if info.number not in ends})
         spans = {n: (_start(states, n) if complete else 0, end) for n, end in sorted(ends.items())}
         report = _replay(packs, index, settings, {n: span for n, span in spans.items() if span[0] < span[1]}, progress)
         if not complete:
@@ -188,13 +188,22 @@ def _recovered_ends(packs: PackStore, known: Mapping[int, int]) -> dict[int, int
         for found in packs.recover(known):
             if found.pack not in ends:
                 _log_recovered(found)
-            ends[found.pack] = found.valid_end or packs.flush(found.pack)
+            ends[found.pack] = found.valid_end or _flushed(packs, found.pack)
         infos = packs.packs()
         ends.update({info.number: info.size for info in infos if info.sealed})
         # Others look at a pack's lock for a moment, and it seems to be written to.
         if all(info.locked or info.number in ends for info in infos):
             break
     return ends
+
+
+def _flushed(packs: PackStore, number: int) -> int:
+    """Up to where a pack that is not recovered can be relied on: nowhere if it cannot be flushed."""
+    try:
+        return packs.flush(number)
+    except HilumError as error:
+        _log.error("pack %d: %s", number, error)
+        return 0
 
 
 def _log_recovered(found: Recovered) -> None:
@@ -225,7 +234,7 @@ def rebuild(
         index.clear()
         spans = {}
         for info in packs.packs():
-            end = info.size if info.sealed else known.get(info.number) or packs.flush(info.number)
+            end = info.size if info.sealed else known.get(info.number) or _flushed(packs, info.number)
             spans[info.number] = (0, end)
         report = _replay(packs, index, settings, spans, progress)
         index.complete()

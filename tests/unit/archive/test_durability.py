@@ -281,6 +281,21 @@ def test_odd_modality_stops_nothing(root: Path, settings: Settings, modality: st
         assert archive.verify().ok
 
 
+# Ledger
+
+
+def test_ledger_skips_only_what_is_in_the_archive(archive: hilum.Archive, tmp_path: Path) -> None:
+    """A file is not done because some other object has its UID."""
+    file = tmp_path / "one.dcm"
+    file.write_bytes(make_object(1, 1, 1))
+    assert archive.import_paths([file]).counts == {"stored": 1}
+    archive.delete("study", uid(1, 1))
+    archive.store(make_object(1, 1, 1, comment="other"))
+    assert archive.import_paths([file]).counts == {"conflict": 1}
+    assert archive.versions(X)[0].read_bytes() == make_object(1, 1, 1)
+    assert archive.import_paths([file]).counts == {"skipped": 1}
+
+
 # Clocks
 
 
