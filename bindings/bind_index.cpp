@@ -159,35 +159,47 @@ py::list posting_keys(const PostingRules& self, int level, const py::iterable& l
     return out;
 }
 
-py::list posting_pairs(const PostingRules& self, const py::list& entities) {
-    std::vector<index::PostedEntity> posted;
-    posted.reserve(entities.size());
-    std::vector<py::handle> orders;
-    orders.reserve(entities.size());
-    for (const py::handle entity : entities) {
-        const auto t = py::cast<py::tuple>(entity);
-        const Bytes order = borrow(t[0]);
-        posted.push_back({{reinterpret_cast<const char*>(order.data()), order.size()},
-                          py::cast<std::uint8_t>(t[1]),
-                          borrow_all(py::cast<py::tuple>(t[2]))});
-        orders.push_back(PyTuple_GET_ITEM(t.ptr(), 0));
-    }
-    const auto pairs = [&] {
-        const py::gil_scoped_release unlocked;
-        return index::PostingBatch(self.rules, posted);
-    }();
-    py::list out(pairs.size());
-    py::object key;
-    std::string_view last;
-    for (std::size_t i = 0; i < pairs.size(); ++i) {
-        if (!key || pairs.key(i) != last) {
-            last = pairs.key(i);
-            key = py::bytes(last.data(), last.size());
+/// Gives the pairs of a batch one after the other, so that they are never all objects at once.
+class PostingPairs {
+public:
+    PostingPairs(const PostingRules& rules, py::list entities) : entities_(std::move(entities)) {
+        std::vector<index::PostedEntity> posted;
+        posted.reserve(entities_.size());
+        orders_.reserve(entities_.size());
+        for (const py::handle entity : entities_) {
+            const auto t = py::cast<py::tuple>(entity);
+            const Bytes order = borrow(t[0]);
+            posted.push_back({{reinterpret_cast<const char*>(order.data()), order.size()},
+                              py::cast<std::uint8_t>(t[1]),
+                              borrow_all(py::cast<py::tuple>(t[2]))});
+            orders_.push_back(py::cast<py::bytes>(t[0]));
         }
-        out[i] = py::make_tuple(key, orders[pairs.entity(i)]);
+        const py::gil_scoped_release unlocked;
+        batch_ = std::make_unique<index::PostingBatch>(rules.rules, posted);
     }
-    return out;
-}
+
+    py::tuple next() {
+        if (at_ == batch_->size()) {
+            throw py::stop_iteration();
+        }
+        const std::string_view key = batch_->key(at_);
+        if (!key_ || key != last_) {
+            last_ = key;
+            key_ = py::bytes(key.data(), key.size());
+        }
+        return py::make_tuple(key_, orders_[batch_->entity(at_++)]);
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return batch_->size() - at_; }
+
+private:
+    py::list entities_;
+    std::vector<py::bytes> orders_;
+    std::unique_ptr<index::PostingBatch> batch_;
+    std::size_t at_ = 0;
+    py::object key_;
+    std::string_view last_;
+};
 
 py::list text_list(const std::vector<std::string_view>& texts) {
     py::list out;
@@ -205,11 +217,16 @@ void bind_index(py::module_& m) {
         .def(py::init(&make_matcher), "conditions"_a)
         .def("match_rows", &match_rows, "rows"_a, "One bool per row of records (tuples of bytes, study first).")
         .def("match_lists", &match_lists, "lists"_a, "Whether attribute lists meet all conditions.");
+    py::class_<PostingPairs>(m, "PostingPairs", "Sorted (match key, order key) pairs, one by one.")
+        .def("__iter__", [](const py::object& self) { return self; })
+        .def("__next__", &PostingPairs::next)
+        .def("__length_hint__", &PostingPairs::size);
     py::class_<PostingRules>(m, "PostingRules", "What is posted in the match database.")
         .def(py::init([](const py::iterable& rules) { return PostingRules{make_rules(rules)}; }), "rules"_a)
         .def("keys", &posting_keys, "level"_a, "lists"_a, "Sorted match keys of one entity's attribute lists.")
-        .def("pairs", &posting_pairs, "entities"_a,
-             "Sorted (match key, order key) of many (order key, level, tuple of attribute lists).");
+        .def(
+            "pairs", [](const PostingRules& self, const py::list& entities) { return PostingPairs(self, entities); },
+            "entities"_a, "Sorted (match key, order key) of many (order key, level, tuple of attribute lists).");
     m.def(
         "qido_json", &answers_json, "rows"_a, "tags"_a, "base_url"_a, "extras"_a = py::list(),
         "JSON array of rows of records; tags: sorted ints, None for all; extras: an attribute list per row, or none.");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include "hilum/error.hpp"
 #include "hilum/index/attributes.hpp"
@@ -114,6 +115,32 @@ private:
     bool any_ = false;
 };
 
+/// Place of each entity's order key among all of them; equal order keys have one place.
+std::vector<std::uint32_t> places_of(const std::vector<PostedEntity>& entities) {
+    std::vector<std::uint32_t> sorted(entities.size());
+    std::iota(sorted.begin(), sorted.end(), 0U);
+    std::sort(sorted.begin(), sorted.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return entities[a].order < entities[b].order; });
+    std::vector<std::uint32_t> places(entities.size());
+    std::uint32_t place = 0;
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+        if (i > 0 && entities[sorted[i]].order != entities[sorted[i - 1]].order) {
+            ++place;
+        }
+        places[sorted[i]] = place;
+    }
+    return places;
+}
+
+/// Eight bytes of a key as a number that sorts like them; zeros behind its end.
+std::uint64_t big_endian(std::string_view key, std::size_t at) {
+    std::uint64_t out = 0;
+    for (std::size_t i = at; i < at + 8; ++i) {
+        out = out << 8U | (i < key.size() ? static_cast<unsigned char>(key[i]) : 0U);
+    }
+    return out;
+}
+
 }  // namespace
 
 std::string posting_key(std::uint8_t level, std::uint32_t tag, PostingKind kind, std::string_view value) {
@@ -161,29 +188,35 @@ PostingBatch::PostingBatch(std::span<const PostingRule> rules, const std::vector
     if (entities.size() > std::numeric_limits<std::uint32_t>::max()) {
         throw Error(Errc::limit_exceeded, "too many entities in one batch of match keys");
     }
+    const std::vector<std::uint32_t> places = places_of(entities);
     for (std::size_t i = 0; i < entities.size(); ++i) {
         for (const std::string& key : posting_keys(rules, entities[i].level, entities[i].lists)) {
-            std::uint64_t head = 0;
-            for (std::size_t at = 6; at < 14; ++at) {
-                head = head << 8U | (at < key.size() ? static_cast<unsigned char>(key[at]) : 0U);
-            }
-            pairs_.push_back(
-                {head, keys_.size(), static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(i)});
+            pairs_.push_back({big_endian(key, 0), big_endian(key, 8), keys_.size(),
+                              static_cast<std::uint32_t>(key.size()), static_cast<std::uint32_t>(i), places[i]});
             keys_ += key;
         }
     }
-    const auto compare = [&](const Pair& a, const Pair& b) {
-        const int start = keys_.compare(a.start, 6, keys_, b.start, 6);
-        if (start != 0 || a.head != b.head) {
-            return start != 0 ? start : (a.head < b.head ? -1 : 1);
-        }
-        const int rest = keys_.compare(a.start, a.size, keys_, b.start, b.size);
-        return rest != 0 ? rest : entities[a.entity].order.compare(entities[b.entity].order);
-    };
     std::sort(pairs_.begin(), pairs_.end(), [&](const Pair& a, const Pair& b) { return compare(a, b) < 0; });
     pairs_.erase(
         std::unique(pairs_.begin(), pairs_.end(), [&](const Pair& a, const Pair& b) { return compare(a, b) == 0; }),
         pairs_.end());
+}
+
+int PostingBatch::compare(const Pair& a, const Pair& b) const noexcept {
+    if (a.first != b.first) {
+        return a.first < b.first ? -1 : 1;
+    }
+    if (a.second != b.second) {
+        return a.second < b.second ? -1 : 1;
+    }
+    if (a.size > 16 || b.size > 16 || a.size != b.size) {
+        const std::string_view keys(keys_);
+        const int rest = keys.substr(a.start, a.size).compare(keys.substr(b.start, b.size));
+        if (rest != 0) {
+            return rest;
+        }
+    }
+    return a.place == b.place ? 0 : (a.place < b.place ? -1 : 1);
 }
 
 std::string_view PostingBatch::key(std::size_t i) const noexcept {

@@ -152,10 +152,9 @@ class Transaction:
         """Delete one record; whether it was there."""
         return bool(self._txn.delete(key, db=self._handles[name]))
 
-    def put_postings(self, items: Items) -> None:
+    def put_postings(self, items: Iterable[tuple[bytes, bytes]]) -> None:
         """Write (match key, order key) pairs, best in order."""
-        if items:
-            self.cursor("match").putmulti(items, dupdata=False)
+        self.cursor("match").putmulti(items, dupdata=False)
 
     def delete_postings(self, items: Items) -> None:
         """Delete (match key, order key) pairs."""

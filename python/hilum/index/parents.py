@@ -63,7 +63,8 @@ class Parents:
         self._flush("patient", "uid", "child")
         self.txn.delete_postings(self.unposted)
         self.posted.sort()
-        self.txn.put_postings(self.batch.rules.pairs(self.fresh))
+        if self.fresh:
+            self.txn.put_postings(self.batch.rules.pairs(self.fresh))
         self.txn.put_postings(self.posted)
         self._flush_counters()
 

@@ -7,6 +7,7 @@ first non-empty value of each attribute over its series by UID, a patient the sa
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from hashlib import blake2b
@@ -40,8 +41,7 @@ __all__ = ["Batch", "check_entry", "decode_variant", "decode_version", "entry_fr
 
 Triple = tuple[bytes, bytes, bytes]
 
-MAX_UID = 64
-UID_CHARACTERS = frozenset("0123456789.")
+UID = re.compile(r"[0-9.]{1,64}")
 
 
 def rank(received_ns: int, flags: int, sha256: bytes) -> tuple[int, int, bytes]:
@@ -66,7 +66,7 @@ def variant_of(triple: Triple) -> int:
 def check_entry(entry: Entry) -> None:
     """Refuse what the index cannot hold."""
     for uid in (entry.study_instance_uid, entry.series_instance_uid, entry.sop_instance_uid):
-        if not uid or len(uid) > MAX_UID or not UID_CHARACTERS.issuperset(uid):
+        if UID.fullmatch(uid) is None:
             raise UsageError("an entry's study, series or SOP instance UID is not a UID")
     if len(entry.sha256) != 32 or entry.received_ns < 0 or len(entry.attributes) != 4:
         raise UsageError("an entry lacks its digest, time or attributes")

@@ -61,11 +61,15 @@ public:
 
 private:
     struct Pair {
-        std::uint64_t head;  ///< the key's bytes 6 to 13 as a number, for quick comparisons
+        std::uint64_t first;   ///< the key's bytes 0 to 7 and
+        std::uint64_t second;  ///< 8 to 15 as numbers, for quick comparisons
         std::size_t start;
         std::uint32_t size;
         std::uint32_t entity;
+        std::uint32_t place;  ///< of the entity's order key among all
     };
+    [[nodiscard]] int compare(const Pair& a, const Pair& b) const noexcept;
+
     std::string keys_;
     std::vector<Pair> pairs_;
 };
