@@ -164,7 +164,8 @@ def keyed(pool: list[str], cut: bool = True) -> st.SearchStrategy[str]:
         return pattern.format(text)
 
     filled = [value for value in pool if value]
-    return st.builds(make, st.sampled_from(filled), patterned, st.integers(0, 3), st.integers(1, 12))
+    built = st.builds(make, st.sampled_from(filled), patterned, st.integers(0, 3), st.integers(1, 12))
+    return built.filter(lambda key: bool(key.strip()))  # blanks are not significant: such a key matches everything
 
 
 name_keys = st.one_of(st.sampled_from([n for n in NAMES if n and "=" not in n]), keyed(NAMES)).filter(

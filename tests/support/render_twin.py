@@ -45,7 +45,7 @@ def look_up(values: Array, lut: tuple[int, int, Array]) -> Array:
 def window(values: Array, center: float, width: float, function: str) -> Array:
     """C.11.2.1.2 and C.11.2.1.3 with y from 0 to 255."""
     if function == "SIGMOID":
-        return 255.0 / (1.0 + np.exp(-4.0 * (values - center) / width))
+        return 255.0 / (1.0 + np.exp(np.minimum(-4.0 * (values - center) / width, 700.0)))
     if function == "LINEAR":
         center, width = center - 0.5, width - 1.0
     low, high = center - width / 2, center + width / 2
