@@ -27,7 +27,7 @@ from hilum.archive.ingest import (
     reader_of,
     result_of,
 )
-from hilum.errors import Conflict, Unavailable
+from hilum.errors import Conflict, DataError, NotFound, Unavailable
 from hilum.index.base import Entry, InstanceRecord, Outcome, Tombstone
 from hilum.storage.base import REPLACES, Kind, NewRecord
 from hilum.storage.base import Tombstone as TombstoneRecord
@@ -277,9 +277,11 @@ class Committer:
             return None
         if item.on_conflict == "never":
             return 0
-        if item.on_conflict == "if-changed" and self._same_data_set(known, item):
-            return None
-        return REPLACES
+        try:
+            same = item.on_conflict == "if-changed" and self._same_data_set(known, item)
+        except (DataError, NotFound):
+            same = False  # the stored bytes cannot be read (any more): both are kept
+        return None if same else REPLACES
 
     def _same_data_set(self, known: Prepared | InstanceRecord, item: Prepared) -> bool:
         """Compare what follows preamble and file meta information, in steps."""

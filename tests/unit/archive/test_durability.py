@@ -281,6 +281,23 @@ def test_odd_modality_stops_nothing(root: Path, settings: Settings, modality: st
         assert archive.verify().ok
 
 
+def test_damaged_object_does_not_stop_what_comes_with_its_uid(
+    archive: hilum.Archive, root: Path, tmp_path: Path
+) -> None:
+    """Of the stored bytes nobody can say whether they are the same: the new object is kept, and becomes current."""
+    archive.store(make_object(1, 1, 1))
+    archive.packs.seal()
+    place = archive.instance(X).record.location
+    path = archive.packs.path(place.pack)
+    data = bytearray(path.read_bytes())
+    data[place.offset + place.length - 20] ^= 1
+    path.write_bytes(data)
+    new = make_object(1, 1, 1, comment="newer")
+    results = archive.store_many([make_object(2, 1, 1), new], on_conflict="if-changed")
+    assert [r.status for r in results] == [hilum.StoreStatus.STORED, hilum.StoreStatus.REPLACED]  # type: ignore[union-attr]
+    assert archive.instance(X).read_bytes() == new
+
+
 # Ledger
 
 
