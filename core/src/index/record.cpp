@@ -97,6 +97,17 @@ std::string_view RecordView::text(std::size_t i) const {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+std::string_view RecordView::uid() const {
+    if (kind_ != RecordKind::study && kind_ != RecordKind::series) {
+        return text(0);
+    }
+    const auto found = find_attribute(derived(), kind_ == RecordKind::study ? 0x0020000DU : 0x0020000EU);
+    if (!found) {
+        throw Error(Errc::bad_record, "index record lacks its UID");
+    }
+    return found->value;
+}
+
 std::uint32_t record_checksum(std::uint8_t database, std::span<const std::byte> key,
                               std::span<const std::byte> body) noexcept {
     const std::byte number{database};

@@ -206,8 +206,8 @@ class Parents:
         patient.series += study.series - series
         patient.instances += study.instances - instances
         patient.total_bytes += study.total_bytes - size
-        known = self._patient_list(before[3]) if before is not None and counted else None
-        own = self._patient_list(study.attributes) if known is None or before[3] != study.attributes else known  # type: ignore[index]
+        known = self._patient_list(before[2]) if before is not None and counted else None
+        own = self._patient_list(study.attributes) if known is None or before[2] != study.attributes else known  # type: ignore[index]
         if patient.stored is None:
             self.patient_lists[patient.id].append((study.uid, own))
         elif own != (known if known is not None else patient.attributes):
@@ -228,7 +228,7 @@ class Parents:
         self._leave_patient(study)
         _, _, _, series, instances, size = study.before
         self._bump(2, old_key, -1, -series, -instances, -size)
-        attributes, derived = decode_blobs(study.stored or b"", STUDY_FIXED.size)[3:]
+        attributes, derived = decode_blobs(study.stored or b"", STUDY_FIXED.size)[2:]
         old = self._study_keys([attributes, derived], self._stored_lists(self.removed_series[study.id]))
         self.unposted.extend((key, old_key) for key in old)
 
@@ -250,11 +250,11 @@ class Parents:
         lists = [study.attributes, study.derived]
         if not merged:
             added = self._study_keys(lists, [s.attributes for s in self.new_series.get(study.id, ())])
-            old = set(self.batch.rules.keys(2, before[3:5]))
+            old = set(self.batch.rules.keys(2, before[2:4]))
         else:
             added = self._study_keys(lists, [s.attributes for s in serieses])
             was = self._stored_lists([*serieses, *self.removed_series.get(study.id, ())])
-            old = self._study_keys(before[3:5], was)
+            old = self._study_keys(before[2:4], was)
         if key != old_key:
             self.unposted.extend((k, old_key) for k in old)
             self.posted.extend((k, key) for k in added)

@@ -54,6 +54,8 @@ __all__ = [
     "order_of",
     "patient_key",
     "series_number",
+    "series_uid_of",
+    "study_uid_of",
     "uid_key",
 ]
 
@@ -86,8 +88,29 @@ def _text(attributes: bytes, tag: int) -> str:
     return "" if value is None else value.decode(errors="replace").split("\\", 1)[0].strip(" \0")
 
 
+def _uid_in(derived: bytes, tag: int) -> str:
+    value = attribute_value(derived, tag)
+    if value is None:
+        raise DataError("an index record lacks its UID; rebuild the index", code=13)
+    return value.decode()
+
+
+def study_uid_of(record: bytes) -> str:
+    """Study Instance UID of a sealed study record."""
+    return _uid_in(decode_blobs(record, STUDY_FIXED.size)[-1], STUDY_UID)
+
+
+def series_uid_of(record: bytes) -> str:
+    """Series Instance UID of a sealed series record."""
+    return _uid_in(decode_blobs(record, SERIES_FIXED.size)[-1], SERIES_UID)
+
+
 def order_of(attributes: bytes) -> int:
     """Number that sorts studies by date and time: YYYYMMDD x 2^17 + seconds of the day; 0 without a date."""
+    raw, moment = attribute_value(attributes, STUDY_DATE), attribute_value(attributes, STUDY_TIME)
+    if raw and moment and len(raw) == 8 and len(moment) == 6 and raw.isdigit() and moment.isdigit():
+        seconds_of_day = int(moment[:2]) * 3600 + int(moment[2:4]) * 60 + int(moment[4:])
+        return int(raw) << 17 | min(seconds_of_day, (1 << 17) - 1)
     date = _text(attributes, STUDY_DATE).replace(".", "").replace("-", "")
     if len(date) != 8 or not (date.isascii() and date.isdigit()):
         return 0
@@ -182,11 +205,11 @@ class Study:
     @classmethod
     def decode(cls, identity: int, record: bytes) -> Study:
         """Read a sealed record."""
-        uid, modalities, sop_classes, attributes, _ = decode_blobs(record, STUDY_FIXED.size)
+        modalities, sop_classes, attributes, derived = decode_blobs(record, STUDY_FIXED.size)
         patient, order, series, _, instances, size = STUDY_FIXED.unpack_from(record, 8)
         return cls(
             identity,
-            uid.decode(),
+            _uid_in(derived, STUDY_UID),
             patient,
             order,
             series,
@@ -210,7 +233,7 @@ class Study:
         fixed = STUDY_FIXED.pack(self.patient, self.order, self.series, 0, self.instances, self.total_bytes)
         counts = [encode_counts(self.modalities), encode_counts(self.sop_classes)]
         known = self.derived if derived is None else derived
-        return encode_record(2, fixed, [self.uid.encode(), *counts, self.attributes, known])
+        return encode_record(2, fixed, [*counts, self.attributes, known])
 
     def value(self) -> StudyRecord:
         """What is given out."""
@@ -251,11 +274,11 @@ class Series:
     @classmethod
     def decode(cls, identity: int, record: bytes) -> Series:
         """Read a sealed record."""
-        uid, key_uid, sop_classes, patient_list, study_list, attributes, _ = decode_blobs(record, SERIES_FIXED.size)
+        key_uid, sop_classes, patient_list, study_list, attributes, derived = decode_blobs(record, SERIES_FIXED.size)
         study, variant, instances, size, number, _ = SERIES_FIXED.unpack_from(record, 8)
         return cls(
             identity,
-            uid.decode(),
+            _uid_in(derived, SERIES_UID),
             study,
             variant,
             instances,
@@ -282,7 +305,6 @@ class Series:
         """Body of the record."""
         fixed = SERIES_FIXED.pack(self.study, self.variant, self.instances, self.total_bytes, self.number, 0)
         blobs = [
-            self.uid.encode(),
             self.key_uid.encode(),
             encode_counts(self.sop_classes),
             *self.parents,

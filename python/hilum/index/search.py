@@ -22,6 +22,8 @@ from hilum.index.records import (
     STUDY_FIXED,
     decode_instance,
     id_of_order_key,
+    series_uid_of,
+    study_uid_of,
 )
 from hilum.index.schema import BY_TAG, SERIES_UID, SOP_UID, STUDY_DATE, STUDY_TIME, STUDY_UID, level_number
 
@@ -294,7 +296,7 @@ class Search:
             fixed = INSTANCE_FIXED.unpack_from(record, 8)
             study, series = self._need("study", id_key(fixed[1])), self._need("series", id_key(fixed[0]))
             order = self._order_of(key, record)
-            place = (SERIES_FIXED.unpack_from(series, 8)[4], decode_blobs(series, SERIES_FIXED.size)[0], fixed[10])
+            place = (SERIES_FIXED.unpack_from(series, 8)[4], series_uid_of(series), fixed[10])
             found.append(((order, *place, key), (int.from_bytes(key, "big"), (study, series, record))))
         found.sort(key=lambda item: item[0])
         return iter([row for _, row in found])
@@ -445,23 +447,23 @@ class Search:
         study = row[0]
         if self.level == 1:
             raise UsageError("patients are searched by attributes that are indexed only")
-        study_uid = decode_blobs(study, STUDY_FIXED.size)[0].decode()
+        study_uid = study_uid_of(study)
         if self.level == 2:
             identity = self._ids(2, [study_uid]).pop()
             series = min(
                 (record for _, record in self._children(identity, "series")),
-                key=lambda record: decode_blobs(record, SERIES_FIXED.size)[0],
+                key=series_uid_of,
             )
         else:
             series = row[1]
-        series_uid, key_uid = decode_blobs(series, SERIES_FIXED.size)[:2]
+        key_uid = decode_blobs(series, SERIES_FIXED.size)[0]
         if self.level == 4:
             instance = row[2]
             identity = self._ids(4, [decode_blobs(instance, INSTANCE_FIXED.size)[0].decode()]).pop()
         else:
             identity = self._ids(4, [key_uid.decode()]).pop()
             instance = self._need("instance", id_key(identity))
-        return decode_instance(identity, instance, study_uid, series_uid.decode())
+        return decode_instance(identity, instance, study_uid, series_uid_of(series))
 
     # --- patients of studies -----------------------------------------------------------------------------------------
 

@@ -163,9 +163,10 @@ class Batch:
         return study
 
     def _series_for(self, study_uid: str, uid: str) -> Series:
-        series = self.series(study_uid, uid)
+        study = self._study_for(study_uid)
+        fresh = study.stored is None  # then the database has no series of it
+        series = self.serieses.get((study_uid, uid)) if fresh else self.series(study_uid, uid)
         if series is None:
-            study = self._study_for(study_uid)
             series = Series(self.new_id(), uid, study.id)
             self.serieses[study_uid, uid] = self.series_by_id[series.id] = series
         return series

@@ -28,8 +28,8 @@ public:
     [[nodiscard]] std::span<const std::byte> blob(std::size_t i) const;
     [[nodiscard]] std::string_view text(std::size_t i) const;
 
-    /// UID (patient: PatientID NUL issuer).
-    [[nodiscard]] std::string_view uid() const { return text(0); }
+    /// UID (patient: PatientID NUL issuer). Studies and series have it among what is derived.
+    [[nodiscard]] std::string_view uid() const;
     /// Attributes that came with the instances.
     [[nodiscard]] std::span<const std::byte> attributes() const { return blob(blobs_ - 2); }
     /// Attributes that the index keeps: counts, ModalitiesInStudy, ... Empty for instances.
