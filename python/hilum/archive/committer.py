@@ -8,6 +8,7 @@ the commits, and only when the object is durable in a pack and visible to the ne
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -27,7 +28,7 @@ from hilum.archive.ingest import (
     reader_of,
     result_of,
 )
-from hilum.errors import Conflict, DataError, NotFound, Unavailable
+from hilum.errors import Conflict, DataError, NotFound, Unavailable, UsageError
 from hilum.index.base import Entry, InstanceRecord, Outcome, Tombstone
 from hilum.storage.base import REPLACES, Kind, NewRecord
 from hilum.storage.base import Tombstone as TombstoneRecord
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from hilum.storage.packs import PackStore
 
 __all__ = ["Committer"]
+
+_log = logging.getLogger("hilum.archive")
 
 _STEP: Final = 1 << 20
 
@@ -378,7 +381,11 @@ class Committer:
             location = entry.location
             ends[location.pack] = max(ends.get(location.pack, 0), self._packs.end_of(location))
         self._backlog = entries
-        outcomes = self._index.apply(entries, packs=ends, tombstones=self._tombstones)
+        try:
+            outcomes = self._index.apply(entries, packs=ends, tombstones=self._tombstones)
+        except UsageError:
+            self._apply_one_by_one(entries)
+            raise
         self._backlog, self._tombstones, self._tombstone_ends = [], [], {}
         with self._changed:
             for entry in entries:
@@ -386,6 +393,21 @@ class Committer:
                 if item is not None and item.sha256 == entry.sha256:
                     del self._pending[entry.sop_instance_uid]
         return outcomes[late:]
+
+    def _apply_one_by_one(self, entries: list[Entry]) -> None:
+        """Index what the index can hold; what it never will must not stand in the way of what comes later."""
+        self._backlog = []
+        for at, entry in enumerate(entries):
+            try:
+                self._index.apply([entry])
+            except UsageError as error:
+                _log.error("pack %d, byte %d: %s", entry.location.pack, entry.location.offset, error)
+            except BaseException:
+                self._backlog = entries[at:]
+                raise
+        with self._changed:
+            for entry in entries:
+                self._pending.pop(entry.sop_instance_uid, None)
 
     def _answer(self, jobs: Sequence[_Job], results: list[StoreResult] | BaseException) -> None:
         with self._changed:

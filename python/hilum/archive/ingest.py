@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from hilum.dicom import scan as dicom
-from hilum.errors import HilumError, LimitExceeded, Unavailable, UsageError
+from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable, UsageError
 from hilum.index.base import Entry
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class StoreStatus(enum.Enum):
     REPLACED = "replaced"
 
 
+_MISSING_ELEMENT: Final = 7
 _LONG_VR: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 
@@ -129,6 +130,7 @@ def prepare(data: Buffer | Sequence[Buffer], on_conflict: OnConflict, limits: In
     if size > limits.max_object_bytes:
         raise LimitExceeded(f"the object has {size} bytes, above the limit of {limits.max_object_bytes}")
     scan = dicom.scan(whole)
+    _refuse_dicomdir(scan)
     return Prepared(scan, (whole,), size, on_conflict, sha256=scan.sha256)
 
 
@@ -150,9 +152,16 @@ def prepare_file(path: Path, on_conflict: OnConflict, limits: IngestSettings) ->
     if size > limits.max_object_bytes:
         raise LimitExceeded(f"the object has {size} bytes, above the limit of {limits.max_object_bytes}")
     scan, buffer = dicom.scan_file(path, max_bytes=limits.stream_above_bytes)
+    _refuse_dicomdir(scan)
     if buffer is None:
         return Prepared(scan, (), size, on_conflict, path=path, mtime_ns=status.st_mtime_ns)
     return Prepared(scan, (buffer,), memoryview(buffer).nbytes, on_conflict, sha256=scan.sha256)
+
+
+def _refuse_dicomdir(scan: Scan) -> None:
+    """Refuse a DICOMDIR (PS3.10 8.6): it belongs to its medium and to no study."""
+    if scan.is_dicomdir:
+        raise DataError("a DICOMDIR is not stored; import the files that it refers to", code=_MISSING_ELEMENT)
 
 
 def entry_of(
