@@ -300,7 +300,10 @@ class Archive:
         ledger = Ledger(self.root / "imports" / f"{import_id(sources)}.jsonl")
         temporary = None if dry_run else self.root / "tmp"
         if temporary is not None:
-            temporary.mkdir(exist_ok=True)
+            try:
+                temporary.mkdir(exist_ok=True)
+            except OSError as error:
+                raise cannot_write(temporary, error) from error
         status = self.root.stat()
         importer = Importer(
             self.settings,

@@ -133,7 +133,13 @@ def open_index(root: Path, packs: PackStore, settings: Settings, *, read_only: b
         The index is damaged; the message says how to make it again.
     """
     folder = root / "index"
-    if not (folder / "data.mdb").exists() and packs.packs():
+    try:
+        missing = not (folder / "data.mdb").stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        missing = True
+    except OSError as error:
+        raise Unavailable(f"{folder}: the index cannot be read: {error.strerror}") from error
+    if missing and packs.packs():
         if read_only:
             raise NotFound(f"{root}: the archive has no index; open it once for writing, or run: hilum index rebuild")
         _log.warning("%s: the index is missing; it is made again from the packs", root)
@@ -146,7 +152,8 @@ def open_index(root: Path, packs: PackStore, settings: Settings, *, read_only: b
             read_only=read_only,
         )
     except DataError as error:
-        raise DataError(f"{root}: the index is damaged ({error}); run: hilum index rebuild --archive {root}") from error
+        found = str(error).partition("; run: ")[0]
+        raise DataError(f"{root}: {found}; run: hilum index rebuild --archive {root}", code=error.code) from error
 
 
 def recover(
@@ -320,9 +327,22 @@ def _apply(
             report.problems.append(f"pack {record.location.pack}, byte {record.location.offset}: {entry}")
         else:
             entries.append(entry)
-    outcomes = index.apply(entries, packs=ends)
-    report.objects += len(entries)
+    try:
+        outcomes = index.apply(entries, packs=ends)
+    except UsageError:  # one that the index cannot hold must not keep the archive shut
+        outcomes = [outcome for entry in entries for outcome in _apply_one(index, entry, report)]
+        index.apply([], packs=ends)
+    report.objects += len(outcomes)
     report.deleted += outcomes.count(index_base.Outcome.DELETED)
+
+
+def _apply_one(index: Index, entry: Entry, report: RebuildReport) -> list[index_base.Outcome]:
+    """Index one object; a problem in the report when the index cannot hold it."""
+    try:
+        return index.apply([entry])
+    except UsageError as error:
+        report.problems.append(f"pack {entry.location.pack}, byte {entry.location.offset}: {error}")
+        return []
 
 
 def _entry(packs: PackStore, record: RecordInfo) -> Entry | HilumError:
@@ -449,10 +469,14 @@ def verify(packs: PackStore, index: Index, progress: Callable[[int, int], None] 
             report.add(f"pack {info.number}: {info.damage}")
         known = {record.location.offset: record for record in index.locations(info.number)}
         report.objects += len(known)
-        for record in packs.records(info.number, check=True, sha256=True):
-            _verify_record(record, known, packs, index, report, doomed)
-            if progress is not None:
-                progress(done + record.end, total)
+        try:
+            for record in packs.records(info.number, check=True, sha256=True):
+                _verify_record(record, known, packs, index, report, doomed)
+                if progress is not None:
+                    progress(done + record.end, total)
+        except HilumError as error:  # a pack that cannot be opened must not end the verification of the others
+            report.add(f"pack {info.number}: {error}")
+            known.clear()
         for offset, missing in known.items():
             if not _still_there(index, missing):
                 continue
@@ -499,10 +523,11 @@ def _tombstones(packs: PackStore, numbers: Iterable[int]) -> set[Location]:
     """Places of all records that tombstones name."""
     doomed: set[Location] = set()
     for number in numbers:
-        for record in packs.records(number):
-            if isinstance(record, RecordInfo) and record.kind == Kind.TOMBSTONE:
-                with contextlib.suppress(HilumError):
-                    doomed.update(Tombstone.decode(packs.read(record.location)).records)
+        with contextlib.suppress(HilumError):  # `verify` itself will come upon it
+            for record in packs.records(number):
+                if isinstance(record, RecordInfo) and record.kind == Kind.TOMBSTONE:
+                    with contextlib.suppress(HilumError):
+                        doomed.update(Tombstone.decode(packs.read(record.location)).records)
     return doomed
 
 

@@ -168,15 +168,16 @@ def read_identity(root: Path) -> uuids.UUID | None:
     try:
         values = json.loads(text)
         version = values["format"]
-        identity = uuids.UUID(values["uuid"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise TypeError
+        if version != FORMAT:  # before anything else: what else another version writes is not known
+            raise DataError(
+                f"{root}: an archive of format {version}; this version of hilum reads and writes format {FORMAT}",
+                code=_BAD_VERSION,
+            )
+        return uuids.UUID(values["uuid"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: damaged; restore it from a backup") from error
-    if version != FORMAT:
-        raise DataError(
-            f"{root}: an archive of format {version!r}; this version of hilum reads and writes format {FORMAT}",
-            code=_BAD_VERSION,
-        )
-    return identity
 
 
 def require_identity(root: Path) -> uuids.UUID:

@@ -141,8 +141,12 @@ class Retriever:
             return action(record)
         except NotFound:
             moved = self._current(record)
-            if moved is None or moved.location == record.location:
+            if moved is None:
                 raise NotFound("the object has been deleted") from None
+            if moved.location == record.location:
+                if all(info.number != record.location.pack for info in self._packs.packs()):
+                    raise NotFound(f"pack {record.location.pack} is missing; restore it from a backup") from None
+                raise
             return action(moved)
 
     def _current(self, record: InstanceRecord) -> InstanceRecord | None:

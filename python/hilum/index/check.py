@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from hilum._core import PostingRules
     from hilum.index.environment import Environment, Transaction
 
-__all__ = ["check_index", "check_structure"]
+__all__ = ["check_index", "check_structure", "is_cut"]
 
 MAX_FINDINGS = 100
+_MAGIC = 0xBEEFC0DE.to_bytes(4, "little")
+_META_END = 152
 Found = tuple[int, int, int, int]
 
 
@@ -70,6 +72,27 @@ def check_structure(path: Path) -> list[str]:
     except (VerifyError, OSError) as error:
         return [f"structure: {error}"]
     return [f"structure: {finding}" for finding in found[:MAX_FINDINGS]]
+
+
+def is_cut(path: Path) -> bool:
+    """Whether ``data.mdb`` ends before the last page that its own head counts, where LMDB would end the process.
+
+    Cheap. Pages that LMDB counted and never wrote look the same: `check_structure` tells them from lost ones.
+    """
+    try:
+        with (path / "data.mdb").open("rb", buffering=0) as stream:
+            head = stream.read(_META_END)
+            if len(head) < _META_END or head[16:20] != _MAGIC:
+                return False
+            page_bytes = int.from_bytes(head[40:44], "little")
+            stream.seek(page_bytes)
+            metas = [head, stream.read(_META_END)]
+            last = max((m[144:152][::-1], int.from_bytes(m[136:144], "little")) for m in metas)[1]
+            return stream.seek(0, 2) < (last + 1) * page_bytes
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise Unavailable(f"{path}: the index cannot be read: {error.strerror}") from error
 
 
 def check_index(environment: Environment, rules: PostingRules, patient_tags: list[int]) -> list[str]:

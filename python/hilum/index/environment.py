@@ -54,6 +54,7 @@ DATABASES: dict[str, int] = {
 POSTING_BYTES = 12
 BAD_RECORD, BAD_FORMAT, IO_ERROR, NO_SPACE, READ_ONLY = 13, 14, 200, 201, 203
 READER_CHECK_SECONDS = 60.0
+ADVICE = "; run: hilum index rebuild"
 MAP_STEP_LIMIT = 64 << 30
 OPEN_ATTEMPTS = 100
 
@@ -188,15 +189,17 @@ def _is_full(error: lmdb.Error, path: Path) -> bool:
 
 def _translated(error: lmdb.Error, doing: str, path: Path) -> Exception:
     """The error of hilum that an error of LMDB stands for; no keys, no values."""
-    if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError)):
-        return DataError(f"the index is damaged ({type(error).__name__} while {doing}); rebuild it", code=BAD_RECORD)
+    damage = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.PanicError)
+    if isinstance(error, damage) or (doing == "reading" and isinstance(error, lmdb.BadTxnError)):
+        return DataError(f"the index is damaged ({type(error).__name__} while {doing} it){ADVICE}", code=BAD_RECORD)
     if isinstance(error, lmdb.VersionMismatchError):
-        return DataError("the index was written by another version of LMDB; rebuild it", code=BAD_FORMAT)
+        return DataError(f"the index was written by another version of LMDB{ADVICE}", code=BAD_FORMAT)
     code = getattr(error, "code", 0)
     if _is_full(error, path):
         return Unavailable(f"no space left while {doing} the index", code=NO_SPACE)
     if isinstance(error, lmdb.ReadonlyError) or code in (errno.EACCES, errno.EROFS):
-        return Unavailable(f"the index cannot be written ({os.strerror(errno.EACCES)})", code=READ_ONLY)
+        verb = "opened" if doing == "opening" else "written"
+        return Unavailable(f"the index cannot be {verb} ({os.strerror(errno.EACCES)})", code=READ_ONLY)
     if isinstance(error, lmdb.ReadersFullError):
         return Unavailable("too many concurrent readers of the index ([index] max_readers)", code=IO_ERROR)
     return Unavailable(f"{type(error).__name__} while {doing} the index", code=IO_ERROR)

@@ -18,9 +18,9 @@ from hilum.index.base import (
     SeriesRecord,
     StudyRecord,
 )
-from hilum.index.check import check_index
+from hilum.index.check import check_index, check_structure, is_cut
 from hilum.index.counters import Positions
-from hilum.index.environment import DATABASES, Environment
+from hilum.index.environment import ADVICE, BAD_RECORD, DATABASES, Environment
 from hilum.index.layout import EVENT, FORMAT_VERSION, LATEST, PACK, REBUILDING, TOMBSTONE
 from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, uid_key
 from hilum.index.schema import ATTRIBUTES, level_number, posting_rules
@@ -76,6 +76,8 @@ class LmdbIndex:
         tags = {spec.path[0] for spec in ATTRIBUTES if spec.level == 1}
         tags.update(key.tag for key in self.private_keys if key.level == "patient")
         self._patient_tags = sorted(tags)
+        if is_cut(self.path) and check_structure(self.path):
+            raise DataError(f"the index is damaged (its file is cut short){ADVICE}", code=BAD_RECORD)
         self._env = Environment(self.path, map_bytes=map_bytes, max_readers=max_readers, read_only=read_only)
         try:
             self._check_format()
@@ -229,7 +231,7 @@ class LmdbIndex:
             return self._lookup(txn, uids)
 
     def _lookup(self, txn: Transaction, uids: Sequence[str]) -> list[InstanceRecord | None]:
-        keys = [b"\x04" + uid.encode() for uid in uids]
+        keys = [b"\x04" + uid.encode(errors="replace") for uid in uids]
         ids = {key: record[4:] for key, record in txn.get_many("uid", [k for k in keys if 1 < len(k) <= 65])}
         records = dict(txn.get_many("instance", ids.values()))
         parents = _Parents(txn)
@@ -248,7 +250,7 @@ class LmdbIndex:
     def versions(self, uid: str) -> list[InstanceRecord]:
         """Objects of this UID that are not current, oldest first."""
         with self._env.read() as txn:
-            items = txn.walk("version", prefix=uid.encode() + b"\0")
+            items = txn.walk("version", prefix=uid.encode(errors="replace") + b"\0")
             return [_record_of(decode_version(record)) for _, record in items]
 
     def study(self, uid: str) -> StudyRecord | None:
@@ -263,7 +265,7 @@ class LmdbIndex:
             return self._series(txn, uid, study_uid)
 
     def _series(self, txn: Transaction, uid: str, study_uid: str | None) -> SeriesRecord | None:
-        prefix = uid_key(3, uid.encode(), (study_uid or "").encode())
+        prefix = uid_key(3, uid.encode(errors="replace"), (study_uid or "").encode(errors="replace"))
         for key, record in txn.walk("uid", prefix=prefix if study_uid else prefix + b"\0"):
             if study_uid is None or key == prefix:
                 series = Series.decode(int.from_bytes(record[4:], "big"), _need(txn, "series", record[4:]))
@@ -451,7 +453,7 @@ def _need(txn: Transaction, name: str, key: bytes) -> bytes:
 
 
 def _by_uid(txn: Transaction, level: int, uid: str) -> tuple[int, bytes] | None:
-    record = txn.get("uid", uid_key(level, uid.encode())) if uid else None
+    record = txn.get("uid", uid_key(level, uid.encode(errors="replace"))) if uid else None
     if record is None:
         return None
     return int.from_bytes(record[4:], "big"), _need(txn, {2: "study", 4: "instance"}[level], record[4:])

@@ -26,7 +26,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hilum._core import Matcher, name_words, posted_value
-from hilum.errors import UsageError
+from hilum.errors import DataError, UsageError
 from hilum.index.schema import (
     BY_PATH,
     BY_TAG,
@@ -58,6 +58,8 @@ __all__ = ["Match", "Operation", "Query", "parse_query"]
 MAX_VALUES = 10_000
 MAX_VALUE_LENGTH = 4096
 MAX_WILDCARDS = 64
+MAX_POSITION = (1 << 62) - 1
+"""Largest limit and offset."""
 
 
 class Operation(enum.IntEnum):
@@ -171,6 +173,7 @@ _RANGE = {
     Comparison.TIME: re.compile(rf"({_TIME})?\s*-\s*({_TIME})?"),
     Comparison.DATE_TIME: re.compile(rf"({_DATE_TIME})?\s*-\s*({_DATE_TIME})?"),
 }
+_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW"})
 _WHOLE_TEXT = frozenset({"ST", "LT", "UT", "UR"})
 
 
@@ -224,10 +227,10 @@ def parse_query(
         Unknown keys and keys below the level raise UsageError; otherwise they are ignored with a warning.
     """
     own = level_number(level)
-    if limit is not None and limit < 0:
-        raise UsageError("limit must not be negative")
-    if offset < 0:
-        raise UsageError("offset must not be negative")
+    if limit is not None and not 0 <= limit <= MAX_POSITION:
+        raise UsageError(f"limit must be from 0 to {MAX_POSITION}")
+    if not 0 <= offset <= MAX_POSITION:
+        raise UsageError(f"offset must be from 0 to {MAX_POSITION}")
     parser = _Parser(own, _Options(fuzzy, case_sensitive, multiple_values, empty_values), private_keys, strict)
     for name, value in (keys or {}).items():
         parser.add(name, value)
@@ -251,7 +254,10 @@ def parse_query(
         series_given=SERIES_UID in given,
         private=frozenset(key.tag for key in private_keys),
     )
-    _ = query.matchers, query.header_matcher  # bad dates are found now
+    try:
+        _ = query.matchers, query.header_matcher  # bad dates are found now
+    except DataError as error:
+        raise UsageError(f"{describe(query)}: {error}") from None
     return query
 
 
@@ -272,12 +278,12 @@ class _Parser:
     def ignore(self, text: str) -> None:
         if self.strict:
             raise UsageError(text)
-        self.warnings.append(text)
+        self.warnings.append(f"{text}; it was ignored")
 
     def add(self, name: str, value: str | Sequence[str]) -> None:
         path = tuple(resolve_tag(part) for part in name.split("."))
         if not all(path):
-            self.ignore(f"{name[:64]} is not an attribute; it was ignored")
+            self.ignore(f"{name[:64]} is not an attribute")
             return
         tags = self._at_level(tuple(tag for tag in path if tag))
         values = [value] if isinstance(value, str) else list(value)
@@ -285,13 +291,16 @@ class _Parser:
         private = self.private.get(tags[0])
         own = level_number(private.level) if private else spec.level if spec else 0
         if own > self.level:
-            self.ignore(f"{name[:64]} is an attribute below the {_LEVEL_NAMES[self.level]} level; it was ignored")
+            self.ignore(f"{name[:64]} is an attribute below the {_LEVEL_NAMES[self.level]} level")
             return
         self.returned.add(tags[0])
         vr = private.vr if private else vr_of(tags[-1])
         if vr == "SQ":
             if any(values):
                 self.ignore(f"{name[:64]} is a sequence; name an attribute in it")
+            return
+        if vr in _BINARY and any(values):
+            self.ignore(f"{name[:64]} has binary values, which cannot be matched")
             return
         match = self._match(name, tags[-1], vr, values)
         if match is None:
@@ -330,7 +339,7 @@ class _Parser:
             elif name:
                 tag = resolve_tag(name.split(".", 1)[0])
                 if tag is None:
-                    self.ignore(f"includefield {name[:64]} is not an attribute; it was ignored")
+                    self.ignore(f"includefield {name[:64]} is not an attribute")
                 else:
                     self.returned.add(tag)
         return self.returned, everything

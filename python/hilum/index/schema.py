@@ -315,7 +315,7 @@ def resolve_tag(name: str) -> int | None:
         return int(name, 16)
     from pydicom.datadict import tag_for_keyword
 
-    return tag_for_keyword(name)
+    return tag_for_keyword(name) if name else None  # pydicom has attributes without a keyword
 
 
 @lru_cache(maxsize=4096)
