@@ -255,6 +255,8 @@ def _read_file(path: Path, values: dict[str, dict[str, Any]], sources: dict[str,
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in brackets
+        raise UsageError(f"{path}: not valid TOML: nested too deeply, or a number is too long") from error
     for section, table in document.items():
         if section not in _SECTIONS:
             raise UsageError(f"{path}: unknown section [{section}]; known: {', '.join(_SECTIONS)}")
@@ -323,7 +325,7 @@ def _boolean(value: Any) -> bool:
 def _integer(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9_]{1,20}", value.strip()):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]+(?:_[0-9]+)*", value.strip()) and len(value) <= 30:
         return int(value)
     raise ValueError("must be a whole number")
 
@@ -338,8 +340,8 @@ _UNITS = {
 
 def _size(value: Any) -> int:
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9_]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
-        if match and match[2].lower() in _UNITS:
+        match = re.fullmatch(r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+        if match and len(value) <= 40 and match[2].lower() in _UNITS:
             return (
                 int(float(match[1]) * _UNITS[match[2].lower()])
                 if "." in match[1]
@@ -355,7 +357,7 @@ def _number(value: Any) -> float:
             number = float(value)
             if abs(number) != float("inf") and number == number:
                 return number
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     raise ValueError("must be a number")
 
@@ -367,7 +369,13 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> Path:
-    return Path(_text(value)).expanduser()
+    text = _text(value)
+    if "\0" in text:
+        raise ValueError("must be a path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("names the home folder of a user who has none here") from None
 
 
 def _toml(value: Any) -> str:

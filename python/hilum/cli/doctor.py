@@ -8,11 +8,14 @@ import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, human_bytes, print_json, settings_of
+
+if TYPE_CHECKING:
+    from hilum.archive.archive import Archive
 
 __all__ = ["doctor"]
 
@@ -84,7 +87,7 @@ def _check_archive(root: Path, report: dict[str, Any], troubles: list[str]) -> N
 
     report["archive"] = {"path": str(root)}
     found = report["archive"]
-    existing = next(p for p in (root, *root.parents) if p.exists())
+    existing = next((p for p in (root, *root.parents) if os.path.exists(p)), Path())
     usage = shutil.disk_usage(existing)
     found["disk"] = f"{human_bytes(usage.free)} free of {human_bytes(usage.total)}"
     found["writable"] = os.access(existing, os.W_OK)
@@ -92,12 +95,26 @@ def _check_archive(root: Path, report: dict[str, Any], troubles: list[str]) -> N
         with open_root(root, create=False, read_only=True) as archive:
             statistics = archive.statistics()
             found.update({name: getattr(statistics, name) for name in type(statistics).__slots__})
-    except NotFound:
-        found["state"] = "not there yet; `hilum import` makes it"
+            _check_packs(archive, troubles)
+    except NotFound as error:
+        if os.path.exists(root / "hilum.json"):
+            troubles.append(str(error))
+        else:
+            found["state"] = "not there yet; `hilum import` makes it"
     except HilumError as error:
         troubles.append(str(error))
     if usage.free < 1 << 30:
         troubles.append(f"{existing}: less than 1 GiB is free")
+
+
+def _check_packs(archive: Archive, troubles: list[str]) -> None:
+    """Look for packs that are missing or cannot be read at all."""
+    infos = archive.packs.packs()
+    troubles += [f"pack {info.number}: {info.damage}; run: hilum verify" for info in infos if info.damage]
+    present = {info.number for info in infos}
+    for state in archive.index.packs():
+        if state.number not in present and state.live_objects:
+            troubles.append(f"pack {state.number} is missing, with {state.live_objects} objects")
 
 
 def _print(report: dict[str, Any]) -> None:

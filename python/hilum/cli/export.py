@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, human_bytes, open_archive, print_json
-from hilum.cli.studies import _pair
-from hilum.errors import DataError, NotFound, Unavailable
+from hilum.cli.studies import _query
+from hilum.errors import DataError, NotFound, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from hilum.archive.archive import Archive
@@ -44,8 +44,10 @@ def export(
     Names are those of a DICOM file-set (PS3.10 8.2): PA000001/ST000001/SE000001/IM000001. Existing files are never
     overwritten.
     """
-    query = dict(_pair(key) for key in keys or [])
+    query = _query(keys or [])
     with open_archive(archive, config, read_only=True) as opened:
+        if os.path.realpath(opened.root) in (target := os.path.realpath(to), *map(str, Path(target).parents)):
+            raise UsageError(f"{to}: this is inside of the archive; export into another folder")
         exported = _export(opened, query, to)
     if as_json:
         print_json([{name: getattr(item, name) for name in type(item).__slots__} for item in exported])

@@ -19,6 +19,7 @@ from hilum.cli.common import (
     printable,
     settings_of,
 )
+from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ _LABELS = {
 
 
 def import_(
-    paths: Annotated[list[Path], typer.Argument(help="Folders, files, ZIP files, DICOMDIR media.", metavar="PATH…")],
+    paths: Annotated[list[str], typer.Argument(help="Folders, files, ZIP files, DICOMDIR media.", metavar="PATH…")],
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     jobs: Annotated[int | None, typer.Option(help="Threads; default: one per processor.", min=1, max=256)] = None,
@@ -63,6 +64,8 @@ def import_(
     The same command continues where an interrupted one stopped. Exit status: 0 all is in the archive, 1 something is
     not, 2 wrong usage.
     """
+    if not all(paths):
+        raise UsageError("an empty PATH: name a folder or a file")
     root = archive or settings_of(config).archive_path()
     if dry_run and not (root / "hilum.json").exists():
         report = _without_archive(paths, config, jobs, on_conflict)
@@ -76,7 +79,7 @@ def import_(
         raise typer.Exit(1)
 
 
-def _without_archive(paths: list[Path], config: Path | None, jobs: int | None, on_conflict: str | None) -> ImportReport:
+def _without_archive(paths: list[str], config: Path | None, jobs: int | None, on_conflict: str | None) -> ImportReport:
     """Foresee an import into an archive that does not exist yet."""
     from hilum.archive.archive import foresee_import
 

@@ -41,7 +41,7 @@ def studies(
     as_json: JsonOption = False,
 ) -> None:
     """Find studies, the newest first."""
-    query = dict(_pair(key) for key in keys or [])
+    query = _query(keys or [])
     with open_archive(archive, config, read_only=True) as opened:
         found = opened.search(
             "study", query, limit=limit, offset=offset, order=order, fuzzy=fuzzy, includefield=("all",)
@@ -54,6 +54,15 @@ def studies(
     _table(rows)
     if found.more:
         print(f"… more: --offset {offset + len(rows)}")
+
+
+def _query(keys: list[str]) -> dict[str, str]:
+    query: dict[str, str] = {}
+    for name, value in map(_pair, keys):
+        if name in query:
+            raise UsageError(f"{printable(name)} is given twice")
+        query[name] = value
+    return query
 
 
 def _pair(text: str) -> tuple[str, str]:
