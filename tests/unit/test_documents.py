@@ -27,7 +27,7 @@ def test_examples_run(document: str, tmp_path: Path) -> None:
         archive.close()
 
 
-@pytest.mark.parametrize("document", sorted((REPOSITORY / "docs").rglob("*.md")) + [REPOSITORY / "README.md"], ids=str)
+@pytest.mark.parametrize("document", [*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "README.md"], ids=str)
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if "://" not in target:
