@@ -80,6 +80,7 @@ def test_store_by_dcmtk_keeps_the_bytes_of_the_data_set(live_server: Any, tmp_pa
 def test_every_class_and_syntax_is_taken(live_server: Any, name: str) -> None:
     ds = pydicom.dcmread(DEMO / name)
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.{next(_NUMBERS)}")
+    ds.StudyInstanceUID = ds.SeriesInstanceUID = UID(f"2.25.{next(_NUMBERS)}")  # other tests count the sample studies
     assert send(live_server, [ds])[0].Status == 0x0000
     with hilum.open(live_server.root) as archive:
         assert archive.instance(ds.SOPInstanceUID).transfer_syntax_uid == ds.file_meta.TransferSyntaxUID

@@ -117,6 +117,7 @@ def test_s2_all_fail(web: httpx.Client) -> None:
 def test_s3_objects_of_dcmjs(web: httpx.Client) -> None:
     ds = pydicom.dcmread(Path(__file__).parent.parent.parent / "data" / "demo" / "report-sr.dcm")
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = "2.25." + "9" * 38
+    ds.StudyInstanceUID = ds.SeriesInstanceUID = "2.25." + "8" * 38  # other tests count the sample studies
     ds.PatientID = ""
     ds.file_meta.pop("ImplementationClassUID", None)
     out = io.BytesIO()
