@@ -64,6 +64,7 @@ fuzz: build/fuzz/build.ninja ## fuzz every parser for FUZZ_SECONDS
 
 test-python: .stamp-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-disable -q
 
 test: | test-packages ## everything that CI runs
 	$(MAKE) dev
@@ -90,6 +91,7 @@ check-viewer: ## types of the viewer's modules, where npm is at hand
 	@if command -v npm >/dev/null; then .ci/check-viewer; else echo "hilum: no npm here, types of the viewer not checked"; fi
 
 bench: .stamp-dev ## benchmarks, peers side by side
+	$(BIN)/pip install --quiet --no-build-isolation --editable '.[test,bench]'
 	$(BIN)/python -m pytest benchmarks/bench_*.py --benchmark-only
 
 torture: .stamp-dev ## ROUNDS of kill -9 and of power cuts (root)

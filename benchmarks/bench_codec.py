@@ -8,9 +8,7 @@ page faults.
 from __future__ import annotations
 
 import io
-import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -18,6 +16,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import generate_fragmented_frames
 from pydicom.pixels import get_decoder
+from real_files import ABSENT, find_shared_data
 
 from hilum import _core
 from hilum.codecs.decode import decode_frame, frame_dtype, frame_shape
@@ -26,7 +25,6 @@ from hilum.types import PixelDescription
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-REPOSITORY = Path(__file__).parent.parent
 FILES = {
     "rle-us-palette": "us/cine/US-PAL-8-10x-echo",
     "rle-ct": "ts/ctimage_15_syntaxes/CTImage.dcm_RLELosslessTransferSyntax_1.2.840.10008.1.2.5.dcm",
@@ -38,17 +36,11 @@ FILES = {
 }
 
 
-def shared_data() -> Path | None:
-    named = os.environ.get("HILUM_TEST_DATA")
-    places = [Path(named)] if named else [p / "shared" / "data" for p in REPOSITORY.parents[:2]]
-    return next((p for p in places if (p / "MANIFEST.csv").is_file()), None)
-
-
 def load(name: str) -> tuple[pydicom.Dataset, bytes, str, PixelDescription]:
     """Data set, first frame as stored, transfer syntax, description."""
-    folder = shared_data()
+    folder = find_shared_data()
     if folder is None:
-        pytest.skip("no real DICOM files: set HILUM_TEST_DATA to a folder with MANIFEST.csv")
+        pytest.skip(ABSENT)
     path = folder / FILES[name]
     dataset = pydicom.dcmread(path)
     scan = _core.scan(path.read_bytes())

@@ -53,7 +53,8 @@ def test_apply_small_instances(benchmark: Any, tmp_path: Path) -> None:
         index.close()
 
     benchmark.pedantic(run, rounds=3)
-    benchmark.extra_info["instances_per_second"] = round(len(entries) / benchmark.stats.stats.median)
+    if benchmark.stats is not None:  # None with --benchmark-disable
+        benchmark.extra_info["instances_per_second"] = round(len(entries) / benchmark.stats.stats.median)
 
 
 QUERIES = {

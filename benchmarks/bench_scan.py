@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ import numpy as np
 import pytest
 from benchmarks import data as synthetic
 from pydicom import dcmread
+from real_files import ABSENT, find_shared_data
 
 from hilum import _core
 from hilum.errors import HilumError
@@ -44,11 +44,9 @@ def small() -> list[bytes]:
 @pytest.fixture(scope="module")
 def real() -> list[bytes]:
     """Every real file that may be stored and is in no archive."""
-    named = os.environ.get("HILUM_TEST_DATA")
-    folders = [Path(named)] if named else [base / "shared" / "data" for base in REPOSITORY.parents]
-    folder = next((folder for folder in folders if (folder / "MANIFEST.csv").is_file()), None)
+    folder = find_shared_data()
     if folder is None:
-        pytest.skip("no real DICOM files: set HILUM_TEST_DATA to a folder with MANIFEST.csv")
+        pytest.skip(ABSENT)
     with (folder / "MANIFEST.csv").open(newline="") as stream:
         paths = [row["path"] for row in csv.DictReader(stream) if "!" not in row["path"]]
     objects = [(folder / path).read_bytes() for path in paths if not path.endswith(".xz")]

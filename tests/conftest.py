@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import csv
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from real_files import ABSENT, find_shared_data
 
-REPOSITORY = Path(__file__).parent.parent
-
-
-def find_shared_data() -> Path | None:
-    """Folder of real DICOM files: ``HILUM_TEST_DATA``, else ``../shared/data`` beside the repository."""
-    named = os.environ.get("HILUM_TEST_DATA")
-    if named:
-        return Path(named)
-    for base in (REPOSITORY.parent, REPOSITORY.parent.parent):
-        if (base / "shared" / "data" / "MANIFEST.csv").is_file():
-            return base / "shared" / "data"
-    return None
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Skip where the real files are not beside the repository."""
     found = find_shared_data()
-    if found is None or not (found / "MANIFEST.csv").is_file():
-        pytest.skip("no real DICOM files: set HILUM_TEST_DATA to a folder with MANIFEST.csv")
+    if found is None:
+        pytest.skip(ABSENT)
     return found
 
 
