@@ -125,14 +125,17 @@ class _Socket(AssociationSocket):
         self._longest = max(settings.max_pdu_bytes or (1 << 31), settings.request_bytes) + (1 << 20)
         self._deadline = 0.0
         self._event_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._event_lock = threading.Lock()  # a closed descriptor's number may be another connection's by now
         self._poll = select.poll()
         self._poll.register(self._event_fd, select.POLLIN)
         self._poll.register(client_socket, select.POLLIN)
 
     def wake(self) -> None:
         """End the waiting of `ready`: there is something to send."""
-        with suppress(OSError, ValueError):
-            os.eventfd_write(self._event_fd, 1)
+        with self._event_lock:
+            if self._event_fd >= 0:
+                with suppress(OSError):
+                    os.eventfd_write(self._event_fd, 1)
 
     @property
     def ready(self) -> bool:
@@ -201,9 +204,10 @@ class _Socket(AssociationSocket):
     def close(self) -> None:
         """Close the connection."""
         super().close()
-        if self._event_fd >= 0:
-            fd, self._event_fd = self._event_fd, -1
-            os.close(fd)
+        with self._event_lock:
+            if self._event_fd >= 0:
+                fd, self._event_fd = self._event_fd, -1
+                os.close(fd)
 
 
 def _receive_with_spool(
