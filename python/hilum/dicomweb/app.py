@@ -170,4 +170,4 @@ async def answer_with(
         answer = http.text(406, str(error))
     except ClientGone:
         return
-    await http.send(receive, send, answer, head=scope["method"] == "HEAD")
+    await http.send(receive, send, answer, head=scope["method"] == "HEAD", pieces=scope.get("hilum.pieces") is True)

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "ClientGone",
+    "Pieces",
     "Request",
     "Stream",
     "apply_range",
@@ -48,13 +49,36 @@ class ClientGone(Exception):
     """The peer closed before the request or the answer was complete."""
 
 
+class Pieces:
+    """Body of an answer in pieces: a server that can (``hilum.pieces`` in the scope) writes them without a join.
+
+    Parameters
+    ----------
+    pieces : sequence of bytes
+        None may change before they are sent.
+    """
+
+    __slots__ = ("_length", "_pieces")
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self._length = sum(map(len, pieces))
+
+    def __len__(self) -> int:
+        """Bytes of all pieces."""
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer in memory."""
 
     status: int
     headers: Headers
-    body: bytes | memoryview = b""
+    body: bytes | memoryview | Pieces = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +299,24 @@ def empty(status: int, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(status, list(headers))
 
 
-async def send(receive: Receive, sender: Send, answer: Answer | Stream, *, head: bool = False) -> None:
-    """Send an answer; a stream ends early when its client goes away."""
+async def send(
+    receive: Receive, sender: Send, answer: Answer | Stream, *, head: bool = False, pieces: bool = False
+) -> None:
+    """Send an answer; a stream ends early when its client goes away.
+
+    Parameters
+    ----------
+    head : bool
+        Without the body.
+    pieces : bool
+        The server takes `Pieces`.
+    """
     if isinstance(answer, Answer):
+        body = b"" if head else answer.body
+        if isinstance(body, Pieces) and not pieces:
+            body = b"".join(body)
         await sender({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-        await sender({"type": "http.response.body", "body": b"" if head else answer.body})
+        await sender({"type": "http.response.body", "body": body})
         return
     headers = answer.headers
     if answer.length is not None:

@@ -14,7 +14,7 @@ from hilum.archive.transcode import can_transcode, native_frame
 from hilum.codecs.registry import can_decode
 from hilum.dicom.scan import FrameTable
 from hilum.dicomweb import http
-from hilum.dicomweb.http import Answer, Request, Stream
+from hilum.dicomweb.http import Answer, Pieces, Request, Stream
 from hilum.dicomweb.negotiate import (
     EXPLICIT_LITTLE_ENDIAN,
     NATIVE,
@@ -45,7 +45,7 @@ __all__ = ["Retrieve", "etag_of"]
 
 CHUNK: Final = 1 << 18
 INLINE_BYTES: Final = 1 << 20
-"""Frames up to this size in all are read in the event loop: a read from the page cache costs less than a thread."""
+"""What is no longer in all is read in the event loop: a read from the page cache costs less than a thread."""
 _GZIP_FROM_BYTES: Final = 4096
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BODIES_BYTES: Final = 32 << 20
@@ -127,6 +127,12 @@ class Retrieve:
             return await self.one_object(request, records[0], choice)
         if choice.form == "zip":
             return self._zip(possible, choice)
+        if len(records) == 1 and _goes_out_as_stored(records[0], choice.transfer_syntax):
+            record = records[0]
+            if record.location.length <= INLINE_BYTES and request.method != "HEAD":
+                return _whole_multipart(
+                    "application/dicom", _file_type(record.transfer_syntax_uid), [self._retrieve.read(record)], PRIVATE
+                )
         return self._multipart(possible, choice, partial=len(possible) < len(records))
 
     async def one_object(self, request: Request, record: InstanceRecord, choice: ObjectChoice) -> Answer | Stream:
@@ -163,6 +169,9 @@ class Retrieve:
         headers.append((b"content-type", content_type.encode()))
         if request.method == "HEAD" or not part.length:
             return Answer(part.status, [*headers, (b"content-length", str(part.length).encode())])
+        if part.length <= INLINE_BYTES:
+            headers.append((b"content-length", b"%d" % part.length))
+            return Answer(part.status, headers, self._retrieve.read(record, start + part.start, part.length))
         pieces = self._retrieve.stream(record, start + part.start, part.length, chunk=CHUNK)
         return Stream(part.status, headers, self.in_thread(pieces), part.length)
 
@@ -467,14 +476,21 @@ def _frames_answer(request: Request, bodies: list[bytes], choice: FrameChoice, e
         return Answer(
             part.status, headers, body if part.status == 200 else memoryview(body)[part.start : part.stop].tobytes()
         )
+    return _whole_multipart(choice.media_type, choice.content_type, bodies, (b"etag", etag), PRIVATE)
+
+
+def _whole_multipart(
+    part_type: str, content_type: str, bodies: Sequence[bytes], *headers: tuple[bytes, bytes]
+) -> Answer:
+    """Give bodies that are in memory as one multipart answer."""
     boundary = new_boundary()
     pieces: list[bytes] = []
     for body in bodies:
-        pieces += [part_head(boundary, choice.content_type, len(body)), body, b"\r\n"]
+        pieces += [part_head(boundary, content_type, len(body)), body, b"\r\n"]
     pieces.append(f"--{boundary}--\r\n".encode())
-    whole = b"".join(pieces)
-    length = (b"content-length", str(len(whole)).encode())
-    return Answer(200, [multipart_type(choice.media_type, boundary), length, (b"etag", etag), PRIVATE], whole)
+    whole = Pieces(pieces)
+    length = (b"content-length", b"%d" % len(whole))
+    return Answer(200, [multipart_type(part_type, boundary), length, *headers], whole)
 
 
 def _slice(pieces: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -109,6 +109,58 @@ async def _refuse(status: int, message: str, _scope: Any, _receive: Any, send: A
     await send({"type": "http.response.body", "body": body})
 
 
+class _Gathered:
+    """What a cycle sees as its transport during one `send`: what it writes is kept in pieces."""
+
+    __slots__ = ("closed", "pieces")
+
+    def __init__(self, pieces: list[Any]) -> None:
+        self.pieces = pieces
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        if isinstance(data, bytes | bytearray | memoryview):
+            self.pieces.append(data)
+        else:
+            self.pieces.extend(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer: the head leaves with the first bytes of the body in one write.
+
+    A body may be given in pieces (a sized iterable of bytes, `hilum.dicomweb.http.Pieces`): they are not joined.
+    """
+
+    async def send(self, message: Any) -> None:
+        """Take a part of the answer."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        held: list[Any] = self.scope.pop("hilum.head", [])  # type: ignore[typeddict-item]
+        gathered, transport, respond = _Gathered(held), self.transport, self.on_response
+        self.transport, self.on_response = gathered, _nothing  # type: ignore[assignment]
+        try:
+            await super().send(message)  # does not wait: the flow is not paused
+        finally:
+            self.transport, self.on_response = transport, respond
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self.scope["hilum.head"] = gathered.pieces  # type: ignore[typeddict-unknown-key]
+            return
+        transport.writelines(gathered.pieces)
+        if gathered.closed:
+            transport.close()
+        if self.response_complete:
+            respond()
+
+
+def _nothing() -> None:
+    """Stand in for the end of an answer that is not written yet."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection; `check` is called about once a second by `watch`."""
 
@@ -185,7 +237,11 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.url = b"/"
         elif self.url == b"*":
             self.url = b"/*"
+        before = self.cycle
+        self.scope["hilum.pieces"] = True  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.__class__ = _Cycle
         self.app = self._application
 
     def on_body(self, body: bytes) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -217,3 +218,17 @@ def test_xml_is_escaped() -> None:
     )
     assert b"<FamilyName>&lt;a&gt;</FamilyName><GivenName>&amp;</GivenName>" in text
     assert b"\0" not in text
+
+
+@pytest.mark.parametrize("server_takes_pieces", [True, False])
+def test_a_body_in_pieces(server_takes_pieces: bool) -> None:
+    sent: list[Any] = []
+
+    async def sender(message: Any) -> None:
+        sent.append(message)
+
+    body = http.Pieces([b"--b\r\n\r\n", b"frame", b"\r\n--b--\r\n"])
+    assert len(body) == 21
+    asyncio.run(http.send(None, sender, http.Answer(200, [], body), pieces=server_takes_pieces))  # type: ignore[arg-type]
+    given = sent[1]["body"]
+    assert given is body if server_takes_pieces else given == b"--b\r\n\r\nframe\r\n--b--\r\n"
