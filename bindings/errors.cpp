@@ -4,6 +4,7 @@
 
 #include <exception>
 
+#include "hilum/codec/batch.hpp"
 #include "module.hpp"
 
 namespace hilum::bindings {
@@ -32,7 +33,11 @@ py::object to_exception(const Error& error) {
     const py::object offset =
         error.offset() == Error::kNoOffset ? py::object(py::none()) : py::object(py::int_(error.offset()));
     using namespace py::literals;
-    return type(error.what(), "code"_a = static_cast<int>(error.code()), "offset"_a = offset);
+    py::object exception = type(error.what(), "code"_a = static_cast<int>(error.code()), "offset"_a = offset);
+    if (const auto* of_frame = dynamic_cast<const codec::FrameError*>(&error)) {
+        exception.attr("frame") = of_frame->frame();
+    }
+    return exception;
 }
 
 void bind_errors(py::module_& m) {

@@ -66,6 +66,22 @@ std::uint32_t to_number(const py::object& value, const char* name) {
     return static_cast<std::uint32_t>(number);
 }
 
+std::uint64_t to_long_number(const py::object& value, const char* name) {
+    const long long number = PyLong_Check(value.ptr()) ? PyLong_AsLongLong(value.ptr()) : -1;
+    if (number < 0) {
+        PyErr_Clear();
+        throw Error(Errc::invalid_argument, std::string(name) + " must be an int from 0 on");
+    }
+    return static_cast<std::uint64_t>(number);
+}
+
+py::tuple to_tuple(const py::handle& value, std::size_t size, const char* name) {
+    if (!PyTuple_Check(value.ptr()) || static_cast<std::size_t>(PyTuple_GET_SIZE(value.ptr())) != size) {
+        throw Error(Errc::invalid_argument, std::string(name) + " must be a tuple of " + std::to_string(size));
+    }
+    return py::reinterpret_borrow<py::tuple>(value);
+}
+
 double to_real(const py::object& value, const char* name) {
     const double number = PyFloat_AsDouble(value.ptr());
     if (number == -1.0 && PyErr_Occurred() != nullptr) {

@@ -24,6 +24,9 @@ namespace hilum::bindings {
 // and with it the pixels of patients.
 [[nodiscard]] std::string to_text(const py::object& value, const char* name);
 [[nodiscard]] std::uint32_t to_number(const py::object& value, const char* name);
+[[nodiscard]] std::uint64_t to_long_number(const py::object& value, const char* name);
+/// Throws unless it is a tuple of `size` fields.
+[[nodiscard]] py::tuple to_tuple(const py::handle& value, std::size_t size, const char* name);
 [[nodiscard]] double to_real(const py::object& value, const char* name);
 [[nodiscard]] bool to_bool(const py::object& value);
 [[nodiscard]] const pixel::RenderingAttributes& to_attributes(const py::object& value);

@@ -104,6 +104,21 @@ def decode(
     *,
     out: Buffer | npt.NDArray[Any],
 ) -> None: ...
+def decode_frames(
+    frames: Iterable[tuple[Buffer | Sequence[Buffer], str, _Pixels, int]],
+    *,
+    out: Buffer | npt.NDArray[Any],
+    threads: int = 0,
+) -> None: ...
+def decode_stored_frames(
+    reader: PackReader,
+    objects: Iterable[tuple[int, int, int, bytes, str, tuple[int | str, ...]]],
+    refs: Buffer | npt.NDArray[Any],
+    *,
+    out: Buffer | npt.NDArray[Any],
+    threads: int = 0,
+) -> None: ...
+def default_threads() -> int: ...
 def check_pixels(pixels: _Pixels) -> None: ...
 def codecs() -> tuple[tuple[str, str, str, str], ...]: ...
 

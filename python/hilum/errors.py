@@ -40,7 +40,14 @@ class HilumError(Exception):
         ``hilum::Errc`` of the core, 0 where the error was found in Python. Never renumbered.
     offset : int or None
         Byte offset in the input at which it was found.
+
+    Attributes
+    ----------
+    frame : int or None
+        Which of the frames of a request for several, by its position in the request.
     """
+
+    frame: int | None = None
 
     def __init__(self, message: str, *, code: int = 0, offset: int | None = None) -> None:
         super().__init__(message)

@@ -128,6 +128,10 @@ std::uint64_t stored_frame_bits(const PixelDescription& d) noexcept {
     return samples * d.bits_allocated;
 }
 
+bool is_plain(const PixelDescription& d) noexcept {
+    return d.bits_allocated % 8 == 0 && !is_422(d) && (d.samples_per_pixel == 1 || d.planar_configuration == 0);
+}
+
 void decode(std::span<const std::byte> data, const PixelDescription& d, bool big_endian, unsigned bit_offset,
             std::span<std::byte> out) {
     check_description(d);

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from hilum.archive.search import keyword_of
-from hilum.errors import DataError, NotFound, UsageError
+from hilum.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +30,11 @@ class _Node:
     def __init__(self, archive: Archive, attributes: Mapping[str, object]) -> None:
         self._archive = archive
         self._attributes = attributes
+
+    @property
+    def archive(self) -> Archive:
+        """The archive that holds it."""
+        return self._archive
 
     @property
     def attributes(self) -> Mapping[str, object]:
@@ -410,8 +415,15 @@ class Frames(Sequence["npt.NDArray[np.generic]"]):
         for instance, frame in self._positions:
             yield instance.frame(frame)
 
-    def stack(self) -> npt.NDArray[np.generic]:
-        """Decode all frames into one array.
+    def stack(self, out: npt.NDArray[np.generic] | None = None, *, threads: int = 0) -> npt.NDArray[np.generic]:
+        """Decode all frames into one array: in parallel, in one call without the GIL.
+
+        Parameters
+        ----------
+        out : ndarray, optional
+            C-contiguous, of the shape and type of the result; filled and returned. Undefined after an error.
+        threads : int
+            0: as ``HILUM_THREADS`` says, else one for each processor that the process may run on.
 
         Returns
         -------
@@ -421,23 +433,14 @@ class Frames(Sequence["npt.NDArray[np.generic]"]):
         Raises
         ------
         UsageError
-            There are no frames.
+            There are no frames, or `out` does not fit.
         DataError
-            They differ in shape or dtype.
+            They differ in shape or dtype, or one cannot be decoded; ``error.frame`` says which.
         """
-        import numpy as np
-
         if not self._positions:
             raise UsageError("there are no frames to stack")
-        first = self[0]
-        out = np.empty((len(self), *first.shape), first.dtype)
-        out[0] = first
-        for i in range(1, len(self)):
-            frame = self[i]
-            if frame.shape != first.shape or frame.dtype != first.dtype:
-                raise DataError(f"frame {i} is {frame.dtype} {frame.shape}, the first is {first.dtype} {first.shape}")
-            out[i] = frame
-        return out
+        refs = [(instance.record, frame) for instance, frame in self._positions]
+        return self._positions[0][0].archive.retrieve.decode_frames(refs, out, threads=threads)
 
     def __repr__(self) -> str:
         return f"<hilum.Frames: {len(self)}>"

@@ -191,7 +191,9 @@ class Retriever:
         data = fragments[0] if len(fragments) == 1 else b"".join(fragments)
         return _shifted(data, bits, FrameTable(record.frame_table).frame_bits) if bits else data
 
-    def decoded_frame(self, record: InstanceRecord, frame: int, *, rgb: bool = False) -> npt.NDArray[np.generic]:
+    def decoded_frame(
+        self, record: InstanceRecord, frame: int, *, rgb: bool = False, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.generic]:
         """Decode a frame to stored values, or to RGB when asked for.
 
         Parameters
@@ -201,6 +203,8 @@ class Retriever:
             From 0.
         rgb : bool
             Colour, palette colour too, as 8-bit RGB; grey stays as it is.
+        out : ndarray, optional
+            Filled and returned; not with `rgb`.
 
         Returns
         -------
@@ -217,7 +221,43 @@ class Retriever:
             attributes = self._rendering_attributes(record, frame)
             plain = RenderSettings(square_pixels=False)
             return render_pixels(data, self._syntax(record), pixels, attributes, plain, bit_offset=bits)
-        return decode_frame(data, self._syntax(record), pixels, bit_offset=bits)
+        return decode_frame(data, self._syntax(record), pixels, bit_offset=bits, out=out)
+
+    def decode_frames(
+        self, refs: Sequence[tuple[InstanceRecord, int]], out: npt.NDArray[Any] | None = None, *, threads: int = 0
+    ) -> npt.NDArray[Any]:
+        """Decode frames of one or many objects in one call: see `hilum.archive.bulk.decode_frames`."""
+        from hilum.archive.bulk import decode_frames
+
+        return decode_frames(self, self._packs, refs, out, threads=threads)
+
+    def current(self, record: InstanceRecord) -> InstanceRecord:
+        """Return the record as it is now: compaction may have moved its bytes.
+
+        Raises
+        ------
+        NotFound
+            It was deleted meanwhile.
+        """
+        found = self._current(record)
+        if found is None:
+            raise NotFound("the object has been deleted")
+        return found
+
+    def require_frame(self, record: InstanceRecord, frame: int) -> int:
+        """Return `frame` if the object has it.
+
+        Raises
+        ------
+        UsageError
+            It has not.
+        """
+        self._range(record, frame)
+        return frame
+
+    def require_pixels(self, record: InstanceRecord) -> PixelDescription:
+        """As `pixels`, with a DataError where there are none."""
+        return self._pixels(record)
 
     def _pixels(self, record: InstanceRecord) -> PixelDescription:
         pixels = self.pixels(record)

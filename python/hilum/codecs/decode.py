@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from hilum import _core
-from hilum.errors import UsageError
+from hilum.codecs.registry import core_decodes
+from hilum.errors import HilumError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
     from typing_extensions import Buffer
 
     from hilum.types import PixelDescription
 
-__all__ = ["as_tuple", "decode_frame", "frame_dtype", "frame_shape"]
+__all__ = [
+    "EncodedFrame",
+    "as_tuple",
+    "check_out",
+    "decode_frame",
+    "decode_frames",
+    "for_each_frame",
+    "frame_dtype",
+    "frame_shape",
+]
 
 Frame: TypeAlias = "npt.NDArray[Any]"
 
@@ -84,6 +96,150 @@ def frame_shape(pixels: PixelDescription) -> tuple[int, ...]:
     return plane if pixels.samples_per_pixel == 1 else (*plane, pixels.samples_per_pixel)
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """A frame as it is stored, in memory."""
+
+    data: Buffer | Sequence[Buffer]
+    """Its bytes, or its fragments."""
+    transfer_syntax_uid: str
+    pixels: PixelDescription
+    bit_offset: int = 0
+    """Bits of the first byte that belong to the frame before (one bit allocated only)."""
+
+
+def check_out(out: Frame, pixels: PixelDescription, frames: int | None = None) -> None:
+    """Check that an array can take decoded frames.
+
+    Parameters
+    ----------
+    out : ndarray
+    pixels : PixelDescription
+        Of each frame.
+    frames : int, optional
+        The array is to hold that many, along its first axis; None: one, without such an axis.
+
+    Raises
+    ------
+    UsageError
+        Its shape or type is another one, it is read-only, or its values do not lie one after the other.
+    """
+    shape, dtype = frame_shape(pixels), frame_dtype(pixels)
+    what = "the frame is"
+    if frames is not None:
+        shape, what = (frames, *shape), "the frames are"
+    if out.shape != shape or out.dtype != dtype:
+        raise UsageError(f"out is {out.dtype} {out.shape}, {what} {dtype} {shape}")
+    if not out.flags.writeable:
+        raise UsageError("out is read-only")
+    if not out.flags.c_contiguous:
+        raise UsageError("out is strided: it must be C-contiguous")
+
+
+def decode_frames(frames: Sequence[EncodedFrame], out: Frame | None = None, *, threads: int = 0) -> Frame:
+    """Decode many frames in one call, in parallel; the GIL is released meanwhile.
+
+    Parameters
+    ----------
+    frames : sequence of EncodedFrame
+        At least one; all of one shape and type. Transfer syntaxes may differ.
+    out : ndarray, optional
+        C-contiguous, ``(frames, rows, columns)`` or ``(frames, rows, columns, samples)``; filled and returned. After an
+        error its contents are undefined.
+    threads : int
+        0: as ``HILUM_THREADS`` says, else one for each processor that the process may run on.
+
+    Returns
+    -------
+    ndarray
+        Stored values, as from `decode_frame`.
+
+    Raises
+    ------
+    DataError, LimitExceeded
+        As `decode_frame`, of the first frame that has one: ``error.frame`` says which (from 0), ``error.offset`` where
+        in its bytes.
+    UsageError
+        No frames, frames of different shape or type, or an `out` that does not fit.
+    """
+    if not frames:
+        raise UsageError("there are no frames to decode")
+    first = frames[0].pixels
+    for index, frame in enumerate(frames):
+        if frame.pixels is not first and _kind(frame.pixels) != _kind(first):
+            error = UsageError(f"frame {index} of the request is not of the shape and type of the first")
+            error.frame = index
+            raise error
+    _core.check_pixels(as_tuple(first))
+    if out is None:
+        out = np.empty((len(frames), *frame_shape(first)), frame_dtype(first))
+    else:
+        check_out(out, first, len(frames))
+    if all(core_decodes(frame.transfer_syntax_uid) for frame in frames):
+        _core.decode_frames(
+            [(f.data, f.transfer_syntax_uid, as_tuple(f.pixels), f.bit_offset) for f in frames],
+            out=out,
+            threads=threads,
+        )
+    else:
+        target = out
+        for_each_frame(
+            len(frames),
+            lambda i: decode_frame(
+                frames[i].data,
+                frames[i].transfer_syntax_uid,
+                frames[i].pixels,
+                bit_offset=frames[i].bit_offset,
+                out=target[i],
+            ),
+            threads,
+        )
+    return out
+
+
+def for_each_frame(count: int, decode: Callable[[int], object], threads: int = 0) -> None:
+    """Call a decoder of another library for each frame of a request, on several Python threads.
+
+    Parameters
+    ----------
+    count : int
+    decode : callable
+        Of the position of a frame; releases the GIL while it works.
+    threads : int
+        As in `decode_frames`.
+
+    Raises
+    ------
+    HilumError
+        Of the first frame that has one; ``error.frame`` says which.
+    """
+
+    def one(index: int) -> None:
+        try:
+            decode(index)
+        except HilumError as error:
+            error.frame = index
+            raise
+
+    workers = min(count, threads or _core.default_threads())
+    if workers < 2:
+        for index in range(count):
+            one(index)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        tasks = [pool.submit(one, index) for index in range(count)]
+        try:
+            for task in tasks:
+                task.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _kind(pixels: PixelDescription) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    return frame_shape(pixels), frame_dtype(pixels)
+
+
 def decode_frame(
     data: Buffer | Sequence[Buffer],
     transfer_syntax_uid: str,
@@ -127,10 +283,9 @@ def decode_frame(
     """
     fields = as_tuple(pixels)
     _core.check_pixels(fields)
-    shape, dtype = frame_shape(pixels), frame_dtype(pixels)
     if out is None:
-        out = np.empty(shape, dtype)
-    elif out.shape != shape or out.dtype != dtype:
-        raise UsageError(f"out is {out.dtype} {out.shape}, the frame is {dtype} {shape}")
+        out = np.empty(frame_shape(pixels), frame_dtype(pixels))
+    else:
+        check_out(out, pixels)
     _core.decode(data, transfer_syntax_uid, fields, bit_offset, out=out)
     return out

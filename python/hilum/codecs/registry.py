@@ -7,7 +7,7 @@ from functools import cache
 
 from hilum import _core
 
-__all__ = ["Decoder", "can_decode", "cpu_features", "decoders"]
+__all__ = ["Decoder", "can_decode", "core_decodes", "cpu_features", "decoders"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,18 @@ def can_decode(transfer_syntax_uid: str) -> bool:
     bool
     """
     return any(decoder.transfer_syntax_uid == transfer_syntax_uid for decoder in decoders())
+
+
+@cache
+def core_decodes(transfer_syntax_uid: str) -> bool:
+    """Whether the core has a decoder of its own process for it: many frames then take one call without the GIL.
+
+    Parameters
+    ----------
+    transfer_syntax_uid : str
+
+    Returns
+    -------
+    bool
+    """
+    return any(uid == transfer_syntax_uid for uid, *_ in _core.codecs())

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from hilum import _core
 from hilum.errors import Conflict, DataError, HilumError, NotFound, Unavailable, UsageError
@@ -23,7 +23,12 @@ from hilum.types import Location
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
     from hilum.storage.base import Source
+
+    StoredObject: TypeAlias = tuple[int, int, int, bytes, str, tuple[int | str, ...]]
 
 __all__ = ["PackStore"]
 
@@ -299,6 +304,36 @@ class PackStore:
         if start < 0 or count < 0:
             raise UsageError("the range is not inside of the record")
         return self._reader.read(location.pack, location.offset, location.length, start, count, crc32c)
+
+    def decode_frames(
+        self,
+        objects: Sequence[StoredObject],
+        refs: npt.NDArray[np.uint32],
+        out: npt.NDArray[Any],
+        *,
+        threads: int = 0,
+    ) -> None:
+        """Read, verify and decode frames in one call, in parallel, without the GIL.
+
+        Parameters
+        ----------
+        objects : sequence of tuple
+            ``(pack, offset, length, frame table, transfer syntax UID, pixel description)``.
+        refs : ndarray of uint32, (frames, 2)
+            Which of `objects`, which of its frames.
+        out : ndarray
+            C-contiguous, ``(frames, rows, columns[, samples])``; contents are undefined after an error.
+        threads : int
+            0: as ``HILUM_THREADS`` says, else one for each processor that the process may run on.
+
+        Raises
+        ------
+        NotFound
+            A pack does not exist (any more); ask the index again.
+        DataError
+            Stored bytes are damaged, or a frame cannot be decoded; ``error.frame`` says which.
+        """
+        _core.decode_stored_frames(self._reader, objects, refs, out=out, threads=threads)
 
     def stream(
         self, location: Location, start: int = 0, length: int | None = None, *, chunk: int = 1 << 20

@@ -13,6 +13,9 @@ extern const Codec kBigEndian;
 /// Bits of one frame as stored: the only syntax in which a frame need not start on a byte.
 [[nodiscard]] std::uint64_t stored_frame_bits(const PixelDescription& description) noexcept;
 
+/// Whether a little endian frame is already what decoding makes of it, but for extract_stored.
+[[nodiscard]] bool is_plain(const PixelDescription& description) noexcept;
+
 /// As the codecs' decode, for a frame that starts `bit_offset` (0-7) bits into `data` (PS3.5 8.1.1: lowest bit first).
 void decode(std::span<const std::byte> data, const PixelDescription& description, bool big_endian, unsigned bit_offset,
             std::span<std::byte> out);
