@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// MQ decoder and raw bits (ISO/IEC 15444-1 Annex C and D.6).
+//
+// A and C are kept shifted left by kShift, so that C holds up to 40 bits that are not yet asked for. D is how far A and C
+// may fall together until either A needs renormalisation or C turns to the less probable symbol: while it stays
+// non-negative a decision costs one load, one subtraction and one branch. Behind that the symbol is found without
+// branches, because there it is close to random.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace hilum::codec::j2k {
+
+/// One state of one context, with both successors: a row of Table C.2, once for each sense of the more probable symbol.
+struct MqState {
+    std::uint64_t qe = 0;
+    std::uint32_t mps = 0;
+    std::uint16_t next_mps = 0, next_lps = 0;
+};
+
+inline constexpr unsigned kShift = 40;
+inline constexpr std::uint64_t kHalf = std::uint64_t{0x8000} << kShift;
+
+inline constexpr std::array<MqState, 94> kMqStates = [] {
+    struct Row {
+        std::uint16_t qe;
+        std::uint8_t mps, lps, turn;
+    };
+    constexpr Row rows[47] = {
+        {0x5601, 1, 1, 1},    {0x3401, 2, 6, 0},    {0x1801, 3, 9, 0},    {0x0AC1, 4, 12, 0},   {0x0521, 5, 29, 0},
+        {0x0221, 38, 33, 0},  {0x5601, 7, 6, 1},    {0x5401, 8, 14, 0},   {0x4801, 9, 14, 0},   {0x3801, 10, 14, 0},
+        {0x3001, 11, 17, 0},  {0x2401, 12, 18, 0},  {0x1C01, 13, 20, 0},  {0x1601, 29, 21, 0},  {0x5601, 15, 14, 1},
+        {0x5401, 16, 14, 0},  {0x5101, 17, 15, 0},  {0x4801, 18, 16, 0},  {0x3801, 19, 17, 0},  {0x3401, 20, 18, 0},
+        {0x3001, 21, 19, 0},  {0x2801, 22, 19, 0},  {0x2401, 23, 20, 0},  {0x2201, 24, 21, 0},  {0x1C01, 25, 22, 0},
+        {0x1801, 26, 23, 0},  {0x1601, 27, 24, 0},  {0x1401, 28, 25, 0},  {0x1201, 29, 26, 0},  {0x1101, 30, 27, 0},
+        {0x0AC1, 31, 28, 0},  {0x09C1, 32, 29, 0},  {0x08A1, 33, 30, 0},  {0x0521, 34, 31, 0},  {0x0441, 35, 32, 0},
+        {0x02A1, 36, 33, 0},  {0x0221, 37, 34, 0},  {0x0141, 38, 35, 0},  {0x0111, 39, 36, 0},  {0x0085, 40, 37, 0},
+        {0x0049, 41, 38, 0},  {0x0025, 42, 39, 0},  {0x0015, 43, 40, 0},  {0x0009, 44, 41, 0},  {0x0005, 45, 42, 0},
+        {0x0001, 45, 43, 0},  {0x5601, 46, 46, 0}};
+    std::array<MqState, 94> all{};
+    for (unsigned i = 0; i < 47; ++i) {
+        for (unsigned mps = 0; mps < 2; ++mps) {
+            all[2 * i + mps] = {std::uint64_t{rows[i].qe} << kShift, mps, static_cast<std::uint16_t>(2 * rows[i].mps + mps),
+                                static_cast<std::uint16_t>(2 * rows[i].lps + (mps ^ rows[i].turn))};
+        }
+    }
+    return all;
+}();
+
+class MqDecoder {
+public:
+    MqDecoder() = default;
+
+    /// INITDEC, C.3.5.
+    MqDecoder(const std::byte* from, const std::byte* end) noexcept : at_(from), end_(end) {
+        a_ = kHalf;
+        room_ = static_cast<int>(kShift) + 7;
+        fill_slowly();
+        split();
+    }
+
+    [[gnu::always_inline]] unsigned decode(MqState& context) noexcept {
+        const std::uint64_t qe = context.qe;
+        const std::uint32_t mps = context.mps;
+        d_ -= qe;
+        if (static_cast<std::int64_t>(d_) >= 0) [[likely]] {
+            return mps;
+        }
+        a_ += d_;
+        c_ += d_;
+        const std::uint64_t is_lps = static_cast<std::uint64_t>(static_cast<std::int64_t>(c_) >> 63);  // all ones or 0
+        c_ += qe & is_lps;
+        const std::uint64_t below = static_cast<std::uint64_t>(static_cast<std::int64_t>(a_ - qe) >> 63);
+        const std::uint64_t turned = (below ^ is_lps) & 1U;
+        a_ = is_lps != 0 ? qe : a_;
+        context = kMqStates[turned != 0 ? context.next_lps : context.next_mps];
+        const int shift = std::countl_zero(a_) - static_cast<int>(48 - kShift);
+        a_ <<= static_cast<unsigned>(shift) & 63U;
+        c_ <<= static_cast<unsigned>(shift) & 63U;
+        room_ += shift;
+        if (room_ > static_cast<int>(kShift) - 8) {
+            fill();
+        }
+        split();
+        return mps ^ static_cast<unsigned>(turned);
+    }
+
+private:
+    void split() noexcept {
+        const std::uint64_t a = a_ - kHalf;
+        d_ = a < c_ ? a : c_;
+        a_ -= d_;
+        c_ -= d_;
+    }
+
+    /// BYTEIN, C.3.4: four bytes at once where none of them nor the one before is FF.
+    [[gnu::always_inline]] void fill() noexcept {
+        if (end_ - at_ >= 4) [[likely]] {
+            std::uint32_t word = 0;
+            std::memcpy(&word, at_, sizeof(word));
+            const bool has_ff = ((~word - 0x01010101U) & word & 0x80808080U) != 0;
+            if (!has_ff && at_[-1] != std::byte{0xFF}) [[likely]] {
+                if constexpr (std::endian::native == std::endian::little) {
+                    word = __builtin_bswap32(word);
+                }
+                c_ += std::uint64_t{word} << static_cast<unsigned>(room_ - 24);
+                at_ += 4;
+                room_ -= 32;
+                return;
+            }
+        }
+        MqDecoder copy = *this;  // so that the registers of the caller stay registers
+        copy.fill_slowly();
+        *this = copy;
+    }
+
+    /// Behind the end, and behind FF with more than 8F, come ones.
+    [[gnu::noinline]] void fill_slowly() noexcept {
+        while (room_ >= 0) {
+            std::uint64_t next = 0xFF;
+            if (at_ != end_) {
+                next = static_cast<std::uint64_t>(*at_);
+                if (after_ff_ && next > 0x8F) {
+                    end_ = at_;
+                    next = 0xFF;
+                    after_ff_ = false;
+                } else {
+                    room_ += after_ff_ ? 1 : 0;
+                    after_ff_ = next == 0xFF;
+                    ++at_;
+                }
+            }
+            c_ += next << static_cast<unsigned>(room_);
+            room_ -= 8;
+        }
+    }
+
+    std::uint64_t a_ = 0, c_ = 0, d_ = 0;
+    const std::byte* at_ = nullptr;
+    const std::byte* end_ = nullptr;
+    int room_ = 0;  ///< where in C the next byte goes
+    bool after_ff_ = false;
+};
+
+/// Bits of the lazy passes, D.6: after FF a bit is stuffed. Ones behind the end.
+class RawDecoder {
+public:
+    RawDecoder() = default;
+    RawDecoder(const std::byte* from, const std::byte* end) noexcept : at_(from), end_(end) {}
+
+    unsigned bit() noexcept {
+        if (left_ == 0) {
+            const bool after_ff = byte_ == 0xFF;
+            left_ = after_ff ? 7 : 8;
+            if (at_ == end_ || (after_ff && static_cast<unsigned>(*at_) > 0x8F)) {
+                byte_ = 0xFF;
+                left_ = 8;
+                end_ = at_;
+            } else {
+                byte_ = static_cast<unsigned>(*at_++);
+            }
+        }
+        --left_;
+        return byte_ >> left_ & 1U;
+    }
+
+private:
+    const std::byte* at_ = nullptr;
+    const std::byte* end_ = nullptr;
+    unsigned byte_ = 0;
+    unsigned left_ = 0;
+};
+
+}  // namespace hilum::codec::j2k
