@@ -26,7 +26,8 @@ constexpr std::array kRle{&rle::kCodec};
 constexpr std::array kJpegDct{&jpeg::kTurbo, &jpeg_lossless::kCodec};
 constexpr std::array kJpegLossless{&jpeg_lossless::kCodec, &jpeg::kTurbo};
 constexpr std::array kDeflate{&deflate::kZlib};
-constexpr std::array kJpeg2000{&jpeg2000::kOpenJpeg};
+/// The second is asked for what the first refuses as unsupported.
+constexpr std::array kJpeg2000{&jpeg2000::kHilum, &jpeg2000::kOpenJpeg};
 
 constexpr std::array<Syntax, 13> kSyntaxes{{
     {"1.2.840.10008.1.2", "Implicit VR Little Endian", kNative, false},
@@ -54,10 +55,22 @@ const Codec& choose(const Syntax& syntax, std::span<const std::byte> data) {
 
 ImageInfo decode_joined(std::span<const std::byte> data, const Syntax& syntax, const PixelDescription& d,
                         std::span<std::byte> out) {
-    const Codec& codec = choose(syntax, data);
-    const ImageInfo info = codec.probe(data, d);
-    codec.decode(data, d, info, out);
-    return info;
+    const auto decode_by = [&](const Codec& codec) {
+        const ImageInfo info = codec.probe(data, d);
+        codec.decode(data, d, info, out);
+        return info;
+    };
+    if (syntax.decoders.data() != kJpeg2000.data()) {
+        return decode_by(choose(syntax, data));
+    }
+    try {
+        return decode_by(jpeg2000::kHilum);
+    } catch (const Error& error) {
+        if (error.code() != Errc::unsupported_pixels) {
+            throw;
+        }
+    }
+    return decode_by(jpeg2000::kOpenJpeg);
 }
 
 ImageInfo decode_native(std::span<const std::byte> data, unsigned bit_offset, const Syntax& syntax,

@@ -48,7 +48,6 @@ struct Passes {
         return by_column & (kTop * ((1U << rows) - 1));
     }
 
-
     /// All eight neighbours of the coefficients of one word, at this moment.
     template <bool kCausal>
     [[nodiscard]] std::uint64_t neighbours(const std::uint64_t* at) const noexcept {
@@ -96,7 +95,7 @@ struct Passes {
     void refinement_raw(RawDecoder& raw, unsigned plane) const noexcept;
     template <bool kCausal>
     void cleanup(MqDecoder& shared, unsigned plane) const noexcept;
-    bool segmentation_symbol(MqDecoder& mq) const noexcept;
+    void skip_segmentation_symbol(MqDecoder& mq) const noexcept;
 };
 
 /// D.3.1
@@ -261,13 +260,11 @@ void Passes::cleanup(MqDecoder& shared, unsigned plane) const noexcept {
     shared = mq;
 }
 
-/// D.5
-bool Passes::segmentation_symbol(MqDecoder& mq) const noexcept {
-    unsigned symbol = 0;
+/// D.5. Its value says nothing: encoders that cut a pass behind its last useful byte cut the symbol too.
+void Passes::skip_segmentation_symbol(MqDecoder& mq) const noexcept {
     for (unsigned i = 0; i < 4; ++i) {
-        symbol = symbol << 1U | mq.decode(contexts[kUniformContext]);
+        (void)mq.decode(contexts[kUniformContext]);
     }
-    return symbol == 0xA;
 }
 
 namespace {
@@ -293,7 +290,7 @@ void BlockDecoder::clear() noexcept {
 }
 
 template <unsigned kOrientation, bool kCausal>
-bool BlockDecoder::run(std::span<const Segment> segments, unsigned style, unsigned planes) noexcept {
+void BlockDecoder::run(std::span<const Segment> segments, unsigned style, unsigned planes) noexcept {
     const std::size_t first = (words_ + 2) + 1;
     const Passes passes{buffers_->values.data(),
                         buffers_->flags.data() + (width_ + 2) + 1,
@@ -328,8 +325,8 @@ bool BlockDecoder::run(std::span<const Segment> segments, unsigned style, unsign
                 raw_segment ? passes.refinement_raw(raw, plane) : passes.refinement<kCausal>(mq, plane);
             } else {
                 passes.cleanup<kCausal>(mq, plane);
-                if ((style & kSegmentation) != 0 && !passes.segmentation_symbol(mq)) {
-                    return false;
+                if ((style & kSegmentation) != 0) {
+                    passes.skip_segmentation_symbol(mq);
                 }
             }
             if ((style & kReset) != 0) {
@@ -337,17 +334,16 @@ bool BlockDecoder::run(std::span<const Segment> segments, unsigned style, unsign
             }
             if (++type == 3) {
                 if (plane == 0) {
-                    return true;
+                    return;
                 }
                 type = 0;
                 --plane;
             }
         }
     }
-    return true;
 }
 
-bool BlockDecoder::decode(const BlockShape& shape, std::span<const Segment> segments) noexcept {
+void BlockDecoder::decode(const BlockShape& shape, std::span<const Segment> segments) noexcept {
     width_ = shape.width;
     height_ = shape.height;
     words_ = (width_ + 15) / 16;
@@ -356,14 +352,17 @@ bool BlockDecoder::decode(const BlockShape& shape, std::span<const Segment> segm
     const bool causal = (shape.style & kVerticallyCausal) != 0;
     switch (shape.orientation) {
         case 1:
-            return causal ? run<1, true>(segments, shape.style, shape.planes)
-                          : run<1, false>(segments, shape.style, shape.planes);
+            causal ? run<1, true>(segments, shape.style, shape.planes)
+                   : run<1, false>(segments, shape.style, shape.planes);
+            return;
         case 3:
-            return causal ? run<2, true>(segments, shape.style, shape.planes)
-                          : run<2, false>(segments, shape.style, shape.planes);
+            causal ? run<2, true>(segments, shape.style, shape.planes)
+                   : run<2, false>(segments, shape.style, shape.planes);
+            return;
         default:
-            return causal ? run<0, true>(segments, shape.style, shape.planes)
-                          : run<0, false>(segments, shape.style, shape.planes);
+            causal ? run<0, true>(segments, shape.style, shape.planes)
+                   : run<0, false>(segments, shape.style, shape.planes);
+            return;
     }
 }
 

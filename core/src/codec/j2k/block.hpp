@@ -31,8 +31,7 @@ class BlockDecoder {
 public:
     BlockDecoder();
 
-    /// False where a segmentation symbol is wrong: the data is damaged.
-    [[nodiscard]] bool decode(const BlockShape& shape, std::span<const Segment> segments) noexcept;
+    void decode(const BlockShape& shape, std::span<const Segment> segments) noexcept;
 
     /// Moves down what the region of interest lifted (H.1), before the values are taken.
     void undo_roi(unsigned shift) noexcept;
@@ -48,7 +47,7 @@ public:
 
 private:
     template <unsigned kOrientation, bool kCausal>
-    bool run(std::span<const Segment> segments, unsigned style, unsigned planes) noexcept;
+    void run(std::span<const Segment> segments, unsigned style, unsigned planes) noexcept;
 
     void clear() noexcept;
 

@@ -56,9 +56,7 @@ inline constexpr std::array<std::array<std::uint8_t, 512>, 3> kZeroContexts = []
 inline constexpr std::array<std::uint8_t, 256> kSignContexts = [] {
     std::array<std::uint8_t, 256> all{};
     for (unsigned n = 0; n < 256; ++n) {
-        const auto value = [n](unsigned at) {
-            return (n >> at & 1U) == 0 ? 0 : ((n >> (at - 1) & 1U) != 0 ? -1 : 1);
-        };
+        const auto value = [n](unsigned at) { return (n >> at & 1U) == 0 ? 0 : ((n >> (at - 1) & 1U) != 0 ? -1 : 1); };
         const int h = std::clamp(value(3) + value(5), -1, 1);
         const int v = std::clamp(value(1) + value(7), -1, 1);
         const bool flip = h < 0 || (h == 0 && v < 0);

@@ -330,7 +330,8 @@ Rect CodeStream::tile(std::uint32_t index) const noexcept {
         return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(v, low, high));
     };
     const Rect& i = size.image;
-    return {clamp(size.tile_x0 + p * size.tile_width, i.x0, i.x1), clamp(size.tile_y0 + q * size.tile_height, i.y0, i.y1),
+    return {clamp(size.tile_x0 + p * size.tile_width, i.x0, i.x1),
+            clamp(size.tile_y0 + q * size.tile_height, i.y0, i.y1),
             clamp(size.tile_x0 + (p + 1) * size.tile_width, i.x0, i.x1),
             clamp(size.tile_y0 + (q + 1) * size.tile_height, i.y0, i.y1)};
 }

@@ -102,8 +102,8 @@ struct CodeStream {
     std::size_t base = 0;  ///< of `data` in the frame; errors count from there
     Size size;
     Parameters parameters;
-    std::vector<TilePart> parts;   ///< in order of the stream
-    bool has_packed = false;       ///< PPM
+    std::vector<TilePart> parts;    ///< in order of the stream
+    bool has_packed = false;        ///< PPM
     std::vector<std::byte> packed;  ///< headers of all packets, PPM joined
 
     [[nodiscard]] Rect tile(std::uint32_t index) const noexcept;

@@ -28,8 +28,8 @@ ImageInfo probe(std::span<const std::byte> data, const PixelDescription&) {
             j2k::fail_unsupported("subsampled components have no decoder", stream.base + 2);
         }
     }
-    const bool all_reversible = std::ranges::all_of(stream.parameters.components,
-                                                    [](const auto& c) { return c.coding.reversible; });
+    const bool all_reversible =
+        std::ranges::all_of(stream.parameters.components, [](const auto& c) { return c.coding.reversible; });
     info.lossy = !all_reversible;
     if (stream.parameters.component_transform) {
         info.colour = ImageInfo::Colour::rgb;
@@ -52,9 +52,9 @@ void decode_with(std::span<const std::byte> data, const PixelDescription& d, con
     const auto [rows, columns] = reduced_size(data, options.discard_levels);
     const std::size_t container = bytes_of(sample_type(d));
     if (out.size() != std::uint64_t{rows} * columns * d.samples_per_pixel * container) {
-        throw Error(Errc::buffer_too_small,
-                    "the output has " + std::to_string(out.size()) + " bytes, the image has " + std::to_string(rows) +
-                        "x" + std::to_string(columns) + "x" + std::to_string(d.samples_per_pixel) + " samples");
+        throw Error(Errc::buffer_too_small, "the output has " + std::to_string(out.size()) + " bytes, the image has " +
+                                                std::to_string(rows) + "x" + std::to_string(columns) + "x" +
+                                                std::to_string(d.samples_per_pixel) + " samples");
     }
     j2k::decode_image(bare, base_of(data, bare), options,
                       {out.data(), rows, columns, d.samples_per_pixel, static_cast<unsigned>(container)});

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // MQ decoder and raw bits (ISO/IEC 15444-1 Annex C and D.6).
 //
-// A and C are kept shifted left by kShift, so that C holds up to 40 bits that are not yet asked for. D is how far A and C
-// may fall together until either A needs renormalisation or C turns to the less probable symbol: while it stays
+// A and C are kept shifted left by kShift, so that C holds up to 40 bits that are not yet asked for. D is how far A and
+// C may fall together until either A needs renormalisation or C turns to the less probable symbol: while it stays
 // non-negative a decision costs one load, one subtraction and one branch. Behind that the symbol is found without
 // branches, because there it is close to random.
 #pragma once
@@ -31,20 +31,21 @@ inline constexpr std::array<MqState, 94> kMqStates = [] {
         std::uint8_t mps, lps, turn;
     };
     constexpr Row rows[47] = {
-        {0x5601, 1, 1, 1},    {0x3401, 2, 6, 0},    {0x1801, 3, 9, 0},    {0x0AC1, 4, 12, 0},   {0x0521, 5, 29, 0},
-        {0x0221, 38, 33, 0},  {0x5601, 7, 6, 1},    {0x5401, 8, 14, 0},   {0x4801, 9, 14, 0},   {0x3801, 10, 14, 0},
-        {0x3001, 11, 17, 0},  {0x2401, 12, 18, 0},  {0x1C01, 13, 20, 0},  {0x1601, 29, 21, 0},  {0x5601, 15, 14, 1},
-        {0x5401, 16, 14, 0},  {0x5101, 17, 15, 0},  {0x4801, 18, 16, 0},  {0x3801, 19, 17, 0},  {0x3401, 20, 18, 0},
-        {0x3001, 21, 19, 0},  {0x2801, 22, 19, 0},  {0x2401, 23, 20, 0},  {0x2201, 24, 21, 0},  {0x1C01, 25, 22, 0},
-        {0x1801, 26, 23, 0},  {0x1601, 27, 24, 0},  {0x1401, 28, 25, 0},  {0x1201, 29, 26, 0},  {0x1101, 30, 27, 0},
-        {0x0AC1, 31, 28, 0},  {0x09C1, 32, 29, 0},  {0x08A1, 33, 30, 0},  {0x0521, 34, 31, 0},  {0x0441, 35, 32, 0},
-        {0x02A1, 36, 33, 0},  {0x0221, 37, 34, 0},  {0x0141, 38, 35, 0},  {0x0111, 39, 36, 0},  {0x0085, 40, 37, 0},
-        {0x0049, 41, 38, 0},  {0x0025, 42, 39, 0},  {0x0015, 43, 40, 0},  {0x0009, 44, 41, 0},  {0x0005, 45, 42, 0},
-        {0x0001, 45, 43, 0},  {0x5601, 46, 46, 0}};
+        {0x5601, 1, 1, 1},   {0x3401, 2, 6, 0},   {0x1801, 3, 9, 0},   {0x0AC1, 4, 12, 0},  {0x0521, 5, 29, 0},
+        {0x0221, 38, 33, 0}, {0x5601, 7, 6, 1},   {0x5401, 8, 14, 0},  {0x4801, 9, 14, 0},  {0x3801, 10, 14, 0},
+        {0x3001, 11, 17, 0}, {0x2401, 12, 18, 0}, {0x1C01, 13, 20, 0}, {0x1601, 29, 21, 0}, {0x5601, 15, 14, 1},
+        {0x5401, 16, 14, 0}, {0x5101, 17, 15, 0}, {0x4801, 18, 16, 0}, {0x3801, 19, 17, 0}, {0x3401, 20, 18, 0},
+        {0x3001, 21, 19, 0}, {0x2801, 22, 19, 0}, {0x2401, 23, 20, 0}, {0x2201, 24, 21, 0}, {0x1C01, 25, 22, 0},
+        {0x1801, 26, 23, 0}, {0x1601, 27, 24, 0}, {0x1401, 28, 25, 0}, {0x1201, 29, 26, 0}, {0x1101, 30, 27, 0},
+        {0x0AC1, 31, 28, 0}, {0x09C1, 32, 29, 0}, {0x08A1, 33, 30, 0}, {0x0521, 34, 31, 0}, {0x0441, 35, 32, 0},
+        {0x02A1, 36, 33, 0}, {0x0221, 37, 34, 0}, {0x0141, 38, 35, 0}, {0x0111, 39, 36, 0}, {0x0085, 40, 37, 0},
+        {0x0049, 41, 38, 0}, {0x0025, 42, 39, 0}, {0x0015, 43, 40, 0}, {0x0009, 44, 41, 0}, {0x0005, 45, 42, 0},
+        {0x0001, 45, 43, 0}, {0x5601, 46, 46, 0}};
     std::array<MqState, 94> all{};
     for (unsigned i = 0; i < 47; ++i) {
         for (unsigned mps = 0; mps < 2; ++mps) {
-            all[2 * i + mps] = {std::uint64_t{rows[i].qe} << kShift, mps, static_cast<std::uint16_t>(2 * rows[i].mps + mps),
+            all[2 * i + mps] = {std::uint64_t{rows[i].qe} << kShift, mps,
+                                static_cast<std::uint16_t>(2 * rows[i].mps + mps),
                                 static_cast<std::uint16_t>(2 * rows[i].lps + (mps ^ rows[i].turn))};
         }
     }

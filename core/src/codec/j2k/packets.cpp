@@ -199,9 +199,8 @@ void PacketReader::read_block(HeaderBits& in, BlockGrid& grid, std::uint32_t ind
     }
     while (passes > 0) {
         const unsigned capacity =
-            block.segment_open
-                ? segment_capacity(style, block.passes - block.segment_passes) - block.segment_passes
-                : segment_capacity(style, block.passes);
+            block.segment_open ? segment_capacity(style, block.passes - block.segment_passes) - block.segment_passes
+                               : segment_capacity(style, block.passes);
         const unsigned taken = std::min(passes, capacity);
         Contribution one{&block, taken, 0, !block.segment_open};
         const unsigned bits = block.length_bits + static_cast<unsigned>(std::bit_width(taken)) - 1;
@@ -223,9 +222,9 @@ void PacketReader::read_block(HeaderBits& in, BlockGrid& grid, std::uint32_t ind
 void PacketReader::take_bytes() {
     for (const Contribution& one : found_) {
         if (one.bytes > static_cast<std::size_t>(end_ - at_)) {
-            fail_truncated("a code-block needs " + std::to_string(one.bytes) + " bytes, there are " +
-                               std::to_string(end_ - at_),
-                           offset(at_));
+            fail_truncated(
+                "a code-block needs " + std::to_string(one.bytes) + " bytes, there are " + std::to_string(end_ - at_),
+                offset(at_));
         }
         const auto index = static_cast<std::uint32_t>(tile_.pieces.size());
         tile_.pieces.push_back({at_, one.bytes, kNone, static_cast<std::uint16_t>(one.passes), one.starts});
@@ -262,9 +261,10 @@ std::vector<Place> places_of(const CodeStream& stream, const Tile& tile, const P
             const Resolution& res = component.resolutions[r];
             const unsigned down = resolutions - 1 - r;
             for (std::uint32_t k = 0; k < res.precincts.size(); ++k) {
-                all.push_back({corner(k / res.across, res.area.y0, res.precinct_height, down, sampling.dy, tile.area.y0),
-                               corner(k % res.across, res.area.x0, res.precinct_width, down, sampling.dx, tile.area.x0),
-                               c, r, k});
+                all.push_back(
+                    {corner(k / res.across, res.area.y0, res.precinct_height, down, sampling.dy, tile.area.y0),
+                     corner(k % res.across, res.area.x0, res.precinct_width, down, sampling.dx, tile.area.x0), c, r,
+                     k});
             }
         }
     }

@@ -131,7 +131,8 @@ std::array<BlockGrid, 3>& require_grids(Tile& tile, Resolution& resolution, std:
     const unsigned ph = resolution.precinct_height - halved;
     const std::uint64_t column =
         floor_shift(resolution.area.x0, resolution.precinct_width) + precinct % resolution.across;
-    const std::uint64_t row = floor_shift(resolution.area.y0, resolution.precinct_height) + precinct / resolution.across;
+    const std::uint64_t row =
+        floor_shift(resolution.area.y0, resolution.precinct_height) + precinct / resolution.across;
     auto grids = std::make_unique<std::array<BlockGrid, 3>>();
     for (unsigned b = 0; b < resolution.bands_used; ++b) {
         const Rect& area = resolution.bands[b].area;

@@ -92,7 +92,7 @@ struct Band {
     std::uint8_t orientation = 0;  ///< 0 LL, 1 HL, 2 LH, 3 HH
     std::uint8_t planes = 0;       ///< Mb, E-2
     float step = 1;
-    bool coded = false;            ///< some code-block has data
+    bool coded = false;  ///< some code-block has data
 };
 
 struct Resolution {
