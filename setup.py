@@ -13,6 +13,29 @@ from setuptools import Extension, setup
 ROOT = Path(__file__).parent
 REQUIRED = {"libopenjp2": "2.4", "libturbojpeg": "2.1", "libjpeg": "2.1", "libcrypto": "3.0", "zlib": "1.2"}
 
+# Codecs that may be left out: name, macro, what the linker needs where the .pc file does not say (Debian 12's openjph).
+OPTIONAL = {
+    "charls": ("HILUM_HAVE_CHARLS", ["-lcharls"]),
+    "openjph": ("HILUM_HAVE_OPENJPH", ["-lopenjph"]),
+    "libjxl >= 0.7": ("HILUM_HAVE_JXL", ["-ljxl"]),
+}
+
+
+def optional_flags() -> tuple[list[str], list[str]]:
+    """Compiler and linker flags of the optional codec libraries that are here; HILUM_WITHOUT="charls ..." leaves out."""
+    compile_flags: list[str] = []
+    link_flags: list[str] = []
+    without = os.environ.get("HILUM_WITHOUT", "").split()
+    for module, (macro, libraries) in OPTIONAL.items():
+        if module.split()[0] in without or subprocess.run(["pkg-config", "--exists", module], check=False).returncode:
+            print(f"hilum: no {module}: built without it")
+            continue
+        out = subprocess.run(["pkg-config", "--cflags", module], check=True, capture_output=True, text=True)
+        compile_flags += [f"-D{macro}=1", *out.stdout.split()]
+        out = subprocess.run(["pkg-config", "--libs-only-L", module], check=True, capture_output=True, text=True)
+        link_flags += [*out.stdout.split(), *libraries]
+    return compile_flags, link_flags
+
 
 def pkg_config(option: str) -> list[str]:
     """Flags of all required system libraries; one clear line when one is missing."""
@@ -28,7 +51,8 @@ def sources(*patterns: str) -> list[str]:
     return sorted(str(p.relative_to(ROOT)) for pattern in patterns for p in ROOT.glob(pattern))
 
 
-flags = ["-O3", "-g1", "-fvisibility=hidden", "-Wall", "-Wextra", *pkg_config("--cflags")]
+optional_compile, optional_link = optional_flags()
+flags = ["-O3", "-g1", "-fvisibility=hidden", "-Wall", "-Wextra", *pkg_config("--cflags"), *optional_compile]
 if os.environ.get("HILUM_WERROR") == "1":
     flags.append("-Werror")
 
@@ -38,7 +62,7 @@ core = Pybind11Extension(
     include_dirs=["core/include", "bindings"],
     depends=sources("core/include/**/*.hpp", "core/src/**/*.hpp", "core/src/**/*.inc", "bindings/*.hpp"),
     extra_compile_args=flags,
-    extra_link_args=pkg_config("--libs"),
+    extra_link_args=[*pkg_config("--libs"), *optional_link],
     cxx_std=20,
 )
 cython = cythonize(

@@ -11,6 +11,7 @@
 #include "hilum/codec/jpeg.hpp"
 #include "hilum/codec/jpeg2000.hpp"
 #include "hilum/codec/jpeg_lossless.hpp"
+#include "hilum/codec/jpeg_ls.hpp"
 #include "hilum/codec/native.hpp"
 #include "hilum/codec/rle.hpp"
 #include "hilum/error.hpp"
@@ -25,11 +26,12 @@ constexpr std::array kRle{&rle::kCodec};
 /// The process decides which of the two can take a code stream; both are named because both are tried.
 constexpr std::array kJpegDct{&jpeg::kTurbo, &jpeg_lossless::kCodec};
 constexpr std::array kJpegLossless{&jpeg_lossless::kCodec, &jpeg::kTurbo};
+constexpr std::array kJpegLs{&jpeg_ls::kCodec};
 constexpr std::array kDeflate{&deflate::kZlib};
 /// The second is asked for what the first refuses as unsupported.
 constexpr std::array kJpeg2000{&jpeg2000::kHilum, &jpeg2000::kOpenJpeg};
 
-constexpr std::array<Syntax, 13> kSyntaxes{{
+constexpr std::array<Syntax, 15> kSyntaxes{{
     {"1.2.840.10008.1.2", "Implicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.1", "Explicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.1.98", "Encapsulated Uncompressed Explicit VR Little Endian", kNative, true},
@@ -39,6 +41,8 @@ constexpr std::array<Syntax, 13> kSyntaxes{{
     {"1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4)", kJpegDct, true},
     {"1.2.840.10008.1.2.4.57", "JPEG Lossless (Process 14)", kJpegLossless, true},
     {"1.2.840.10008.1.2.4.70", "JPEG Lossless SV1 (Process 14)", kJpegLossless, true},
+    {"1.2.840.10008.1.2.4.80", "JPEG-LS Lossless", kJpegLs, true},
+    {"1.2.840.10008.1.2.4.81", "JPEG-LS Near-Lossless", kJpegLs, true},
     {"1.2.840.10008.1.2.4.90", "JPEG 2000 Lossless", kJpeg2000, true},
     {"1.2.840.10008.1.2.4.91", "JPEG 2000", kJpeg2000, true},
     {"1.2.840.10008.1.2.5", "RLE Lossless", kRle, true},
