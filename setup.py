@@ -22,7 +22,7 @@ OPTIONAL = {
 
 
 def optional_flags() -> tuple[list[str], list[str]]:
-    """Compiler and linker flags of the optional codec libraries that are here; HILUM_WITHOUT="charls ..." leaves out."""
+    """Flags for compiler and linker of the optional libraries that are here; HILUM_WITHOUT names what to leave out."""
     compile_flags: list[str] = []
     link_flags: list[str] = []
     without = os.environ.get("HILUM_WITHOUT", "").split()
