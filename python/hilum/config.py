@@ -133,7 +133,7 @@ class HttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class DimseSettings:
-    """``[dimse]``: C-ECHO and C-STORE."""
+    """``[dimse]``: the DICOM port, and the application entities that we send to."""
 
     enabled: bool = _setting(True, "whether `hilum serve` opens the DICOM port")
     host: str = _setting("127.0.0.1", "address to listen on")
@@ -143,6 +143,12 @@ class DimseSettings:
     max_associations: int = _setting(64, "beyond it A-ASSOCIATE is rejected (transient, local limit)", least=1)
     max_pdu_bytes: int = _setting(262_144, "longest P-DATA PDU that we offer; 0: no limit", least=0, most=1 << 31)
     idle_seconds: float = _setting(60.0, "an association without traffic is aborted", least=1)
+    peers: tuple[str, ...] = _setting(
+        (), "other AEs: 'TITLE host:port', then tls, check-address, services=echo,store,find, syntaxes=UID,UID"
+    )
+    max_results: int = _setting(0, "answers of one C-FIND, then status A700; 0: no limit", least=0)
+    move_associations: int = _setting(2, "associations of one C-MOVE to its destination", least=1, most=16)
+    move_retries: int = _setting(1, "further attempts of a C-MOVE to reach its destination", least=0, most=10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,15 +314,35 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     """Run the DICOM process."""
     import hilum
     from hilum.archive.incoming import Incoming
+    from hilum.dimse.peers import parse_peers
+    from hilum.dimse.query import FindService
+    from hilum.dimse.retrieve import GetService, MoveService
     from hilum.dimse.server import DimseServer
+    from hilum.dimse.services import Services
     from hilum.dimse.storage import StoreHandler
     from hilum.web.metrics import Metrics
 
     metrics = Metrics()
+    observe = metrics.observe_dimse
     archive = hilum.open(options.archive, settings=settings)
     incoming = Incoming(options.archive / "incoming", max_object_bytes=settings.ingest.max_object_bytes)
     handler = StoreHandler(archive.store, archive.store_file, functools.partial(metrics.observe_store, "c-store"))
-    server = DimseServer(settings.dimse, listener, handler, incoming, metrics.observe_association)
+    dimse = settings.dimse
+    services = Services(
+        {
+            "find": FindService(archive, dimse.ae_title, dimse.max_results, functools.partial(observe, "c-find")),
+            "get": GetService(archive, functools.partial(observe, "c-get")),
+            "move": MoveService(
+                archive,
+                dimse.ae_title,
+                parse_peers(dimse.peers),
+                parallel=dimse.move_associations,
+                retries=dimse.move_retries,
+                observe=functools.partial(observe, "c-move"),
+            ),
+        }
+    )
+    server = DimseServer(dimse, listener, handler, incoming, metrics.observe_association, services)
     server.start()
     try:
         wait_for_end(life)

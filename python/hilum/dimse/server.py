@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom import AE, _config, evt
 
+from hilum.dimse.models import COMMITMENT_CLASS, MODELS
 from hilum.dimse.storage import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -16,6 +17,7 @@ from hilum.dimse.storage import (
 )
 from hilum.dimse.transport import Gate, GateSettings, patched
 from hilum.dimse.verification import handle_echo
+from hilum.dimse.wire import can_serve, serve_with
 
 if TYPE_CHECKING:
     import socket
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from hilum.archive.incoming import Incoming
     from hilum.config import DimseSettings
+    from hilum.dimse.services import Services
 
 __all__ = ["DimseServer"]
 
@@ -40,8 +43,22 @@ def _configure_pynetdicom() -> None:
     _config.ENFORCE_UID_CONFORMANCE = False
 
 
+def _extended(event: Any) -> dict[Any, bytes]:
+    """Answer SOP class extended negotiation (PS3.4 C.5.1.1).
+
+    Relational and combined date-time matching are there, fuzzy matching and time zone adjustment are not.
+    """
+    answers = {}
+    for uid, proposed in event.app_info.items():
+        model = MODELS.get(str(uid))
+        if model is not None:
+            offered = bytes((1, 1, 0, 0, 0)) if model.service == "find" else bytes((1,))
+            answers[uid] = bytes(a & b for a, b in zip(proposed, offered, strict=False))
+    return answers
+
+
 class DimseServer:
-    """C-ECHO and C-STORE on one socket.
+    """All services on one socket.
 
     Parameters
     ----------
@@ -55,6 +72,8 @@ class DimseServer:
         Where it waits while it arrives.
     observe : callable
         ``observe(outcome)`` of associations, for the metrics.
+    services : Services, optional
+        Query, retrieval and storage commitment.
     """
 
     def __init__(
@@ -64,6 +83,7 @@ class DimseServer:
         store: StoreHandler,
         incoming: Incoming,
         observe: Callable[[str], None] = lambda _outcome: None,
+        services: Services | None = None,
     ) -> None:
         _configure_pynetdicom()
         self._listener = listener
@@ -84,6 +104,11 @@ class DimseServer:
             (evt.EVT_REJECTED, lambda _event: observe("rejected")),
             (evt.EVT_ABORTED, lambda _event: observe("aborted")),
         ]
+        if services is not None and can_serve():
+            for uid in (*MODELS, COMMITMENT_CLASS):
+                ae.add_supported_context(uid, list(_TRANSFER_SYNTAXES))
+            handlers.append((evt.EVT_CONN_OPEN, lambda event: serve_with(event.assoc, services)))
+            handlers.append((evt.EVT_SOP_EXTENDED, _extended))
         self._ae = ae
         self._handlers = handlers
         self._gate: Gate | None = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydicom.dataset import Dataset
 
 from hilum import errors
-from hilum.archive.ingest import StoreStatus
+from hilum.archive.ingest import StoreStatus, data_set_offset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,6 +132,25 @@ class StoreSpool(io.BytesIO):
     def getvalue(self) -> bytes:
         """Nothing: pynetdicom asks for it to log."""
         return b""
+
+    def data_set(self, most: int) -> bytes:
+        """Give the data set without what stands before it, for messages that are no objects; then let go of it.
+
+        Raises
+        ------
+        LimitExceeded
+            It is longer than `most` bytes.
+        """
+        try:
+            if self.error is not None:
+                raise self.error
+            if self.spool.size > most:
+                raise errors.LimitExceeded(f"the data set is longer than {most} bytes")
+            pieces = self.spool.pieces()
+            data = self.spool.path.read_bytes() if self.spool.path is not None else b"".join(pieces)
+            return data[data_set_offset(data) :]
+        finally:
+            self.spool.discard()
 
 
 class StoreHandler:

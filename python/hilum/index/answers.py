@@ -11,7 +11,7 @@ from hilum.index.schema import keyword_of
 if TYPE_CHECKING:
     from hilum.index.base import SearchResult
 
-__all__ = ["answers_dicts", "answers_json", "attributes_dict"]
+__all__ = ["answers_dicts", "answers_json", "answers_rows", "attributes_dict"]
 
 
 def answers_json(result: SearchResult, base_url: str) -> bytes:
@@ -23,6 +23,13 @@ def answers_dicts(result: SearchResult) -> list[dict[str, object]]:
     """Rows by keyword, with every attribute that the records hold."""
     rows = json.loads(qido_json(result.rows, None, "", result.extras))
     return [_by_keyword(row) for row in rows]
+
+
+def answers_rows(result: SearchResult, tags: list[int]) -> list[dict[str, dict[str, object]]]:
+    """Rows as the objects of the JSON model by tag, with these tags where the records hold them; numbers as text."""
+    made = qido_json(result.rows, tags, "", result.extras)
+    rows: list[dict[str, dict[str, object]]] = json.loads(made, parse_int=str, parse_float=str)
+    return rows
 
 
 def attributes_dict(attributes: bytes) -> dict[str, object]:

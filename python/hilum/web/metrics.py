@@ -65,6 +65,16 @@ class Metrics:
         self._associations = Counter(
             "hilum_dimse_associations", "Associations by how they began", ["outcome"], registry=self.registry
         )
+        self._dimse_seconds = Histogram(
+            "hilum_dimse_request_duration_seconds",
+            "Time from a C-FIND, C-GET or C-MOVE request to its final response",
+            ["service", "status"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._dimse_answers = Counter(
+            "hilum_dimse_answers", "Answers and sub-operations of requests", ["service"], registry=self.registry
+        )
         self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[float], None]]] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
@@ -91,6 +101,11 @@ class Metrics:
     def observe_association(self, outcome: str) -> None:
         """Record an association that was accepted, rejected or aborted."""
         self._associations.labels(outcome).inc()
+
+    def observe_dimse(self, service: str, status: str, seconds: float, answers: int) -> None:
+        """Record one answered C-FIND, C-GET or C-MOVE; ``status`` in four hex digits."""
+        self._dimse_seconds.labels(service, status).observe(seconds)
+        self._dimse_answers.labels(service).inc(answers)
 
     def exposition(self, gauges: Mapping[str, tuple[str, float]] | None = None) -> tuple[bytes, str]:
         """Give samples of all processes in the text format, and its content type.
