@@ -370,22 +370,33 @@ class MoveService(_Retrieval):
         originator: dict[str, int | str],
     ) -> None:
         left = list(reversed(records))
-        for attempt in range(self._retries + 1):
-            if attempt and stop.wait(min(2.0**attempt, 10)):
-                return
+        tries = refusals = 0
+        while left and not stop.is_set():
+            connected = False
             try:
                 with self._associate(peer, proposals) as association:
+                    connected = True
                     while left and not stop.is_set():
                         counts.take(left[-1], self._store(association, left[-1], originator))
                         left.pop()
-                return
+                        tries = refusals = 0
             except errors.HilumError as error:
                 LOGGER.warning("C-MOVE to %s: %s", peer.ae_title, error)
+                tries += connected
+                refusals += not connected
             except Exception as error:
                 LOGGER.error("C-MOVE to %s failed: %s", peer.ae_title, type(error).__name__)
+                tries = self._retries + 1
+            if refusals > self._retries:
                 break
-        for record in left:
-            counts.take(record, UNABLE)
+            if tries > self._retries:  # what the peer cannot take must not keep the rest from it
+                counts.take(left.pop(), UNABLE)
+                tries = 0
+            elif tries or refusals:
+                stop.wait(min(2.0 ** (tries + refusals), 10))
+        if not stop.is_set():
+            for record in left:
+                counts.take(record, UNABLE)
 
     def _associate(self, peer: Peer, proposals: list[Proposal]) -> Association:
         if peer.tls and self._tls is None:

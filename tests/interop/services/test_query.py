@@ -223,7 +223,7 @@ def test_optional_keys_that_are_not_supported(server: Any, keys: dict[str, Any],
 def test_keys_that_only_headers_hold(server: Any) -> None:
     keys = {"QueryRetrieveLevel": "IMAGE", "PatientID": "P2", "StudyInstanceUID": "", "BitsStored": None}
     ((status, answer),), _ = ask(server, keys)
-    assert (status, answer.BitsStored) == (0xFF00, 16)
+    assert (status, answer.BitsStored) == (0xFF00, 12)
 
 
 @pytest.mark.parametrize(
