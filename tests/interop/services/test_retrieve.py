@@ -92,7 +92,7 @@ def records(server: Any, **keys: str) -> dict[str, tuple[str, str, bytes]]:
 def storescp(port: int, folder: Path, *options: str) -> Iterator[None]:
     """DCMTK's storage SCP, which writes what it gets bit by bit."""
     folder.mkdir(exist_ok=True)
-    command = [program("storescp"), "-B", "-od", str(folder), *(options or ("+xa",)), "-pm", str(port)]
+    command = [program("storescp"), "+B", "-od", str(folder), *(options or ("+xa",)), "-pm", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             deadline = time.monotonic() + 10
@@ -251,7 +251,7 @@ def test_get_is_cancelled(server: Any) -> None:
 
 def test_d1_getscu_of_dcmtk(server: Any, tmp_path: Path) -> None:
     study = study_of(server, "R1")
-    command = [program("getscu"), "-S", "-B", "-od", str(tmp_path), "-k", "QueryRetrieveLevel=STUDY"]
+    command = [program("getscu"), "-S", "+B", "-od", str(tmp_path), "-k", "QueryRetrieveLevel=STUDY"]
     command += ["-k", f"StudyInstanceUID={study}", "127.0.0.1", str(server.dicom_port)]
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
     assert received(tmp_path) == {uid: data for uid, (_, _, data) in records(server, study_instance_uid=study).items()}
