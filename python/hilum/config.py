@@ -32,12 +32,18 @@ __all__ = [
     "SettingLine",
     "Settings",
     "StorageSettings",
+    "check_value",
     "config_paths",
     "default_archive_path",
     "load_settings",
 ]
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+_AE_TITLE = r"(?=.*[^ ])[ -\[\]-~]{1,16}"  # PS3.5 6.2: no backslash, no control characters, not only blanks
+_AE_EXPECTED = "must be 1 to 16 characters of ASCII without backslash, not only blanks"
+_PRIVATE_KEY = (
+    r"[0-9A-Fa-f]{3}[13579BDFbdf](?!0000)[0-9A-Fa-f]{4}(:[^:]*)?(:(patient|study|series|instance))?(:[A-Z]{2})?"
+)
 T = TypeVar("T")
 
 
@@ -49,9 +55,19 @@ def _setting(
     most: float | None = None,
     choices: Sequence[str] = (),
     secret: bool = False,
+    pattern: str = "",
+    expected: str = "",
 ) -> T:
-    """Declare one key: its default, what it means, and what it may be."""
-    metadata = {"doc": doc, "least": least, "most": most, "choices": tuple(choices), "secret": secret}
+    """Declare one key: its default, what it means, and what it may be; `pattern` is of a text or of each in a list."""
+    metadata = {
+        "doc": doc,
+        "least": least,
+        "most": most,
+        "choices": tuple(choices),
+        "secret": secret,
+        "pattern": re.compile(pattern) if pattern else None,
+        "expected": expected,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -99,7 +115,15 @@ class IndexSettings:
 
     map_bytes: int = _setting(256 * MIB, "initial size of the memory map; it grows by itself", least=MIB)
     max_readers: int = _setting(1024, "concurrent read transactions of all processes", least=16, most=100_000)
-    private_tags: tuple[str, ...] = _setting((), "private attributes to index, as 8 hex digits: '00091001'")
+    private_tags: tuple[str, ...] = _setting(
+        (),
+        "private attributes to index, TAG[:creator[:level[:VR]]]: '00091001:ACME 1.0:series:LO'",
+        pattern=_PRIVATE_KEY,
+        expected="must be TAG[:creator[:level[:VR]]], TAG of 8 hex digits with an odd group",
+    )
+    case_sensitive: bool = _setting(
+        True, "whether texts match by upper and lower case, as PS3.4 C.2.2.2 says; person names never do"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +147,9 @@ class HttpSettings:
     max_body_bytes: int = _setting(8 * GIB, "largest STOW-RS request", least=MIB)
     max_in_flight_bytes: int = _setting(64 * MIB, "request bodies in memory, per worker", least=MIB)
     max_results: int = _setting(5000, "results of one QIDO-RS answer", least=1)
-    cors_origins: tuple[str, ...] = _setting(("*",), "origins that browsers may call from")
+    cors_origins: tuple[str, ...] = _setting(
+        (), "origins whose pages may call from a browser: 'https://viewer.example'; '*': all; empty: only our own"
+    )
     public_url: str = _setting("", "address that clients see, when a proxy hides it: https://pacs.example/hilum")
     tls_certificate: Path | None = _setting(None, "PEM file with the certificate chain")  # noqa: RUF009 - declares a field
     tls_key: Path | None = _setting(None, "PEM file with the private key")  # noqa: RUF009 - declares a field
@@ -138,8 +164,12 @@ class DimseSettings:
     enabled: bool = _setting(True, "whether `hilum serve` opens the DICOM port")
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(11112, "TCP port", least=0, most=65535)
-    ae_title: str = _setting("HILUM", "our application entity title, at most 16 characters")
-    calling_ae_titles: tuple[str, ...] = _setting((), "who may connect; empty: everyone")
+    ae_title: str = _setting(
+        "HILUM", "our application entity title, at most 16 characters", pattern=_AE_TITLE, expected=_AE_EXPECTED
+    )
+    calling_ae_titles: tuple[str, ...] = _setting(
+        (), "who may connect; empty: everyone", pattern=_AE_TITLE, expected=_AE_EXPECTED
+    )
     max_associations: int = _setting(64, "beyond it A-ASSOCIATE is rejected (transient, local limit)", least=1)
     max_pdu_bytes: int = _setting(262_144, "longest P-DATA PDU that we offer; 0: no limit", least=0, most=1 << 31)
     idle_seconds: float = _setting(60.0, "an association without traffic is aborted", least=1)
@@ -301,7 +331,21 @@ def _checked(section: str, key: str, value: Any, *, where: str) -> Any:
     if (least is not None and converted < least) or (most is not None and converted > most):
         bounds = f"at least {least}" if most is None else f"from {least} to {most}"
         raise UsageError(f"{where}: must be {bounds}")
+    texts = converted if isinstance(converted, tuple) else (converted,)
+    if item.metadata["pattern"] and not all(item.metadata["pattern"].fullmatch(text) for text in texts):
+        raise UsageError(f"{where}: {item.metadata['expected']}")
     return converted
+
+
+def check_value(section: str, key: str, value: Any, *, where: str) -> None:
+    """Refuse a value that a file could not have, wherever else it comes from.
+
+    Raises
+    ------
+    UsageError
+        The message begins with `where`.
+    """
+    _checked(section, key, value, where=where)
 
 
 def _convert(value: Any, kind: Any, *, is_size: bool) -> Any:

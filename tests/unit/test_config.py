@@ -6,6 +6,7 @@ import pytest
 
 from hilum.config import Settings, config_paths, default_archive_path, load_settings
 from hilum.errors import UsageError
+from hilum.index.schema import parse_private_key
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -47,6 +48,12 @@ def test_file_named_by_the_environment(tmp_path: Path) -> None:
         ('[ingest]\ngather_ms = "nan"\n', "must be a number"),
         ('[ingest]\non_conflict = "maybe"\n', "must be one of never, always, if-changed"),
         ("[ingest]\nbatch_bytes = 1\n", "must be from 1048576"),
+        ('[index]\nprivate_tags = ["PatientID"]\n', r"\[index\] private_tags: must be TAG"),
+        ('[index]\nprivate_tags = ["00100020"]\n', "odd group"),
+        ('[dimse]\nae_title = "A_TITLE_THAT_IS_LONG"\n', r"\[dimse\] ae_title: must be 1 to 16 characters"),
+        ('[dimse]\nae_title = "  "\n', "not only blanks"),
+        ('[dimse]\nae_title = "A\\\\B"\n', "without backslash"),
+        ('[dimse]\ncalling_ae_titles = ["GOOD", ""]\n', "calling_ae_titles: must be 1 to 16"),
         ("http = 5\n", "http must be a table"),
         ("[http\n", "not valid TOML"),
         ('[http]\nhost = "\x00"\n', "not valid TOML"),
@@ -84,7 +91,7 @@ def test_describe_masks_secrets() -> None:
     assert lines["http.token"].value == '"********"'
     assert lines["http.token"].source == "HILUM__HTTP__TOKEN"
     assert "very secret" not in str(list(lines.values()))
-    assert lines["http.cors_origins"].value == '["*"]'
+    assert lines["http.cors_origins"].value == "[]"
     assert all(line.doc for line in lines.values())
 
 
@@ -110,3 +117,9 @@ def test_default_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     assert default_archive_path() == Path("/local/hilum/archive")
+
+
+@pytest.mark.parametrize("text", ["00091001", "00091001:ACME 1.0", "00091001:ACME 1.0:study:DA", "7FE1100f::series"])
+def test_private_tags_are_those_that_the_index_takes(tmp_path: Path, text: str) -> None:
+    settings = load_settings(write(tmp_path, f'[index]\nprivate_tags = ["{text}"]\n'), {})
+    assert parse_private_key(settings.index.private_tags[0]).tag == int(text[:8], 16)

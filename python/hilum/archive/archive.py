@@ -385,7 +385,7 @@ class Archive:
             The query would have to read the headers of too many objects.
         """
         if not isinstance(query, Query):
-            query = parse_query(
+            query = self.parse_query(
                 level,
                 query,
                 includefield=includefield,
@@ -394,10 +394,25 @@ class Archive:
                 offset=offset,
                 order=order,
                 as_of=as_of,
-                private_keys=self._private_keys,
                 strict=strict,
             )
         return self._index.search(level, query, self.retrieve.header)
+
+    def parse_query(self, level: Level, keys: Mapping[str, str | Sequence[str]], **options: Any) -> Query:
+        """Read matching keys as `hilum.index.query.parse_query` does, by the settings of private tags and case.
+
+        Raises
+        ------
+        UsageError
+            An unknown attribute, or a value that does not fit it.
+        """
+        return parse_query(
+            level,
+            keys,
+            private_keys=self._private_keys,
+            case_sensitive=self.settings.index.case_sensitive,
+            **options,
+        )
 
     def patients(self, *, limit: int | None = None, offset: int = 0, order: str = "", **keys: Any) -> list[Patient]:
         """Find patients; see `studies`."""

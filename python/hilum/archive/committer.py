@@ -30,6 +30,7 @@ from hilum.archive.ingest import (
 )
 from hilum.errors import Conflict, DataError, NotFound, Unavailable, UsageError
 from hilum.index.base import Entry, InstanceRecord, Outcome, Tombstone
+from hilum.index.schema import parse_private_key
 from hilum.storage.base import REPLACES, Kind, NewRecord
 from hilum.storage.base import Tombstone as TombstoneRecord
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from hilum.config import Settings
     from hilum.index.base import Index
     from hilum.storage.packs import PackStore
+    from hilum.types import Location
 
 __all__ = ["Committer"]
 
@@ -88,6 +90,7 @@ class Committer:
         self._packs = packs
         self._index = index
         self._limits = settings.ingest
+        self._private_keys = [parse_private_key(text) for text in settings.index.private_tags]
         self._latest_ns = latest_ns
         self._reset()
 
@@ -310,7 +313,7 @@ class Committer:
         ]
         locations = self._packs.append(records) if records else []
         group.entries += [
-            entry_of(item.scan, location, stamp, flags, digest_of(item))
+            self._entry(item, location, stamp, flags)
             for (item, flags), location, stamp in zip(memory, locations, stamps, strict=True)
         ]
         group.written += [item for item, _ in memory]
@@ -332,7 +335,13 @@ class Committer:
             self._packs.append([NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=stone.deleted_ns)])
             raise Conflict("the file was changed while it was read; try again")
         item.sha256 = sha256
-        return entry_of(item.scan, location, stamp, flags, sha256, crc)
+        return self._entry(item, location, stamp, flags, crc)
+
+    def _entry(self, item: Prepared, location: Location, stamp: int, flags: int, crc: int | None = None) -> Entry:
+        keys = self._private_keys
+        return entry_of(
+            item.scan, location, stamp, flags, digest_of(item), crc, read=reader_of(item), private_keys=keys
+        )
 
     # The indexer
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from hilum.dicom import scan as dicom
 from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable, UsageError
 from hilum.index.base import Entry
+from hilum.index.private import with_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from hilum.config import IngestSettings
     from hilum.dicom.scan import Scan
+    from hilum.index.schema import PrivateKey
     from hilum.types import Location, OnConflict
 
 __all__ = [
@@ -68,6 +70,7 @@ class StoreStatus(enum.Enum):
 
 
 _MISSING_ELEMENT: Final = 7
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _LONG_VR: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 
 
@@ -165,21 +168,34 @@ def _refuse_dicomdir(scan: Scan) -> None:
 
 
 def entry_of(
-    scan: Scan, location: Location, received_ns: int, flags: int, sha256: bytes, crc32c: int | None = None
+    scan: Scan,
+    location: Location,
+    received_ns: int,
+    flags: int,
+    sha256: bytes,
+    crc32c: int | None = None,
+    *,
+    read: Callable[[int, int], bytes],
+    private_keys: Sequence[PrivateKey] = (),
 ) -> Entry:
-    """Make the index entry of a stored object."""
+    """Make the index entry of a stored object; `read` gives its bytes by start and length, for private attributes."""
+    attributes = (
+        scan.attributes("patient"),
+        scan.attributes("study"),
+        scan.attributes("series"),
+        scan.attributes("instance"),
+    )
+    if private_keys:
+        deflated = scan.transfer_syntax_uid == _DEFLATED
+        header = read(0, location.length if deflated else min(scan.header_length, location.length))
+        attributes = with_private(attributes, header, private_keys)
     return Entry(
         study_instance_uid=scan.study_instance_uid,
         series_instance_uid=scan.series_instance_uid,
         sop_instance_uid=scan.sop_instance_uid,
         sop_class_uid=scan.sop_class_uid,
         transfer_syntax_uid=scan.transfer_syntax_uid,
-        attributes=(
-            scan.attributes("patient"),
-            scan.attributes("study"),
-            scan.attributes("series"),
-            scan.attributes("instance"),
-        ),
+        attributes=attributes,
         pixels=scan.pixels,
         frame_table=scan.frame_table,
         header_length=scan.header_length,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hilum.config import Settings
     from hilum.dicom.scan import Scan
     from hilum.index.base import Entry, Index, InstanceRecord
+    from hilum.index.schema import PrivateKey
     from hilum.storage.base import Recovered
     from hilum.storage.packs import PackStore
     from hilum.types import Level, Location
@@ -272,11 +273,12 @@ def _replay(
     void = _bury(packs, index, spans, report)
     total = sum(end for _, end in spans.values())
     done = 0
+    keys = [parse_private_key(text) for text in settings.index.private_tags]
     with ThreadPoolExecutor(settings.ingest.jobs or os.cpu_count() or 1) as pool:
         for number, (start, stop) in spans.items():
             end = start
             for chunk, end in _chunks(packs, number, start, stop, report):
-                _apply(packs, index, pool, chunk, {number: end}, void, report)
+                _apply(packs, index, pool, chunk, {number: end}, void, keys, report)
                 if progress is not None:
                     progress(done + end, total)
             done += end
@@ -318,11 +320,12 @@ def _apply(
     chunk: Sequence[RecordInfo],
     ends: Mapping[int, int],
     void: set[Location],
+    keys: Sequence[PrivateKey],
     report: RebuildReport,
 ) -> None:
     wanted = [record for record in chunk if record.location not in void]
     entries: list[Entry] = []
-    for record, entry in zip(wanted, pool.map(lambda r: _entry(packs, r), wanted), strict=True):
+    for record, entry in zip(wanted, pool.map(lambda r: _entry(packs, r, keys), wanted), strict=True):
         if isinstance(entry, HilumError):
             report.problems.append(f"pack {record.location.pack}, byte {record.location.offset}: {entry}")
         else:
@@ -345,11 +348,24 @@ def _apply_one(index: Index, entry: Entry, report: RebuildReport) -> list[index_
         return []
 
 
-def _entry(packs: PackStore, record: RecordInfo) -> Entry | HilumError:
+def _entry(packs: PackStore, record: RecordInfo, keys: Sequence[PrivateKey]) -> Entry | HilumError:
     """Scan a stored object again."""
+
+    def read(start: int, length: int) -> bytes:
+        return packs.read(record.location, start, length)
+
     try:
         scan = _scan(packs, record.location)
-        return entry_of(scan, record.location, record.received_ns, record.flags, record.sha256, record.crc32c)
+        return entry_of(
+            scan,
+            record.location,
+            record.received_ns,
+            record.flags,
+            record.sha256,
+            record.crc32c,
+            read=read,
+            private_keys=keys,
+        )
     except HilumError as error:
         return error
 

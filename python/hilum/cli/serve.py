@@ -28,7 +28,7 @@ def serve(
     config: Annotated[Path | None, typer.Option(help="TOML file with the settings.")] = None,
 ) -> None:
     """Serve DICOMweb, the viewer and the DICOM port until interrupted."""
-    from hilum.config import load_settings
+    from hilum.config import check_value, load_settings
     from hilum.errors import HilumError
     from hilum.server import ServeOptions
     from hilum.server import serve as run
@@ -38,6 +38,8 @@ def serve(
     )
     try:
         settings = load_settings(config)
+        if aet is not None:
+            check_value("dimse", "ae_title", aet, where="--aet")
         http = _changed(settings.http, host=host, port=port, workers=workers, insecure=insecure or None)
         dimse = _changed(settings.dimse, host=host, port=dicom_port, ae_title=aet, enabled=dicom)
         settings = dataclasses.replace(settings, http=http, dimse=dimse)

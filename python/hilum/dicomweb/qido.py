@@ -10,7 +10,7 @@ from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.negotiate import choose_metadata, parse_accept
 from hilum.dicomweb.xml import multipart_xml
 from hilum.errors import UsageError
-from hilum.index.query import Operation, parse_query
+from hilum.index.query import Operation
 
 if TYPE_CHECKING:
     from hilum.archive.archive import Archive
@@ -125,7 +125,7 @@ class Search:
         level = _LEVELS[match.endpoint.level]
         limit = self._max_results if wanted.limit is None else min(wanted.limit, self._max_results)
         as_of = self._recall(request, wanted) if wanted.offset else None
-        query = parse_query(
+        query = self._archive.parse_query(
             level,
             wanted.keys,
             includefield=wanted.includefield,

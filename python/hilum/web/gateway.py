@@ -34,7 +34,7 @@ EXPOSED_HEADERS: Final = (
     b"Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, Content-Type, ETag, "
     b"Link, Location, Retry-After, Warning, WWW-Authenticate, X-Total-Count"
 )
-_ALWAYS: Final = [(b"cross-origin-resource-policy", b"cross-origin"), (b"x-content-type-options", b"nosniff")]
+_NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 _PREFLIGHT: Final = [
     (b"access-control-allow-methods", METHODS),
     (b"access-control-allow-headers", ALLOWED_HEADERS),
@@ -49,8 +49,8 @@ _SAFE_PEER: Final = re.compile(r"[0-9A-Fa-f.:]{2,45}")
 class GatewaySettings:
     """What the gateway asks of every request."""
 
-    cors_origins: tuple[str, ...] = ("*",)
-    """Origins that browsers may call from; ``*`` for all."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call from a browser; ``*`` for all, none: only our own pages."""
     token: str = field(default="", repr=False)
     """Bearer token, or the password of Basic, that every request must carry; empty: none."""
     max_requests: int = 512
@@ -76,6 +76,8 @@ class Gateway:
         self._settings = settings
         self._origins = frozenset(origin.encode() for origin in settings.cors_origins)
         self._any_origin = b"*" in self._origins
+        policy = b"cross-origin" if self._origins else b"same-origin"
+        self._always = [(b"cross-origin-resource-policy", policy), _NO_SNIFF]
         self._token = settings.token.encode()
         self._metrics = metrics
         self._log = log
@@ -93,7 +95,7 @@ class Gateway:
         first = scope["path"].split("/", 2)[1] if scope["path"].startswith("/") else ""
         prefix, app = self._mounts.get(first, ("", self._fallback))
         scope["hilum.mount"] = prefix
-        common = [*_ALWAYS, *self._cors(scope)] if prefix else self._cors(scope)
+        common = [*self._always, *self._cors(scope)] if prefix else self._cors(scope)
 
         async def sender(message: MutableMapping[str, Any]) -> None:
             nonlocal status, sent, begun
@@ -155,6 +157,8 @@ class Gateway:
         return [(b"vary", b"Origin")]
 
     def _preflight(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        if not self._any_origin and _header(scope, b"origin") not in self._origins:
+            return []
         if _header(scope, b"access-control-request-private-network") == b"true":
             return [*_PREFLIGHT, (b"access-control-allow-private-network", b"true")]
         return _PREFLIGHT

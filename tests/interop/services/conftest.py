@@ -90,7 +90,14 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
     root = tmp_path_factory.mktemp("live") / "archive"
     with hilum.open(root) as archive:
         archive.import_paths([DEMO])
-    server = start_server(root, "--workers", "2", "--access-log", str(root.parent / "access.log"))
+    server = start_server(
+        root,
+        "--workers",
+        "2",
+        "--access-log",
+        str(root.parent / "access.log"),
+        environment={"HILUM__HTTP__CORS_ORIGINS": "*"},
+    )
     yield server
     assert stop_server(server) == 0
 

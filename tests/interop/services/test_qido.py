@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import httpx
 import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 from objects import make_object
 
 import hilum
-
-if TYPE_CHECKING:
-    import httpx
 
 pytestmark = pytest.mark.xdist_group("live_server")
 DEMO = Path(__file__).parent.parent.parent / "data" / "demo"
@@ -218,3 +216,16 @@ def test_openapi_describes_every_route(live_server: Any, web: httpx.Client) -> N
     assert counts["instances"] > 100
     events = client.get(f"{live_server.url}/api/events?limit=2").json()
     assert [e["sequence"] for e in events["events"]] == [1, 2]
+
+
+def test_q6_case_of_texts_is_a_setting(start: Any, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    with hilum.open(root) as archive:
+        archive.store(make_object(patient="AbC"))
+    for setting, found in (("true", 204), ("false", 200)):
+        server = start(root, "--workers", "1", HILUM__INDEX__CASE_SENSITIVE=setting)
+        with httpx.Client(base_url=server.dicomweb) as client:
+            assert client.get("/studies", params={"PatientID": "AbC"}).status_code == 200
+            assert client.get("/studies", params={"PatientID": "aBc"}).status_code == found
+            assert client.get("/studies", params={"PatientID": "a*"}).status_code == found
+            assert client.get("/studies", params={"PatientName": "fAMILY*"}).status_code == 200

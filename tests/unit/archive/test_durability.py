@@ -127,9 +127,10 @@ def test_rebuild_that_is_killed_brings_nothing_back(
         other.seal()
         other.close()
         scan = lifecycle._scan(archive.packs, place)
-        archive.index.apply(
-            [lifecycle.entry_of(scan, place, ns, 0, sha256(data).digest())], packs={place.pack: other.end_of(place)}
+        entry = lifecycle.entry_of(
+            scan, place, ns, 0, sha256(data).digest(), read=lambda at, length: data[at : at + length]
         )
+        archive.index.apply([entry], packs={place.pack: other.end_of(place)})
         archive.delete("study", uid(1, 1))
         assert present(archive) == [uid(3, 2, 1, 1)]
     new_index(root)

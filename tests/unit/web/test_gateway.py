@@ -72,7 +72,7 @@ def test_prefixes_are_whole_segments() -> None:
 
 def test_private_network_preflight() -> None:
     status, headers, _ = call(
-        gateway(),
+        gateway(GatewaySettings(cors_origins=("http://a",))),
         "/x/",
         "OPTIONS",
         origin="http://a",
@@ -81,6 +81,20 @@ def test_private_network_preflight() -> None:
     )
     assert status == 204
     assert headers["access-control-allow-private-network"] == "true"
+
+
+def test_pages_of_others_may_not_call_unless_configured() -> None:
+    asked = {"origin": "http://evil", "access_control_request_method": "GET"}
+    for app in (gateway(), gateway(GatewaySettings(cors_origins=("http://a",)))):
+        _, headers, _ = call(app, "/x/", origin="http://evil")
+        assert not [name for name in headers if name.startswith("access-control")]
+        status, headers, _ = call(app, "/x/", "OPTIONS", **asked, access_control_request_private_network="true")
+        assert status == 204
+        assert not [name for name in headers if name.startswith("access-control")]
+    assert call(gateway(), "/x/")[1]["cross-origin-resource-policy"] == "same-origin"
+    everyone = gateway(GatewaySettings(cors_origins=("*",)))
+    assert call(everyone, "/x/", origin="http://evil")[1]["access-control-allow-origin"] == "*"
+    assert call(everyone, "/x/")[1]["cross-origin-resource-policy"] == "cross-origin"
 
 
 def test_access_log_has_templates_only(tmp_path: Path) -> None:

@@ -33,6 +33,12 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def pause_reading(self) -> None:
+        """Everything has been read."""
+
+    def resume_reading(self) -> None:
+        """Everything has been read."""
+
     def get_write_buffer_size(self) -> int:
         return 0
 
