@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli import config, delete, doctor, export, import_, index, pack, serve, studies, verify
+from hilum.cli import config, delete, dicom, doctor, export, import_, index, pack, serve, studies, verify
 from hilum.errors import HilumError, UsageError
 
 __all__ = ["app", "main"]
@@ -28,6 +28,8 @@ app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("delete")(delete.delete)
 app.command("doctor")(doctor.doctor)
+for _command in (dicom.echo, dicom.store, dicom.find, dicom.move, dicom.get):
+    app.command(_command.__name__)(_command)
 app.add_typer(index.app, name="index")
 app.add_typer(pack.app, name="pack")
 app.add_typer(config.app, name="config")

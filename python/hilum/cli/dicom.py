@@ -1,0 +1,344 @@
+"""``hilum echo``, ``store``, ``find``, ``move``, ``get``: ask other DICOM nodes, with the spelling of DCMTK."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from hilum.cli.common import JsonOption, human_bytes, print_json, printable, warn
+from hilum.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hilum.dimse.client import Counts, Remote, StoreOutcome
+    from hilum.types import Level
+
+__all__ = ["echo", "find", "get", "move", "store"]
+
+Host: TypeAlias = Annotated[str, typer.Argument(help="Host name or address of the peer.", metavar="PEER")]
+Port: TypeAlias = Annotated[int, typer.Argument(help="TCP port of the peer.", min=1, max=65535)]
+Calling: TypeAlias = Annotated[str, typer.Option("-aet", "--aet", "--aetitle", help="Our AE title.")]
+Called: TypeAlias = Annotated[str, typer.Option("-aec", "--aec", "--call", help="AE title of the peer.")]
+ConnectTimeout: TypeAlias = Annotated[
+    float, typer.Option("-to", "--timeout", help="Seconds for the connection.", min=1)
+]
+DimseTimeout: TypeAlias = Annotated[
+    float, typer.Option("-td", "--dimse-timeout", help="Seconds for each answer.", min=1)
+]
+Tls: TypeAlias = Annotated[bool, typer.Option("--tls", help="Encrypt (TLS 1.2 or 1.3).")]
+Trusted: TypeAlias = Annotated[
+    Path | None, typer.Option("--tls-ca", help="PEM file of the authorities that the peer's certificate may be of.")
+]
+Certificate: TypeAlias = Annotated[Path | None, typer.Option("--tls-cert", help="PEM file with our certificate.")]
+PrivateKey: TypeAlias = Annotated[Path | None, typer.Option("--tls-key", help="PEM file with its key.")]
+AnyName: TypeAlias = Annotated[
+    bool, typer.Option("--tls-any-name", help="Do not compare the host name with the peer's certificate.")
+]
+Keys: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("-k", "--key", help="Matching or return key: PatientID=4711, 0008,0050, StudyDate=20240101-."),
+]
+StudyRoot: TypeAlias = Annotated[bool, typer.Option("-S", "--study", help="Study root information model (default).")]
+PatientRoot: TypeAlias = Annotated[bool, typer.Option("-P", "--patient", help="Patient root information model.")]
+Associations: TypeAlias = Annotated[
+    int, typer.Option("-j", "--associations", help="Associations at the same time.", min=1, max=64)
+]
+
+
+def _remote(
+    host: str,
+    port: int,
+    calling: str,
+    called: str,
+    connect_s: float,
+    timeout_s: float,
+    tls: tuple[bool, Path | None, Path | None, Path | None, bool],
+) -> Remote:
+    from hilum.dimse.client import Remote
+    from hilum.dimse.tls import client_context
+
+    wanted, trusted, certificate, key, any_name = tls
+    context = client_context(trusted, certificate, key, check_name=not any_name) if wanted else None
+    if not wanted and (trusted or certificate or key or any_name):
+        raise UsageError("options of TLS are given, but not --tls")
+    return Remote(host, port, called, calling, connect_s, timeout_s, context)
+
+
+def echo(
+    host: Host,
+    port: Port,
+    aet: Calling = "HILUM",
+    aec: Called = "ANY-SCP",
+    repeat: Annotated[int, typer.Option("--repeat", help="How often.", min=1)] = 1,
+    timeout: ConnectTimeout = 15,
+    dimse_timeout: DimseTimeout = 60,
+    tls: Tls = False,
+    tls_ca: Trusted = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
+    tls_any_name: AnyName = False,
+) -> None:
+    """Ask a DICOM node whether it is there (C-ECHO)."""
+    from hilum.dimse import client
+
+    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
+    for _ in range(repeat):
+        print(f"{aec} at {host} port {port} answers in {client.echo(remote) * 1000:.1f} ms")
+
+
+def find(
+    host: Host,
+    port: Port,
+    keys: Keys = None,
+    level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
+    study: StudyRoot = False,
+    patient: PatientRoot = False,
+    aet: Calling = "HILUM",
+    aec: Called = "ANY-SCP",
+    cancel: Annotated[int, typer.Option("--cancel", help="C-CANCEL after so many answers; 0: never.", min=0)] = 0,
+    timeout: ConnectTimeout = 15,
+    dimse_timeout: DimseTimeout = 60,
+    as_json: JsonOption = False,
+    tls: Tls = False,
+    tls_ca: Trusted = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
+    tls_any_name: AnyName = False,
+) -> None:
+    """Query a DICOM node (C-FIND)."""
+    from hilum.dimse import client
+
+    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
+    wanted, found_level = _query(keys or [], level)
+    answers = client.find(remote, found_level, wanted, root=_root(study, patient), limit=cancel)
+    if as_json:
+        print_json(list(answers))
+        return
+    count = 0
+    for count, answer in enumerate(answers, 1):
+        print(f"# {count}")
+        for keyword, value in answer.items():
+            shown = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+            print(f"{keyword}={printable(shown)}")
+    print(f"{count} answers", file=sys.stderr)
+
+
+def move(
+    host: Host,
+    port: Port,
+    destination: Annotated[str, typer.Option("-aem", "--aem", "--move", help="AE title that is to get the objects.")],
+    keys: Keys = None,
+    level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
+    study: StudyRoot = False,
+    patient: PatientRoot = False,
+    aet: Calling = "HILUM",
+    aec: Called = "ANY-SCP",
+    timeout: ConnectTimeout = 15,
+    dimse_timeout: DimseTimeout = 600,
+    tls: Tls = False,
+    tls_ca: Trusted = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
+    tls_any_name: AnyName = False,
+) -> None:
+    """Let a DICOM node send objects to another one (C-MOVE). ^C cancels in order."""
+    from hilum.dimse import client
+
+    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
+    wanted, found_level = _query(keys or [], level)
+    with client.cancelling(threading.Event()) as stop:
+        counts = client.move(
+            remote, destination, found_level, wanted, root=_root(study, patient), progress=_show, stop=stop
+        )
+    _end(counts)
+
+
+def get(
+    host: Host,
+    port: Port,
+    keys: Keys = None,
+    level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
+    study: StudyRoot = False,
+    patient: PatientRoot = False,
+    folder: Annotated[Path, typer.Option("-od", "--output-directory", help="Folder for the files.")] = Path(),
+    archive: Annotated[
+        Path | None, typer.Option("--archive", help="Store into this archive; the files are removed.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out what is in the folder already.")] = False,
+    associations: Associations = 1,
+    aet: Calling = "HILUM",
+    aec: Called = "ANY-SCP",
+    timeout: ConnectTimeout = 15,
+    dimse_timeout: DimseTimeout = 60,
+    tls: Tls = False,
+    tls_ca: Trusted = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
+    tls_any_name: AnyName = False,
+) -> None:
+    """Fetch objects from a DICOM node (C-GET), as files or into an archive."""
+    from hilum.archive.archive import open as open_root
+    from hilum.dimse import client
+
+    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
+    wanted, found_level = _query(keys or [], level)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = open_root(archive) if archive is not None else None
+
+    def received(path: Path) -> None:
+        if opened is not None:
+            opened.store_file(path)
+            path.unlink()
+
+    try:
+        counts = client.get(
+            remote,
+            found_level,
+            wanted,
+            folder,
+            root=_root(study, patient),
+            associations=associations,
+            resume=resume,
+            progress=_show,
+            received=received,
+        )
+    finally:
+        if opened is not None:
+            opened.close()
+    _end(counts)
+
+
+def store(
+    host: Host,
+    port: Port,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH…")],
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", help="File that remembers what was sent: the same call goes on where it stopped."),
+    ] = None,
+    associations: Associations = 1,
+    aet: Calling = "HILUM",
+    aec: Called = "ANY-SCP",
+    timeout: ConnectTimeout = 15,
+    dimse_timeout: DimseTimeout = 60,
+    tls: Tls = False,
+    tls_ca: Trusted = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
+    tls_any_name: AnyName = False,
+) -> None:
+    """Send files to a DICOM node (C-STORE), byte for byte, in their transfer syntax."""
+    from hilum.dimse import client
+
+    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
+    sent = _Sent(ledger)
+    started = time.monotonic()
+    try:
+        client.store(remote, sent.still(_files(paths)), associations=associations, outcome=sent.take)
+    finally:
+        sent.close()
+    seconds = time.monotonic() - started
+    line = f"{sent.stored} stored ({human_bytes(sent.size)}, {sent.stored / max(seconds, 1e-6):.0f}/s)"
+    print(f"{line}, {sent.skipped} sent before, {sent.failed} failed")
+    if sent.failed:
+        raise typer.Exit(1)
+
+
+class _Sent:
+    """What a run of ``hilum store`` has done, in memory and in its ledger."""
+
+    def __init__(self, ledger: Path | None) -> None:
+        self.stored = self.failed = self.skipped = self.size = 0
+        self._known: set[str] = set()
+        self._file: Any = None
+        if ledger is not None:
+            if ledger.exists():
+                self._known = set(ledger.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
+            self._file = ledger.open("a", encoding="utf-8", errors="surrogateescape")
+
+    @staticmethod
+    def _line(path: Path) -> str:
+        status = path.stat()
+        return f"{status.st_size} {status.st_mtime_ns} {json.dumps(str(path.absolute()))}"
+
+    def still(self, paths: Iterator[Path]) -> Iterator[Path]:
+        for path in paths:
+            if self._known and self._line(path) in self._known:
+                self.skipped += 1
+            else:
+                yield path
+
+    def take(self, outcome: StoreOutcome) -> None:
+        if outcome.ok:
+            self.stored += 1
+            self.size += outcome.size
+            if self._file is not None:
+                self._file.write(self._line(outcome.path) + "\n")
+                self._file.flush()
+        else:
+            self.failed += 1
+            reason = outcome.error or "refused"
+            status = f" (status {outcome.status:04X})" if outcome.status >= 0 else ""
+            warn(f"{printable(str(outcome.path))}: {printable(reason)}{status}")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _files(paths: list[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(found for found in path.rglob("*") if found.is_file() and found.name != "DICOMDIR")
+        elif path.is_file():
+            yield path
+        else:
+            raise UsageError(f"{path}: there is no such file or folder")
+
+
+def _root(study: bool, patient: bool) -> Any:
+    if study and patient:
+        raise UsageError("-S and -P exclude each other")
+    return "patient" if patient else "study"
+
+
+def _query(keys: list[str], level: str) -> tuple[dict[str, str], Level]:
+    """Keys as DCMTK writes them: ``NAME=VALUE``, ``gggg,eeee=VALUE``, nested with dots; the level among them."""
+    from hilum.dimse.models import LEVEL_NAMES
+
+    wanted: dict[str, str] = {}
+    for key in keys:
+        name, _, value = key.partition("=")
+        name = name.replace(",", "").replace("(", "").replace(")", "").replace("[0]", "").strip()
+        if name in ("QueryRetrieveLevel", "00080052"):
+            level = level or value
+        else:
+            wanted[name] = value
+    found = LEVEL_NAMES.get((level or "STUDY").strip().upper())
+    if found is None:
+        raise UsageError("the level is PATIENT, STUDY, SERIES or IMAGE")
+    return wanted, found
+
+
+def _show(counts: Counts) -> None:
+    if sys.stderr.isatty():
+        done = counts.completed + counts.warning
+        print(f"\r{done} done, {counts.failed} failed, {counts.remaining} left ", end="", file=sys.stderr)
+
+
+def _end(counts: Counts) -> None:
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    print(f"{counts.completed} completed, {counts.warning} with a warning, {counts.failed} failed", end="")
+    print("" if counts.status == 0 else f", status {counts.status:04X}")
+    for uid in counts.failed_uids[:20]:
+        warn(f"failed: {printable(uid)}")
+    if counts.status not in (0, 0xB000) or counts.failed:
+        raise typer.Exit(1)
