@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -129,7 +130,7 @@ def store_command(record: InstanceRecord, message_id: int, **move: int | str) ->
     return command
 
 
-class _Retrieval:
+class _Retrieval(ABC):
     """What C-GET and C-MOVE share."""
 
     def __init__(self, archive: Archive, observe: Callable[[str, float, int], None]) -> None:
@@ -161,11 +162,12 @@ class _Retrieval:
         self._observe(f"{status:04X}", perf_counter() - started, counts.completed + counts.warning)
         return status
 
-    def _before(self, request: Request) -> None:
+    def _before(self, request: Request) -> None:  # noqa: B027 - nothing to refuse is a valid answer
         """Refuse what needs no look at the identifier."""
 
+    @abstractmethod
     def _run(self, link: Link, request: Request, records: Sequence[InstanceRecord], counts: _Counts) -> int:
-        raise NotImplementedError
+        """Send the instances; gives the final status."""
 
     @staticmethod
     def _pending(link: Link, request: Request, counts: _Counts) -> None:
