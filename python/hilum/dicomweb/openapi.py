@@ -95,7 +95,7 @@ def _post(endpoint: Endpoint) -> dict[str, Any]:
             "202": {"description": "Some stored; the answer says which"},
             "409": {"description": "None stored; the answer says why"},
             "413": {"description": "The body is above the limit"},
-            "415": {"description": "Neither multipart/related; type=application/dicom nor application/dicom"},
+            "415": {"description": "Neither DICOM files nor metadata (JSON, XML) with bulk data"},
             "503": {"description": "Too busy, or the disk is full; see Retry-After"},
         },
     }

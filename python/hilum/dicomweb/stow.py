@@ -20,6 +20,7 @@ from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.negotiate import NotAcceptable, choose_metadata, parse_accept
 from hilum.dicomweb.routing import is_uid
 from hilum.dicomweb.status import RETRY_AFTER_S, failure_reason
+from hilum.dicomweb.stow_metadata import METADATA_TYPES, MetadataParts, uids_of
 from hilum.dicomweb.xml import native_dicom_model
 from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable, UsageError
 
@@ -156,9 +157,13 @@ class Store:
                 await self._multipart(request, parameters, transaction)
             elif media_type == "application/dicom":
                 await self._single(request, transaction)
+            elif media_type == "multipart/related" and _type_of(parameters) in METADATA_TYPES:
+                await self._metadata(request, parameters, transaction)
             else:
                 return http.text(
-                    415, "objects are taken as multipart/related; type=application/dicom, or one as application/dicom"
+                    415,
+                    "objects are taken as multipart/related with type application/dicom, application/dicom+json or "
+                    "application/dicom+xml, or one as application/dicom",
                 )
             outcomes = await transaction.finish()
         except BaseException:
@@ -183,6 +188,31 @@ class Store:
         except DataError as error:
             stored = sum(not outcome.failure for outcome in await transaction.finish())
             raise UsageError(f"{error}; {stored} instances before that are stored") from None
+
+    async def _metadata(self, request: Request, parameters: dict[str, str], transaction: _Transaction) -> None:
+        """Take metadata and bulk data; once all is there, each instance is put together and stored."""
+        if not parameters.get("boundary"):
+            raise UsageError("the Content-Type has no boundary")
+        parser = MultipartParser(parameters["boundary"].encode("latin-1"))
+        parts = MetadataParts(f"{request.base_url()}{request.path}", self.new_spool)
+        spool: Spool | None = None
+        try:
+            async for chunk in self._bounded(request):
+                for kind, value in parser.feed(chunk):
+                    if kind == "data":
+                        assert spool is not None
+                        await self.write_spool(spool, [value])
+                    elif isinstance(value, dict):
+                        spool = parts.begin(value)
+            try:
+                parser.finish()
+            except DataError as error:
+                raise UsageError(f"{error}; nothing of it is stored") from None
+            for model in await self._pool.run(parts.data_sets):
+                await transaction.add(parts, model)
+            await transaction.finish()
+        finally:
+            parts.discard()
 
     async def _single(self, request: Request, transaction: _Transaction) -> None:
         transaction.begin("")
@@ -245,6 +275,10 @@ class Store:
     def new_spool(self) -> Spool:
         """Begin an object."""
         return self._incoming.spool()
+
+    async def in_thread(self, work: Callable[[Any], Spool], argument: Any) -> Spool:
+        """Call blocking work."""
+        return await self._pool.run(work, argument)
 
     def _response(self, request: Request, outcomes: list[Outcome]) -> Answer:
         if not outcomes:
@@ -325,6 +359,17 @@ class _Transaction:
             for finished in done:
                 del self._running[finished]
 
+    async def add(self, parts: MetadataParts, model: Any) -> None:
+        """Put an instance together and store it."""
+        try:
+            self._spool = await self._store.in_thread(parts.object, model)
+        except HilumError as error:
+            sop_class, sop_instance = uids_of(model)
+            self._tasks.append(asyncio.ensure_future(_failed_with(error, sop_class, sop_instance)))
+            return
+        self._content_type, self._error = "", None
+        await self.end()
+
     async def finish(self) -> list[Outcome]:
         """Give what became of each part, in their order."""
         self._drop()
@@ -342,13 +387,17 @@ class _Transaction:
             self._spool = None
 
 
-async def _failed_with(error: HilumError) -> Outcome:
-    return Outcome(failure=failure_reason(error), error=error)
+async def _failed_with(error: HilumError, sop_class: str = "", sop_instance: str = "") -> Outcome:
+    return Outcome(sop_class, sop_instance, failure=failure_reason(error), error=error)
 
 
 def _holds_objects(parameters: dict[str, str]) -> bool:
     """Whether the ``type`` of a multipart body says DICOM files; some clients leave it out."""
-    return parameters.get("type", "application/dicom").strip().lower() == "application/dicom"
+    return _type_of(parameters) == "application/dicom"
+
+
+def _type_of(parameters: dict[str, str]) -> str:
+    return parameters.get("type", "application/dicom").strip().lower()
 
 
 def _write_all(spool: Spool, data: list[Any]) -> None:

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from hilum import errors
 from hilum.archive.ingest import StoreStatus, data_set_offset
+from hilum.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,10 +39,6 @@ __all__ = [
 ]
 
 LOGGER = logging.getLogger("hilum.dimse")
-
-IMPLEMENTATION_CLASS_UID: Final = "2.25.107286502213740138012866199653303030951"
-IMPLEMENTATION_VERSION_NAME: Final = "HILUM"
-"""Neither changes with the release: the same data set sent again must give the same bytes."""
 
 _CLASS, _INSTANCE = "00080016", "00080018"
 

@@ -160,7 +160,7 @@ def test_single_part_body(web: httpx.Client) -> None:
         "application/json",
         "text/plain",
         "multipart/form-data; boundary=BOUNDARY",
-        'multipart/related; type="application/dicom+json"; boundary=BOUNDARY',
+        'multipart/related; type="application/json"; boundary=BOUNDARY',
     ],
 )
 def test_other_media_types_are_415(web: httpx.Client, content_type: str) -> None:
