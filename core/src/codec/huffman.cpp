@@ -5,15 +5,19 @@ namespace hilum::codec {
 namespace {
 
 /// EXTEND of F.2.2.1: magnitude bits to a signed difference.
-std::int32_t extend(std::uint32_t bits, unsigned category) noexcept {
-    const auto value = static_cast<std::int32_t>(bits);
-    return bits < (1U << (category - 1U)) ? value - static_cast<std::int32_t>((1U << category) - 1U) : value;
+std::int16_t extend(std::uint32_t bits, unsigned category) noexcept {
+    const std::uint32_t value = bits < (1U << (category - 1U)) ? bits - ((1U << category) - 1U) : bits;
+    return static_cast<std::int16_t>(static_cast<std::uint16_t>(value));
 }
 
 }  // namespace
 
-bool DifferenceTable::build(std::span<const std::byte, 16> counts, std::span<const std::byte> categories) noexcept {
-    entries_.fill(Entry{0, 1, kLong});
+bool DifferenceTable::build(std::span<const std::byte, 16> counts, std::span<const std::byte> categories) {
+    if (!owned_) {
+        owned_ = std::make_unique_for_overwrite<std::array<Entry, 1U << kLookup>>();
+        entries_ = owned_->data();
+    }
+    owned_->fill(Entry{1, 0, 0, 0, 1, kLong});
     limit_.fill(0);
     codes_ = 0;
     std::uint32_t code = 0;
@@ -36,13 +40,11 @@ bool DifferenceTable::build(std::span<const std::byte, 16> counts, std::span<con
             }
             const unsigned rest = kLookup - length;
             for (std::uint32_t tail = 0; tail < (1U << rest); ++tail) {
-                Entry entry{static_cast<std::int16_t>(category), static_cast<std::uint8_t>(length), kCategory};
-                if (category == 0) {
-                    entry = {0, static_cast<std::uint8_t>(length), kWhole};
-                } else if (category <= rest) {
+                Entry entry{0, 0, static_cast<std::int16_t>(category), 0, static_cast<std::uint8_t>(length), kCategory};
+                if (category <= rest) {
                     const std::uint32_t magnitude = tail >> (rest - category);
-                    entry = {static_cast<std::int16_t>(extend(magnitude, category)),
-                             static_cast<std::uint8_t>(length + category), kWhole};
+                    const auto both = static_cast<std::uint8_t>(length + category);
+                    entry = {both, 1, category == 0 ? std::int16_t{0} : extend(magnitude, category), 0, both, 0};
                 }
                 entries_[(code << rest) | tail] = entry;
             }
@@ -50,14 +52,32 @@ bool DifferenceTable::build(std::span<const std::byte, 16> counts, std::span<con
         limit_[length] = code << (16U - length);
         code <<= 1U;
     }
+    join_pairs();
     return codes_ != 0;
 }
 
-std::int32_t DifferenceTable::next_long(BitReader& reader, Entry entry, std::uint32_t& bad) const noexcept {
+/// A whole difference after a whole one, where the bits that are looked up hold both.
+void DifferenceTable::join_pairs() noexcept {
+    constexpr unsigned kMask = (1U << kLookup) - 1U;
+    for (unsigned bits = 0; bits <= kMask; ++bits) {
+        Entry& entry = entries_[bits];
+        if (entry.count == 0) {
+            continue;
+        }
+        const Entry& next = entries_[(bits << entry.first_length) & kMask];
+        if (next.count != 0 && entry.first_length + next.first_length <= static_cast<int>(kLookup)) {
+            entry.second = next.first;
+            entry.count = 2;
+            entry.length = static_cast<std::uint8_t>(entry.first_length + next.first_length);
+        }
+    }
+}
+
+std::int16_t DifferenceTable::next_long(BitReader& reader, Entry entry, std::uint32_t& bad) const noexcept {
     unsigned category = 0;
     if (entry.kind == kCategory) {
-        category = static_cast<unsigned>(entry.value);
-        reader.skip(entry.length);
+        category = static_cast<unsigned>(entry.first);
+        reader.skip(entry.first_length);
     } else {
         const std::uint32_t pattern = reader.peek(16);
         unsigned length = 1;
@@ -77,7 +97,7 @@ std::int32_t DifferenceTable::next_long(BitReader& reader, Entry entry, std::uin
         return 0;
     }
     if (category == 16) {  // H.1.2.2: exactly 32768, no magnitude bits
-        return 32768;
+        return -32768;
     }
     const std::uint32_t magnitude = reader.peek(category);
     reader.skip(category);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,8 @@ struct Decoder {
     std::array<std::uint8_t, kMaxComponents> identifier{};
     std::uint32_t restart_interval = 0;  ///< in MCUs, that is in pixels
     std::array<DifferenceTable, 4> tables;
-    std::vector<std::byte> plain;  ///< one restart interval without stuffed bytes
+    std::vector<std::byte> plain;                 ///< one restart interval without stuffed bytes
+    std::unique_ptr<std::int16_t[]> differences;  ///< one row of a scan
 };
 
 unsigned byte_at(std::span<const std::byte> data, std::size_t at) noexcept {
@@ -143,53 +145,56 @@ struct Rows {
     std::uint32_t bad = 0;   ///< an invalid code was met
 };
 
-/// The first row of a restart interval: Ra, from 2^(P-Pt-1) (H.1.1).
-template <typename Sample, unsigned Count>
-void first_row(BitReader& reader, const std::array<const DifferenceTable*, Count>& tables,
-               const std::array<std::size_t, Count>& component, Rows<Sample>& rows, Sample* row,
-               std::int32_t start) noexcept {
-    std::array<std::int32_t, Count> left;
-    left.fill(start);
-    for (std::size_t x = 0; x < rows.columns; ++x) {
+/// The differences of one row of a scan, interleaved as in the code stream.
+template <unsigned Count>
+void read_differences(BitReader& reader, const std::array<const DifferenceTable*, Count>& tables,
+                      std::span<std::int16_t> row, std::uint32_t& bad) noexcept {
+    bool same = true;
+    for (unsigned c = 1; c < Count; ++c) {
+        same = same && tables[c] == tables[0];
+    }
+    if (same) {
+        return tables[0]->run(reader, row.data(), row.size(), bad);
+    }
+    for (std::size_t i = 0; i < row.size(); i += Count) {
         for (unsigned c = 0; c < Count; ++c) {
-            reader.refill();
-            left[c] = (left[c] + tables[c]->next(reader, rows.bad)) & 0xFFFF;
-            rows.seen |= static_cast<std::uint32_t>(left[c]);
-            row[x * rows.pixel + component[c]] = static_cast<Sample>(left[c]);
+            row[i + c] = tables[c]->next(reader, bad);
         }
     }
 }
 
-template <typename Sample, unsigned Count, unsigned Predictor>
-void next_row(BitReader& reader, const std::array<const DifferenceTable*, Count>& tables,
-              const std::array<std::size_t, Count>& component, Rows<Sample>& rows, Sample* row,
-              const Sample* above_row) noexcept {
-    BitReader local = reader;
+/// The first row of a restart interval: Ra, from 2^(P-Pt-1) (H.1.1). `Step` samples from one pixel to the next.
+template <typename Sample, unsigned Step>
+std::uint32_t first_row(const std::int16_t* difference, unsigned count, std::size_t columns, std::int32_t start,
+                        std::size_t step, Sample* row) noexcept {
+    const std::size_t stride = Step == 0 ? step : Step;
     std::uint32_t seen = 0;
-    std::uint32_t bad = 0;
-    std::array<std::int32_t, Count> left;
-    std::array<std::int32_t, Count> corner;
-    for (unsigned c = 0; c < Count; ++c) {
-        local.refill();
-        corner[c] = above_row[component[c]];
-        left[c] = (corner[c] + tables[c]->next(local, bad)) & 0xFFFF;
-        seen |= static_cast<std::uint32_t>(left[c]);
-        row[component[c]] = static_cast<Sample>(left[c]);
+    auto left = static_cast<std::uint32_t>(start);
+    for (std::size_t x = 0; x < columns; ++x) {
+        left = (left + static_cast<std::uint32_t>(difference[x * count])) & 0xFFFFU;
+        seen |= left;
+        row[x * stride] = static_cast<Sample>(left);
     }
-    const std::size_t pixel = rows.pixel;
-    for (std::size_t x = 1; x < rows.columns; ++x) {
-        for (unsigned c = 0; c < Count; ++c) {
-            local.refill();
-            const std::int32_t above = Predictor == 1 ? 0 : above_row[x * pixel + component[c]];
-            left[c] = (predict<Predictor>(left[c], above, corner[c]) + tables[c]->next(local, bad)) & 0xFFFF;
-            corner[c] = above;
-            seen |= static_cast<std::uint32_t>(left[c]);
-            row[x * pixel + component[c]] = static_cast<Sample>(left[c]);
-        }
+    return seen;
+}
+
+/// Any other row: Rb for its first sample, then as the predictor says.
+template <typename Sample, unsigned Predictor, unsigned Step>
+std::uint32_t next_row(const std::int16_t* difference, unsigned count, std::size_t columns, const Sample* above_row,
+                       std::size_t step, Sample* row) noexcept {
+    const std::size_t stride = Step == 0 ? step : Step;
+    std::int32_t corner = above_row[0];
+    std::int32_t left = (corner + difference[0]) & 0xFFFF;
+    auto seen = static_cast<std::uint32_t>(left);
+    row[0] = static_cast<Sample>(left);
+    for (std::size_t x = 1; x < columns; ++x) {
+        const std::int32_t above = Predictor == 1 ? 0 : above_row[x * stride];
+        left = (predict<Predictor>(left, above, corner) + difference[x * count]) & 0xFFFF;
+        corner = above;
+        seen |= static_cast<std::uint32_t>(left);
+        row[x * stride] = static_cast<Sample>(left);
     }
-    reader = local;
-    rows.seen |= seen;
-    rows.bad |= bad;
+    return seen;
 }
 
 /// `count` rows from `first` on, out of one restart interval.
@@ -204,13 +209,25 @@ void decode_rows(const Decoder& decoder, const Scan& scan, Rows<Sample>& rows, s
     }
     BitReader reader(decoder.plain);
     const std::size_t stride = rows.columns * rows.pixel;
+    const std::span<std::int16_t> row_differences(decoder.differences.get(), rows.columns * Count);
     const unsigned bits = decoder.precision - scan.transform;
     for (std::uint32_t y = first; y < first + count; ++y) {
         Sample* row = rows.out + y * stride;
-        if (y == first) {
-            first_row<Sample, Count>(reader, tables, component, rows, row, std::int32_t{1} << (bits - 1U));
-        } else {
-            next_row<Sample, Count, Predictor>(reader, tables, component, rows, row, row - stride);
+        read_differences<Count>(reader, tables, row_differences, rows.bad);
+        for (unsigned c = 0; c < Count; ++c) {
+            const std::int16_t* difference = row_differences.data() + c;
+            Sample* to = row + component[c];
+            if (y == first) {
+                rows.seen |=
+                    rows.pixel == Count
+                        ? first_row<Sample, Count>(difference, Count, rows.columns, 1 << (bits - 1U), Count, to)
+                        : first_row<Sample, 0>(difference, Count, rows.columns, 1 << (bits - 1U), rows.pixel, to);
+            } else {
+                rows.seen |=
+                    rows.pixel == Count
+                        ? next_row<Sample, Predictor, Count>(difference, Count, rows.columns, to - stride, Count, to)
+                        : next_row<Sample, Predictor, 0>(difference, Count, rows.columns, to - stride, rows.pixel, to);
+            }
         }
         if (reader.overrun()) {
             throw Error(Errc::bad_codestream, "JPEG lossless code stream ends in row " + std::to_string(y), offset);
@@ -282,6 +299,7 @@ std::size_t decode_scan(std::span<const std::byte> data, std::size_t at, Decoder
         throw Error(Errc::unsupported_pixels, "JPEG lossless restart interval is not a whole number of rows", at);
     }
     const std::uint32_t step = interval == 0 ? decoder.rows : interval / decoder.columns;
+    decoder.differences = std::make_unique_for_overwrite<std::int16_t[]>(std::size_t{decoder.columns} * scan.count);
     Rows<Sample> rows{out, decoder.components, decoder.columns, 0, 0};
     const DecodeRows<Sample> run = choose_rows<Sample>(scan);
     for (std::uint32_t first = 0; first < decoder.rows; first += step) {
