@@ -26,10 +26,10 @@ void take_size_of_jpeg(std::span<const std::byte> frame, PixelDescription& d) {
 }
 
 PixelDescription describe(const std::uint8_t* data) {
-    constexpr std::uint16_t kBits[4] = {1, 8, 16, 32};
+    constexpr std::uint16_t kBits[5] = {1, 8, 16, 32, 12};
     PixelDescription d;
     const unsigned layout = data[1];
-    d.bits_allocated = kBits[layout % 4];
+    d.bits_allocated = kBits[data[2] >= 192 ? 4 : layout % 4];
     d.samples_per_pixel = d.bits_allocated > 1 && (layout & 4U) != 0 ? 3 : 1;
     d.bits_stored = d.bits_allocated == 16 && (layout & 8U) != 0 ? 12 : d.bits_allocated;
     d.high_bit = static_cast<std::uint16_t>(d.bits_stored - 1);

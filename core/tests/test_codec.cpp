@@ -228,7 +228,7 @@ HILUM_TEST("descriptions that no decoder may trust", {
     HILUM_CHECK_THROWS(Errc::limit_exceeded, hilum::codec::check_description(describe(65536, 1, 1, 8)));
     HILUM_CHECK_THROWS(Errc::limit_exceeded, hilum::codec::check_description(describe(65535, 65535, 3, 8)));
     HILUM_CHECK_THROWS(Errc::unsupported_pixels, hilum::codec::check_description(describe(1, 1, 2, 8)));
-    HILUM_CHECK_THROWS(Errc::unsupported_pixels, hilum::codec::check_description(describe(1, 1, 1, 12)));
+    HILUM_CHECK_THROWS(Errc::unsupported_pixels, hilum::codec::check_description(describe(1, 1, 1, 24)));
     HILUM_CHECK_THROWS(Errc::bad_value, hilum::codec::check_description(describe(1, 1, 1, 8, 9)));
     HILUM_CHECK_THROWS(Errc::unsupported_syntax, hilum::codec::require_syntax("1.2.840.10008.1.2.4.80.1"));
     Bytes out(3);

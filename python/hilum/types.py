@@ -38,7 +38,7 @@ class PixelDescription:
     samples_per_pixel: int
     planar_configuration: int
     bits_allocated: int
-    """Bits of one sample in memory: 1, 8, 16, 32 or 64."""
+    """Bits of one sample as stored: 1, 8, 12 (packed), 16, 32 or 64."""
     bits_stored: int
     high_bit: int
     pixel_representation: int

@@ -95,8 +95,8 @@ void check_description(const PixelDescription& d) {
         throw Error(Errc::bad_value, "Bits Allocated (0028,0100) does not fit floating point pixel data");
     }
     if (d.keyword == PixelKeyword::pixel_data) {
-        if (bits != 1 && bits != 8 && bits != 16 && bits != 32) {
-            throw Error(Errc::unsupported_pixels, "Bits Allocated (0028,0100) is none of 1, 8, 16 and 32");
+        if (bits != 1 && bits != 8 && bits != 12 && bits != 16 && bits != 32) {
+            throw Error(Errc::unsupported_pixels, "Bits Allocated (0028,0100) is none of 1, 8, 12, 16 and 32");
         }
         if (d.bits_stored == 0 || d.bits_stored > bits || d.high_bit >= bits || d.high_bit + 1U < d.bits_stored) {
             throw Error(Errc::bad_value,
@@ -125,6 +125,7 @@ SampleType sample_type(const PixelDescription& d) noexcept {
             return SampleType::u8;
         case 8:
             return is_signed ? SampleType::s8 : SampleType::u8;
+        case 12:
         case 16:
             return is_signed ? SampleType::s16 : SampleType::u16;
         default:
@@ -157,11 +158,12 @@ void check_out(std::span<std::byte> out, const PixelDescription& d) {
 }
 
 void extract_stored(std::span<std::byte> samples, const PixelDescription& d) noexcept {
-    if (d.keyword != PixelKeyword::pixel_data || d.bits_allocated == 1 || d.bits_stored == d.bits_allocated) {
+    const std::size_t container = bytes_of(sample_type(d));
+    const auto bits = static_cast<unsigned>(container * 8);
+    if (d.keyword != PixelKeyword::pixel_data || d.bits_allocated == 1 || d.bits_stored == bits) {
         return;
     }
-    shift(samples, bytes_of(sample_type(d)), d.pixel_representation == 1, d.bits_allocated - 1U - d.high_bit,
-          static_cast<unsigned>(d.bits_allocated - d.bits_stored));
+    shift(samples, container, d.pixel_representation == 1, bits - 1U - d.high_bit, bits - d.bits_stored);
 }
 
 void extend_sign(std::span<std::byte> samples, std::size_t container, unsigned precision) noexcept {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hilum/codec/native.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "hilum/error.hpp"
+#include "sample_kernels.hpp"
 
 namespace hilum::codec::native {
 namespace {
@@ -46,6 +49,10 @@ void swap_bytes(std::byte* data, std::size_t bytes, std::size_t container) noexc
 template <std::size_t Container>
 void interleave_as(const std::byte* planes, std::size_t plane_stride, unsigned samples, std::size_t pixels,
                    std::byte* out) noexcept {
+    if (samples == 3 && Container == 1) {
+        sample_kernels().interleave_3(planes, planes + plane_stride, planes + 2 * plane_stride, pixels, out);
+        return;
+    }
     if (samples == 3) {
         const std::byte* first = planes;
         const std::byte* second = planes + plane_stride;
@@ -77,8 +84,30 @@ void expand_422(const std::byte* in, std::size_t pairs, std::byte* out) noexcept
     }
 }
 
+/// Copies, swaps and extracts in pieces that stay in the cache.
+void decode_plain(std::span<const std::byte> data, const PixelDescription& d, bool big_endian,
+                  std::span<std::byte> out) {
+    constexpr std::size_t kPiece = 16384;
+    const std::size_t container = bytes_of(sample_type(d));
+    for (std::size_t at = 0; at < out.size(); at += kPiece) {
+        const std::span<std::byte> piece = out.subspan(at, std::min(kPiece, out.size() - at));
+        if (big_endian && container == 2) {
+            sample_kernels().swap_16(data.data() + at, piece.size() / 2, piece.data());
+        } else {
+            std::memcpy(piece.data(), data.data() + at, piece.size());
+            if (big_endian) {
+                swap_bytes(piece.data(), piece.size(), container);
+            }
+        }
+        extract_stored(piece, d);
+    }
+}
+
 void decode_words(std::span<const std::byte> data, const PixelDescription& d, bool big_endian,
                   std::span<std::byte> out) {
+    if (is_plain(d)) {
+        return decode_plain(data, d, big_endian, out);
+    }
     const std::size_t container = bytes_of(sample_type(d));
     const std::size_t pixels = std::size_t{d.rows} * d.columns;
     if (is_422(d)) {
@@ -87,13 +116,28 @@ void decode_words(std::span<const std::byte> data, const PixelDescription& d, bo
         }
         container == 1 ? expand_422<std::uint8_t>(data.data(), pixels / 2, out.data())
                        : expand_422<std::uint16_t>(data.data(), pixels / 2, out.data());
-    } else if (d.samples_per_pixel > 1 && d.planar_configuration == 1) {
-        interleave_planes(data.data(), pixels * container, d.samples_per_pixel, container, pixels, out.data());
     } else {
-        std::memcpy(out.data(), data.data(), out.size());
+        interleave_planes(data.data(), pixels * container, d.samples_per_pixel, container, pixels, out.data());
     }
     if (big_endian) {
         swap_bytes(out.data(), out.size(), container);
+    }
+    extract_stored(out, d);
+}
+
+/// 12 bits allocated (retired; PS3.5 Annex D of 1993 to 2011): samples follow each other without gaps.
+void decode_12(std::span<const std::byte> data, const PixelDescription& d, unsigned bit_offset,
+               std::span<std::byte> out) {
+    if (is_422(d)) {
+        throw Error(Errc::unsupported_pixels, "YBR_FULL_422 with 12 bits allocated");
+    }
+    if (d.samples_per_pixel > 1 && d.planar_configuration == 1) {
+        const auto planes = std::make_unique_for_overwrite<std::byte[]>(out.size());
+        unpack_12(data, bit_offset, {planes.get(), out.size()});
+        const std::size_t pixels = std::size_t{d.rows} * d.columns;
+        interleave_planes(planes.get(), pixels * 2, d.samples_per_pixel, 2, pixels, out.data());
+    } else {
+        unpack_12(data, bit_offset, out);
     }
     extract_stored(out, d);
 }
@@ -136,14 +180,19 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, bool big
             std::span<std::byte> out) {
     check_description(d);
     check_out(out, d);
-    if (bit_offset > 7 || (bit_offset != 0 && d.bits_allocated != 1)) {
-        throw Error(Errc::invalid_argument, "a bit offset is for one bit allocated only, and below 8");
+    const bool fits =
+        d.bits_allocated == 1 ? bit_offset < 8 : bit_offset == 0 || (d.bits_allocated == 12 && bit_offset == 4);
+    if (!fits) {
+        throw Error(Errc::invalid_argument, "a bit offset is below 8 for one bit allocated, 0 or 4 for twelve, else 0");
     }
     if (is_422(d) && d.columns % 2 != 0) {
         throw Error(Errc::bad_value, "YBR_FULL_422 with an odd number of Columns (0028,0011)");
     }
     const std::uint64_t needed = (bit_offset + stored_frame_bits(d) + 7) / 8;
     if (data.size() < needed) {
+        if (d.photometric == Photometric::ybr_partial_420 && data.size() >= needed / 2) {
+            throw Error(Errc::unsupported_pixels, "YBR_PARTIAL_420 has no uncompressed form (PS3.3 C.7.6.3.1.2)");
+        }
         throw Error(
             Errc::truncated,
             "the frame has " + std::to_string(data.size()) + " bytes, its description needs " + std::to_string(needed),
@@ -151,6 +200,8 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, bool big
     }
     if (d.bits_allocated == 1) {
         unpack_bits(data, bit_offset, out);
+    } else if (d.bits_allocated == 12) {
+        decode_12(data, d, bit_offset, out);
     } else {
         decode_words(data, d, big_endian, out);
     }
@@ -160,19 +211,38 @@ void unpack_bits(std::span<const std::byte> data, unsigned bit_offset, std::span
     std::size_t bit = bit_offset;
     std::size_t i = 0;
     const std::size_t count = out.size();
-    for (; i < count && bit % 8 != 0; ++i, ++bit) {
-        out[i] = (data[bit / 8] >> static_cast<int>(bit % 8)) & std::byte{1};
+    const auto one = [&] {
+        out[i++] = (data[bit / 8] >> static_cast<int>(bit % 8)) & std::byte{1};
+        ++bit;
+    };
+    while (i < count && bit % 8 != 0) {
+        one();
     }
-    for (; i + 8 <= count; i += 8, bit += 8) {
-        const auto packed = static_cast<std::uint64_t>(data[bit / 8]);
-        // Eight copies of the byte, one bit kept in each, moved down to bit 0.
-        const std::uint64_t kept = (packed * 0x0101010101010101ULL) & 0x8040201008040201ULL;
-        const std::uint64_t ones = (kept + 0x7F7F7F7F7F7F7F7FULL) & 0x8080808080808080ULL;
-        const std::uint64_t bytes = ones >> 7U;
-        std::memcpy(out.data() + i, &bytes, 8);
+    const std::size_t whole = (count - i) / 8;
+    sample_kernels().expand_bits(data.data() + bit / 8, whole, out.data() + i);
+    i += whole * 8;
+    bit += whole * 8;
+    while (i < count) {
+        one();
     }
-    for (; i < count; ++i, ++bit) {
-        out[i] = (data[bit / 8] >> static_cast<int>(bit % 8)) & std::byte{1};
+}
+
+void unpack_12(std::span<const std::byte> data, unsigned bit_offset, std::span<std::byte> out) noexcept {
+    const std::size_t count = out.size() / 2;
+    const auto one = [&](std::size_t i) {
+        const std::size_t bit = bit_offset + 12 * i;
+        const auto pair = static_cast<unsigned>(data[bit / 8]) | static_cast<unsigned>(data[bit / 8 + 1]) << 8U;
+        const auto value = static_cast<std::uint16_t>((pair >> (bit % 8)) & 0xFFFU);
+        std::memcpy(out.data() + 2 * i, &value, 2);
+    };
+    const std::size_t first = bit_offset == 0 ? 0 : 1;  // one sample that ends at a byte
+    if (first != 0 && count != 0) {
+        one(0);
+    }
+    const std::size_t pairs = count > first ? (count - first) / 2 : 0;
+    sample_kernels().expand_12(data.data() + (bit_offset + 12 * first) / 8, pairs, out.data() + 2 * first);
+    if (first + 2 * pairs < count) {
+        one(count - 1);
     }
 }
 

@@ -8,10 +8,7 @@
 
 #include "hilum/codec/native.hpp"
 #include "hilum/error.hpp"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "sample_kernels.hpp"
 
 namespace hilum::codec::rle {
 namespace {
@@ -143,23 +140,6 @@ void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::
     }
 }
 
-/// Big-end-first byte planes to 16-bit samples.
-void merge_16(const std::byte* high, const std::byte* low, std::size_t pixels, std::byte* out) noexcept {
-    std::size_t i = 0;
-#if defined(__SSE2__)
-    for (; i + 16 <= pixels; i += 16) {
-        const __m128i h = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high + i));
-        const __m128i l = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low + i));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i), _mm_unpacklo_epi8(l, h));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i + 16), _mm_unpackhi_epi8(l, h));
-    }
-#endif
-    for (; i < pixels; ++i) {
-        out[2 * i] = low[i];
-        out[2 * i + 1] = high[i];
-    }
-}
-
 void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples, std::size_t container,
                   std::size_t pixels, std::byte* out) noexcept {
     if (container == 1) {
@@ -167,7 +147,7 @@ void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples,
         return;
     }
     if (container == 2 && samples == 1) {
-        merge_16(planes, planes + stride, pixels, out);
+        sample_kernels().merge_2(planes, planes + stride, pixels, out);
         return;
     }
     for (unsigned s = 0; s < samples; ++s) {

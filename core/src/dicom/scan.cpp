@@ -310,8 +310,8 @@ private:
         source.extended_offsets = bytes_of(tags::kExtendedOffsetTable);
         source.extended_lengths = bytes_of(tags::kExtendedOffsetTableLengths);
         source.inflated = inflated_;
-        source.swapped_words =
-            pixel_element_.vr == Vr::OW && pixel_element_.encoding.big_endian && result_.pixels.bits_allocated == 8;
+        source.swapped_words = pixel_element_.vr == Vr::OW && pixel_element_.encoding.big_endian &&
+                               (result_.pixels.bits_allocated <= 8 || result_.pixels.bits_allocated == 12);
         result_.frame_table = make_frame_table(source, result_.warnings);
     }
 

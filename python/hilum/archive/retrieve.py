@@ -295,7 +295,7 @@ class Retriever:
             ((offset, length),) = found.fragments
             odd = (offset - words) & 1
             swapped = self.read(record, offset - odd, length + odd + (length + odd & 1))
-            return [_swapped(swapped)[odd : odd + length]], 0
+            return [_swapped(swapped)[odd : odd + length]], found.bit_offset
         if found.inflated:
             whole = inflate(self.read(record))
             return [whole[offset : offset + length] for offset, length in found.fragments], found.bit_offset

@@ -77,7 +77,7 @@ def frame_dtype(pixels: PixelDescription) -> np.dtype[Any]:
         return np.dtype(np.float32 if pixels.keyword == "FloatPixelData" else np.float64)
     if pixels.bits_allocated == 1:
         return np.dtype(np.uint8)
-    return np.dtype(f"{'i' if pixels.pixel_representation else 'u'}{max(pixels.bits_allocated, 8) // 8}")
+    return np.dtype(f"{'i' if pixels.pixel_representation else 'u'}{(pixels.bits_allocated + 7) // 8}")
 
 
 def frame_shape(pixels: PixelDescription) -> tuple[int, ...]:

@@ -6,9 +6,9 @@
 //   1  native: u64 first, u64 frame_bits, u32 frames; frame i is at bit first * 8 + i * frame_bits
 //   2  one fragment per frame: u32 n, n x (u64 offset, u32 length)
 //   3  general: u32 n, (n + 1) x u32 index of the frame's first fragment, fragments as above
-// Bit 7 of the kind: offsets are into the inflated object (inflate_object). Bit 6, of a native table: 8-bit samples in
-// big-endian OW, so the bytes of each 16-bit word, counted from `first`, are swapped (PS3.5 8.1.1). Offsets count from
-// the first byte of the object; item headers are not part of fragments.
+// Bit 7 of the kind: offsets are into the inflated object (inflate_object). Bit 6, of a native table: samples of 1, 8
+// or 12 bits in big-endian OW, so the bytes of each 16-bit word, counted from `first`, are swapped (PS3.5 8.1.1).
+// Offsets count from the first byte of the object; item headers are not part of fragments.
 #pragma once
 
 #include <cstddef>
@@ -113,7 +113,7 @@ struct FrameSource {
     std::span<const std::byte> extended_offsets;  ///< value of (7FE0,0001), 64-bit numbers, empty if absent
     std::span<const std::byte> extended_lengths;  ///< value of (7FE0,0002)
     bool inflated = false;
-    bool swapped_words = false;  ///< native 8-bit samples in big-endian words
+    bool swapped_words = false;  ///< native samples of 1, 8 or 12 bits in big-endian words
 };
 
 /// The encoded table. Rules (PS3.5 A.4): the extended offset table, then the basic one, each only if it agrees with the
