@@ -314,6 +314,7 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     """Run the DICOM process."""
     import hilum
     from hilum.archive.incoming import Incoming
+    from hilum.dimse.commitment import CommitmentService
     from hilum.dimse.peers import parse_peers
     from hilum.dimse.query import FindService
     from hilum.dimse.retrieve import GetService, MoveService
@@ -328,6 +329,8 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     incoming = Incoming(options.archive / "incoming", max_object_bytes=settings.ingest.max_object_bytes)
     handler = StoreHandler(archive.store, archive.store_file, functools.partial(metrics.observe_store, "c-store"))
     dimse = settings.dimse
+    peers = parse_peers(dimse.peers)
+    commitment = CommitmentService(archive, dimse.ae_title, peers)
     services = Services(
         {
             "find": FindService(archive, dimse.ae_title, dimse.max_results, functools.partial(observe, "c-find")),
@@ -335,18 +338,21 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
             "move": MoveService(
                 archive,
                 dimse.ae_title,
-                parse_peers(dimse.peers),
+                peers,
                 parallel=dimse.move_associations,
                 retries=dimse.move_retries,
                 observe=functools.partial(observe, "c-move"),
             ),
+            "commit": commitment,
         }
     )
     server = DimseServer(dimse, listener, handler, incoming, metrics.observe_association, services)
     server.start()
+    commitment.start()
     try:
         wait_for_end(life)
     finally:
         server.stop(_DRAIN_S - 1)
+        commitment.stop()
         archive.close()
     return 0

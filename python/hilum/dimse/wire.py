@@ -195,11 +195,11 @@ class Link:
             value = getattr(primitive, name, None)
             if value is not None:
                 command[tag] = int(value) if isinstance(value, int) else str(value).strip(" \0")
+        streams = (getattr(primitive, name, None) for name in _DATA)
+        stream = next((found for found in streams if found is not None), None)
         data = b""
-        for name in _DATA:
-            stream = getattr(primitive, name, None)
-            if stream is not None and hasattr(stream, "getvalue"):
-                data = stream.data_set(MAX_BYTES) if isinstance(stream, StoreSpool) else stream.getvalue()
+        if stream is not None:
+            data = stream.data_set(MAX_BYTES) if isinstance(stream, StoreSpool) else stream.getvalue()
         return Request(context, command, data)
 
 
