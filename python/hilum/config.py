@@ -176,6 +176,11 @@ class DimseSettings:
     peers: tuple[str, ...] = _setting(
         (), "other AEs: 'TITLE host:port', then tls, check-address, services=echo,store,find, syntaxes=UID,UID"
     )
+    known_peers_only: bool = _setting(False, "only AEs of `peers` may call")
+    tls_certificate: Path | None = _setting(None, "PEM file; with it every association must be encrypted")  # noqa: RUF009 - declares a field
+    tls_key: Path | None = _setting(None, "PEM file with the private key, unencrypted")  # noqa: RUF009 - declares a field
+    tls_trusted: Path | None = _setting(None, "PEM file of authorities; peers must show a certificate of theirs")  # noqa: RUF009 - declares a field
+    tls_bind_titles: bool = _setting(False, "a peer's certificate must name its AE title (common name or DNS name)")
     max_results: int = _setting(0, "answers of one C-FIND, then status A700; 0: no limit", least=0)
     move_associations: int = _setting(2, "associations of one C-MOVE to its destination", least=1, most=16)
     move_retries: int = _setting(1, "further attempts of a C-MOVE to reach its destination", least=0, most=10)

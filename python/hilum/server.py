@@ -24,10 +24,11 @@ from hilum.errors import Unavailable, UsageError
 from hilum.web.processes import Child, Life, supervise, wait_for_end
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from hilum.archive.archive import Archive
-    from hilum.config import Settings
+    from hilum.config import DimseSettings, Settings
     from hilum.dicomweb.paging import PagingMemory
     from hilum.web.gateway import Gateway
     from hilum.web.metrics import Metrics
@@ -65,11 +66,25 @@ def check_exposure(settings: Settings) -> None:
             f"http.host {http.host} can be reached from elsewhere: set http.tls_certificate, http.tls_key "
             "and http.token, or allow it by name with --insecure"
         )
-    if dimse.enabled and not _is_loopback(dimse.host):
+    protected = dimse.tls_certificate and dimse.tls_key and dimse.tls_trusted
+    if dimse.enabled and not _is_loopback(dimse.host) and not protected:
         raise UsageError(
-            f"dimse.host {dimse.host} can be reached from elsewhere and DICOM has no TLS here yet: "
-            "allow it by name with --insecure, or listen on 127.0.0.1 behind a TLS proxy"
+            f"dimse.host {dimse.host} can be reached from elsewhere: set dimse.tls_certificate, dimse.tls_key "
+            "and dimse.tls_trusted, or allow it by name with --insecure"
         )
+
+
+def _check_dimse(settings: Settings) -> None:
+    """Find mistakes in the peers and certificates before anything is started."""
+    if settings.dimse.enabled:
+        from hilum.dimse.peers import parse_peers
+
+        parse_peers(settings.dimse.peers)
+        if bool(settings.dimse.tls_certificate) != bool(settings.dimse.tls_key):
+            raise UsageError("dimse.tls_certificate and dimse.tls_key belong together")
+        if settings.dimse.tls_bind_titles and not (settings.dimse.tls_certificate and settings.dimse.tls_trusted):
+            raise UsageError("dimse.tls_bind_titles needs dimse.tls_certificate, dimse.tls_key and dimse.tls_trusted")
+        _dicom_tls(settings.dimse)
 
 
 def _is_loopback(host: str) -> bool:
@@ -190,6 +205,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         The archive cannot be opened, the address is in use, or listening there is not allowed.
     """
     check_exposure(settings)
+    _check_dimse(settings)
     _silence_libraries()
     _raise_descriptor_limit()
     _check_archive(options.archive, settings)
@@ -310,10 +326,24 @@ def _end(server: Any) -> None:
     server.should_exit = True
 
 
+def _dicom_tls(dimse: DimseSettings) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
+    """Contexts for the DICOM port and for associations that we request."""
+    from hilum.dimse.tls import client_context, server_context
+
+    if dimse.tls_certificate is None or dimse.tls_key is None:
+        wanted = client_context(dimse.tls_trusted, check_name=False) if dimse.tls_trusted is not None else None
+        return None, wanted
+    port = server_context(dimse.tls_certificate, dimse.tls_key, dimse.tls_trusted)
+    asked = client_context(dimse.tls_trusted, dimse.tls_certificate, dimse.tls_key, check_name=False)
+    return port, asked
+
+
 def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socket, life: Life) -> int:
     """Run the DICOM process."""
     import hilum
     from hilum.archive.incoming import Incoming
+    from hilum.archive.refusals import Refusals
+    from hilum.dimse.admission import Admission
     from hilum.dimse.commitment import CommitmentService
     from hilum.dimse.peers import parse_peers
     from hilum.dimse.query import FindService
@@ -330,7 +360,21 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     handler = StoreHandler(archive.store, archive.store_file, functools.partial(metrics.observe_store, "c-store"))
     dimse = settings.dimse
     peers = parse_peers(dimse.peers)
-    commitment = CommitmentService(archive, dimse.ae_title, peers)
+    refusals = Refusals(archive.root)
+
+    def note(title: str, address: str, service: str, reason: str) -> None:
+        refusals.add(title, address, service, reason)
+        metrics.observe_refusal(service)
+
+    admission = Admission(
+        peers,
+        dimse.calling_ae_titles,
+        known_only=dimse.known_peers_only,
+        bind_titles=dimse.tls_bind_titles,
+        note=note,
+    )
+    port_tls, peer_tls = _dicom_tls(dimse)
+    commitment = CommitmentService(archive, dimse.ae_title, peers, tls=peer_tls)
     services = Services(
         {
             "find": FindService(archive, dimse.ae_title, dimse.max_results, functools.partial(observe, "c-find")),
@@ -341,12 +385,16 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
                 peers,
                 parallel=dimse.move_associations,
                 retries=dimse.move_retries,
+                tls=peer_tls,
                 observe=functools.partial(observe, "c-move"),
             ),
             "commit": commitment,
-        }
+        },
+        admission.may,
+        lambda link, service, reason: note(link.calling_ae_title, link.peer_address, service, reason),
     )
-    server = DimseServer(dimse, listener, handler, incoming, metrics.observe_association, services)
+    handler.watch(lambda title, address, reason: note(title, address, "store", reason), admission.may)
+    server = DimseServer(dimse, listener, handler, incoming, metrics.observe_association, services, admission, port_tls)
     server.start()
     commitment.start()
     try:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli import config, delete, dicom, doctor, export, import_, index, pack, serve, studies, verify
+from hilum.cli import config, delete, dicom, doctor, export, import_, index, pack, refusals, serve, studies, verify
 from hilum.errors import HilumError, UsageError
 
 __all__ = ["app", "main"]
@@ -27,6 +27,7 @@ app.command("studies")(studies.studies)
 app.command("export")(export.export)
 app.command("verify")(verify.verify)
 app.command("delete")(delete.delete)
+app.command("refusals")(refusals.refusals)
 app.command("doctor")(doctor.doctor)
 for _command in (dicom.echo, dicom.store, dicom.find, dicom.move, dicom.get):
     app.command(_command.__name__)(_command)

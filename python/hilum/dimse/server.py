@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pynetdicom import AE, _config, evt
@@ -18,13 +20,16 @@ from hilum.dimse.storage import (
 from hilum.dimse.transport import Gate, GateSettings, patched
 from hilum.dimse.verification import handle_echo
 from hilum.dimse.wire import can_serve, serve_with
+from hilum.errors import Unavailable
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable
 
     from hilum.archive.incoming import Incoming
     from hilum.config import DimseSettings
+    from hilum.dimse.admission import Admission
     from hilum.dimse.services import Services
 
 __all__ = ["DimseServer"]
@@ -74,6 +79,10 @@ class DimseServer:
         ``observe(outcome)`` of associations, for the metrics.
     services : Services, optional
         Query, retrieval and storage commitment.
+    admission : Admission, optional
+        Who may call, and from where.
+    tls : ssl.SSLContext, optional
+        Every connection must be encrypted.
     """
 
     def __init__(
@@ -84,8 +93,12 @@ class DimseServer:
         incoming: Incoming,
         observe: Callable[[str], None] = lambda _outcome: None,
         services: Services | None = None,
+        admission: Admission | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         _configure_pynetdicom()
+        if not patched() and (tls is not None or admission is not None):
+            raise Unavailable("this pynetdicom has no place for our gate: TLS and rules for peers need another version")
         self._listener = listener
         ae = AE(ae_title=settings.ae_title)
         ae.add_supported_context(_VERIFICATION, list(_TRANSFER_SYNTAXES))
@@ -114,7 +127,11 @@ class DimseServer:
         self._gate: Gate | None = None
         self._stock: Any = None
         if patched():
-            gate = GateSettings(max_associations=settings.max_associations, max_pdu_bytes=settings.max_pdu_bytes)
+            gate = GateSettings(
+                max_associations=settings.max_associations, max_pdu_bytes=settings.max_pdu_bytes, tls=tls
+            )
+            if admission is not None:
+                gate = replace(gate, admit=admission, refused=functools.partial(admission.refused, ""))
             self._gate = Gate(
                 ae,
                 settings.ae_title,

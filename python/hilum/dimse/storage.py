@@ -174,6 +174,12 @@ class StoreHandler:
         self._store = store
         self._store_file = store_file
         self._observe = observe
+        self._refused: Callable[[str, str, str], None] = lambda *_: None
+        self._may: Callable[[str, str], bool] = lambda *_: True
+
+    def watch(self, refused: Callable[[str, str, str], None], may: Callable[[str, str], bool]) -> None:
+        """Ask ``may(title, "store")`` of each sender, and tell ``refused(title, address, reason)`` what was refused."""
+        self._refused, self._may = refused, may
 
     def __call__(self, event: Event) -> Dataset | int:
         """Store the object of a request and give the status for its sender."""
@@ -184,10 +190,12 @@ class StoreHandler:
             result = self._take(event, data)
         except errors.HilumError as error:
             LOGGER.warning("C-STORE refused: %s: %s", type(error).__name__, error)
+            self._refused(*_peer(event), str(error))
             self._observe(f"refused {type(error).__name__.strip('_')}", perf_counter() - started, size)
             return _answer(dimse_status(error), str(error))
         except Exception as error:
             LOGGER.error("C-STORE failed: %s", type(error).__name__)
+            self._refused(*_peer(event), f"processing failure ({type(error).__name__})")
             self._observe(f"failed {type(error).__name__}", perf_counter() - started, size)
             return _answer(PROCESSING_FAILURE, "processing failure")
         finally:
@@ -201,6 +209,8 @@ class StoreHandler:
         return getattr(event.request, "DataSet", None)
 
     def _take(self, event: Event, data: Any) -> StoreResult:
+        if not self._may(_peer(event)[0], "store"):
+            raise errors.Denied("C-STORE is not allowed for this AE title")
         if data is None:
             raise errors.DataError("the request has no data set")
         request: Any = event.request
@@ -217,6 +227,12 @@ class StoreHandler:
         if data.spool.path is not None:
             return self._store_file(data.spool.path)
         return self._store(pieces)
+
+
+def _peer(event: Event) -> tuple[str, str]:
+    """AE title and address of the sender."""
+    requestor = getattr(getattr(event, "assoc", None), "requestor", None)
+    return str(getattr(requestor, "ae_title", "") or "").strip(), str(getattr(requestor, "address", "") or "")
 
 
 class _Mismatch(errors.DataError):

@@ -17,6 +17,7 @@ import queue
 import select
 import selectors
 import socket
+import ssl
 import threading
 import time
 from contextlib import suppress
@@ -31,6 +32,7 @@ from pynetdicom.transport import AddressInformation, AssociationServer, Associat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hilum.dimse.admission import Rejection
     from hilum.dimse.storage import StoreSpool
 
 __all__ = ["Gate", "GateSettings", "patched"]
@@ -62,6 +64,12 @@ class GateSettings:
     """From the first to the last byte of a PDU."""
     max_pdu_bytes: int = 256 << 10
     """Longest P-DATA that we offer; senders that ignore it get some slack."""
+    tls: ssl.SSLContext | None = None
+    """Every connection must be encrypted."""
+    admit: Callable[[bytes, str, dict[str, Any] | None], Rejection | None] = lambda *_: None
+    """Decides on an A-ASSOCIATE-RQ from an address with a verified certificate."""
+    refused: Callable[[str, str, str], None] = lambda *_: None
+    """Told address, service and reason of connections that are refused before their request is read."""
 
 
 def patched() -> bool:
@@ -161,7 +169,23 @@ class _Socket(AssociationSocket):
                     os.eventfd_read(self._event_fd)
             else:
                 arrived = True
-        return arrived
+        return self._decrypted(arrived) if isinstance(self.socket, ssl.SSLSocket) else arrived
+
+    def _decrypted(self, arrived: bool) -> bool:
+        """Read what TLS has for us; bytes on the wire may be none of the association."""
+        peer = self.socket
+        if not isinstance(peer, ssl.SSLSocket) or not (arrived or peer.pending()):
+            return False
+        try:
+            peer.settimeout(0)
+            self._pending += peer.recv(_CHUNK)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return False
+        except OSError:
+            return True  # `recv` meets it again
+        finally:
+            peer.settimeout(self._settings.pdu_s)
+        return True
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read that many bytes of a PDU: its header of six, then the rest, both within one deadline.
@@ -241,6 +265,8 @@ class _Waiting:
     address: Any
     deadline: float
     data: bytearray
+    secured: bool = False
+    """The TLS handshake is done."""
 
 
 class Gate(AssociationServer):
@@ -348,6 +374,8 @@ class Gate(AssociationServer):
             peer.setblocking(False)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._gate.tls is not None:
+                peer = self._gate.tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
             if len(self._waiting) >= self._gate.max_waiting:
                 self._drop(selector, next(iter(self._waiting)))
             deadline = time.monotonic() + self._gate.request_s
@@ -358,9 +386,13 @@ class Gate(AssociationServer):
         waiting = self._waiting.get(fd)
         if waiting is None:
             return
+        if isinstance(waiting.peer, ssl.SSLSocket) and not self._shake_hands(selector, waiting, waiting.peer):
+            return
         try:
             piece = waiting.peer.recv(1 << 16)
-        except BlockingIOError:
+            while piece and isinstance(waiting.peer, ssl.SSLSocket) and waiting.peer.pending():
+                piece += waiting.peer.recv(1 << 16)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
             piece = b""
@@ -381,8 +413,39 @@ class Gate(AssociationServer):
             del self._waiting[fd]
             self._begin(waiting)
 
+    def _shake_hands(self, selector: selectors.BaseSelector, waiting: _Waiting, peer: ssl.SSLSocket) -> bool:
+        """Go on with the handshake as far as what has arrived allows; whether it is done."""
+        if waiting.secured:
+            return True
+        try:
+            peer.do_handshake()
+        except ssl.SSLWantReadError:
+            selector.modify(peer, selectors.EVENT_READ)
+            return False
+        except ssl.SSLWantWriteError:
+            selector.modify(peer, selectors.EVENT_WRITE)
+            return False
+        except OSError as error:
+            reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__
+            self._gate.refused(waiting.address[0], "tls", f"no TLS handshake: {reason}")
+            self._observe("malformed")
+            self._drop(selector, peer.fileno())
+            return False
+        selector.modify(peer, selectors.EVENT_READ)
+        waiting.secured = True
+        return True
+
     def _begin(self, waiting: _Waiting) -> None:
         peer = waiting.peer
+        certificate = peer.getpeercert() if isinstance(peer, ssl.SSLSocket) else None
+        rejection = self._gate.admit(bytes(waiting.data), waiting.address[0], certificate)
+        if rejection is not None:
+            self._observe("rejected")
+            with suppress(OSError):
+                peer.send(rejection.pdu())
+                peer.shutdown(socket.SHUT_WR)
+            peer.close()
+            return
         if len(self.active_associations) >= self._gate.max_associations:
             self._observe("rejected")
             with suppress(OSError):

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
+from hilum.archive.refusals import read_refusals
 from hilum.errors import HilumError
 from hilum.web.assets import INLINE_STYLE_HEADERS, Assets
 
@@ -77,6 +78,17 @@ class Events(BaseModel):
     next: int = Field(description="Give it as `since` to get what follows")
 
 
+class RefusedRequest(BaseModel):
+    """A request of a DICOM peer that was refused, or several of the same kind within a second."""
+
+    time: str = Field(description="UTC, ISO 8601")
+    peer: str = Field(description="AE title, as the peer gave it")
+    address: str
+    service: str
+    reason: str
+    count: int
+
+
 def create_api(
     archive: Archive, version: str, other_paths: Mapping[str, Any], http_status: Callable[[BaseException], int]
 ) -> FastAPI:
@@ -121,6 +133,24 @@ def create_api(
         limit: Annotated[int, Query(ge=1, le=10000)] = 100,
     ) -> Events:
         return _events(archive, since, limit)
+
+    @api.get("/dicom/refusals", summary="The last refused DICOM requests, with the reason", tags=["administration"])
+    def get_refusals(
+        peer: Annotated[str, Query(description="AE title or address; empty: all")] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> list[RefusedRequest]:
+        found = read_refusals(archive.root, peer=peer, limit=limit)
+        return [
+            RefusedRequest(
+                time=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(item.time)) + "Z",
+                peer=item.peer,
+                address=item.address,
+                service=item.service,
+                reason=item.reason,
+                count=item.count,
+            )
+            for item in found
+        ]
 
     _add_documentation(api, assets, other_paths)
     return api

@@ -75,6 +75,9 @@ class Metrics:
         self._dimse_answers = Counter(
             "hilum_dimse_answers", "Answers and sub-operations of requests", ["service"], registry=self.registry
         )
+        self._refusals = Counter(
+            "hilum_dimse_refusals", "Requests of DICOM peers that were refused", ["service"], registry=self.registry
+        )
         self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[float], None]]] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
@@ -106,6 +109,10 @@ class Metrics:
         """Record one answered C-FIND, C-GET or C-MOVE; ``status`` in four hex digits."""
         self._dimse_seconds.labels(service, status).observe(seconds)
         self._dimse_answers.labels(service).inc(answers)
+
+    def observe_refusal(self, service: str) -> None:
+        """Record an association or request that was refused; who and why is in the list of refusals."""
+        self._refusals.labels(service).inc()
 
     def exposition(self, gauges: Mapping[str, tuple[str, float]] | None = None) -> tuple[bytes, str]:
         """Give samples of all processes in the text format, and its content type.

@@ -1,0 +1,117 @@
+"""Who may have an association: AE titles, addresses, certificates, and what each peer may ask (SEC-1, ACQ-15)."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hilum.dimse.tls import title_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from hilum.dimse.peers import Peer
+
+__all__ = ["Admission", "Rejection"]
+
+_RESOLVED_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An A-ASSOCIATE-RJ (PS3.8 9.3.4)."""
+
+    result: int
+    source: int
+    reason: int
+    why: str
+    """For the administrator; the peer gets the numbers only."""
+
+    def pdu(self) -> bytes:
+        """The PDU."""
+        return bytes((3, 0, 0, 0, 0, 4, 0, self.result, self.source, self.reason))
+
+
+class Admission:
+    """Decides on an association request before anything is started for it.
+
+    Parameters
+    ----------
+    peers : mapping of str to Peer
+    calling_ae_titles : collection of str
+        Who may call; empty: everybody.
+    known_only : bool
+        Only `peers` may call.
+    bind_titles : bool
+        The certificate of a peer must name its AE title.
+    note : callable
+        ``note(title, address, service, reason)`` of each refusal.
+    """
+
+    def __init__(
+        self,
+        peers: Mapping[str, Peer],
+        calling_ae_titles: Collection[str] = (),
+        *,
+        known_only: bool = False,
+        bind_titles: bool = False,
+        note: Callable[[str, str, str, str], None] = lambda *_: None,
+    ) -> None:
+        self._peers = peers
+        self._titles = {title.strip() for title in calling_ae_titles}
+        self._known_only = known_only
+        self._bind_titles = bind_titles
+        self._note = note
+        self._addresses: dict[str, tuple[float, frozenset[str]]] = {}
+
+    def __call__(self, request: bytes, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
+        """Decide on an A-ASSOCIATE-RQ; None: it may go on."""
+        title = request[26:42].decode("ascii", "replace").strip(" \0")
+        rejection = self._decide(title, address, certificate)
+        if rejection is not None:
+            self._note(title, address, "associate", rejection.why)
+        return rejection
+
+    def _decide(self, title: str, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
+        peer = self._peers.get(title)
+        if self._titles and title not in self._titles:
+            return Rejection(1, 1, 3, "the calling AE title is not in dimse.calling_ae_titles")
+        if self._known_only and peer is None:
+            return Rejection(1, 1, 3, "the calling AE title is not in dimse.peers, and dimse.known_peers_only is set")
+        if peer is not None and peer.check_address and not self._is_at(peer.host, address):
+            return Rejection(1, 1, 3, "the AE title calls from another address than dimse.peers gives it")
+        if self._bind_titles and not title_in(certificate, title):
+            return Rejection(1, 1, 3, "the certificate does not name the calling AE title")
+        return None
+
+    def _is_at(self, host: str, address: str) -> bool:
+        until, known = self._addresses.get(host, (0.0, frozenset()))
+        if time.monotonic() > until:
+            try:
+                known = frozenset(str(found[4][0]) for found in socket.getaddrinfo(host, None))
+            except OSError:
+                known = frozenset()
+            self._addresses[host] = (time.monotonic() + _RESOLVED_S, known)
+        return _plain(address) in {_plain(found) for found in known}
+
+    def refused(self, title: str, address: str, service: str, reason: str) -> None:
+        """Note a refusal that somebody else has decided."""
+        self._note(title, address, service, reason)
+
+    def may(self, title: str, service: str) -> bool:
+        """Whether a peer may ask for a service."""
+        peer = self._peers.get(title)
+        return peer is None or service in peer.services
+
+
+def _plain(address: str) -> str:
+    """An address as text that compares: IPv4 in IPv6 as IPv4."""
+    try:
+        found = ipaddress.ip_address(address.split("%", 1)[0])
+    except ValueError:
+        return address
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
