@@ -7,8 +7,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pynetdicom import AE, _config, evt
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID
+from pynetdicom import AE, _config, evt, sop_class
 
+from hilum.dicom.uids import storage_sop_classes
 from hilum.dimse.models import COMMITMENT_CLASS, MODELS
 from hilum.dimse.storage import (
     IMPLEMENTATION_CLASS_UID,
@@ -32,10 +35,10 @@ if TYPE_CHECKING:
     from hilum.dimse.admission import Admission
     from hilum.dimse.services import Services
 
-__all__ = ["DimseServer"]
+__all__ = ["TRANSFER_SYNTAXES", "VERIFICATION", "DimseServer"]
 
-_VERIFICATION: Final = "1.2.840.10008.1.1"
-_TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+VERIFICATION: Final = "1.2.840.10008.1.1"
+TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
 
 def _configure_pynetdicom() -> None:
@@ -46,6 +49,10 @@ def _configure_pynetdicom() -> None:
     _config.LOG_RESPONSE_IDENTIFIERS = False
     _config.LOG_HANDLER_LEVEL = "none"
     _config.ENFORCE_UID_CONFORMANCE = False
+    for uid, (_, kind, *_, keyword) in UID_dictionary.items():
+        # What pynetdicom has under another keyword, as the worklist, it would take for storage.
+        if keyword and kind == "SOP Class" and uid not in storage_sop_classes() and not hasattr(sop_class, keyword):
+            setattr(sop_class, keyword, UID(uid))
 
 
 def _extended(event: Any) -> dict[Any, bytes]:
@@ -101,7 +108,7 @@ class DimseServer:
             raise Unavailable("this pynetdicom has no place for our gate: TLS and rules for peers need another version")
         self._listener = listener
         ae = AE(ae_title=settings.ae_title)
-        ae.add_supported_context(_VERIFICATION, list(_TRANSFER_SYNTAXES))
+        ae.add_supported_context(VERIFICATION, list(TRANSFER_SYNTAXES))
         ae.maximum_pdu_size = settings.max_pdu_bytes
         ae.maximum_associations = settings.max_associations
         ae.network_timeout = settings.idle_seconds
@@ -119,7 +126,7 @@ class DimseServer:
         ]
         if services is not None and can_serve():
             for uid in (*MODELS, COMMITMENT_CLASS):
-                ae.add_supported_context(uid, list(_TRANSFER_SYNTAXES))
+                ae.add_supported_context(uid, list(TRANSFER_SYNTAXES))
             handlers.append((evt.EVT_CONN_OPEN, lambda event: serve_with(event.assoc, services)))
             handlers.append((evt.EVT_SOP_EXTENDED, _extended))
         self._ae = ae

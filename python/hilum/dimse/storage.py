@@ -32,6 +32,7 @@ __all__ = [
     "DIMSE_STATUS",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
+    "STORE_STATUS",
     "StoreHandler",
     "StoreSpool",
     "dimse_status",
@@ -56,6 +57,17 @@ SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
 MISMATCH: Final = 0xA900  # Error: data set does not match SOP class
 KEPT_AS_VERSION: Final = 0xB000  # Warning
+
+STORE_STATUS: Final[dict[int, str]] = {
+    SUCCESS: "durable and found by the next query; also for an identical object that is already stored",
+    PROCESSING_FAILURE: "an error of ours; nothing was stored",
+    0x0124: "C-STORE is not allowed for this AE title (`dimse.peers`)",
+    0xA700: "disk full, read-only, larger than `ingest.max_object_bytes`, or too many objects waiting",
+    MISMATCH: "the data set's SOP Class or Instance UID is not the command's",
+    KEPT_AS_VERSION: "same SOP Instance UID with other bytes: kept beside the current object (policy `never`)",
+    0xC000: "truncated or malformed data set, UIDs missing or invalid",
+}
+"""C-STORE statuses (PS3.4 Table B.2-1) as the conformance statement has them."""
 
 
 def dimse_status(error: BaseException) -> int:
