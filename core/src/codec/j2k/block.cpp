@@ -2,6 +2,7 @@
 #include "block.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 
 #include "block_tables.hpp"
@@ -65,25 +66,28 @@ struct Passes {
     void mark(std::uint64_t* f, unsigned row, std::uint64_t sign) const noexcept {
         const std::uint64_t value = 1U | sign << 32U;
         const unsigned shift = 3 * row;
-        f[-1] |= value << (shift + 5);
-        f[0] |= value << (shift + 4);
-        f[1] |= value << (shift + 3);
-        if (row == 0 && !kCausal) {
-            std::uint64_t* up = f - flag_stride;
-            up[-1] |= value << 17U;
-            up[0] |= value << 16U;
-            up[1] |= value << 15U;
-        } else if (row == 3) {
-            std::uint64_t* down = f + flag_stride;
-            down[-1] |= value << 2U;
-            down[0] |= value << 1U;
-            down[1] |= value;
+        add(f, value << (shift + 5), value << (shift + 4), value << (shift + 3));
+        // no branches on the row: it is random
+        if (!kCausal) {
+            const std::uint64_t first = value & (0 - ((std::uint64_t{row} - 1) >> 63U));
+            add(f - flag_stride, first << 17U, first << 16U, first << 15U);
         }
+        const std::uint64_t last = value & (0 - std::uint64_t{(row + 1) >> 2U});
+        add(f + flag_stride, last << 2U, last << 1U, last);
+    }
+
+    /// The fences keep the compiler from making one vector of the three: the next look at a flag would wait for it.
+    static void add(std::uint64_t* f, std::uint64_t left, std::uint64_t own, std::uint64_t right) noexcept {
+        f[-1] |= left;
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        f[0] |= own;
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        f[1] |= right;
     }
 
     [[gnu::always_inline]] std::uint64_t sign_of(MqDecoder& mq, std::uint64_t around) const noexcept {
         const unsigned entry = kSignContexts[(around & 0xAAU) | (around >> 33U & 0x55U)];
-        return (mq.decode(contexts[entry >> 1U]) ^ entry) & 1U;
+        return (mq.decode_flat(contexts[entry >> 1U]) ^ entry) & 1U;
     }
 
     template <bool kCausal>
@@ -112,19 +116,28 @@ void Passes::significance(MqDecoder& shared, unsigned plane) const noexcept {
             std::uint64_t seen = 0;
             std::uint64_t* const f = flags + s * flag_stride + 16 * k;
             std::uint32_t* const out = values + (std::size_t{s} * words + k) * 64;
+            // the next candidate's context is looked up before this one's symbol is known: where the processor guesses
+            // the symbol wrong, at least that is done
+            auto p = static_cast<unsigned>(std::countr_zero(todo));
+            std::uint64_t around = f[p >> 2U] >> (3 * (p & 3U));
             while (todo != 0) {
-                const auto p = static_cast<unsigned>(std::countr_zero(todo));
+                MqState& context = contexts[zero_contexts[around & 0x1FFU]];
                 const std::uint64_t bit = todo & -todo;
                 todo ^= bit;
                 seen |= bit;
-                const unsigned row = p & 3U;
-                const std::uint64_t around = f[p >> 2U] >> (3 * row);
-                if (mq.decode(contexts[zero_contexts[around & 0x1FFU]]) != 0) {
-                    const std::uint64_t sign = sign_of(mq, around);
-                    out[p] = value | static_cast<std::uint32_t>(sign << 31U);
+                const unsigned here = p;
+                const std::uint64_t around_here = around;
+                p = static_cast<unsigned>(std::countr_zero(todo));
+                around = f[p >> 2U] >> (3 * (p & 3U));
+                if (mq.decode_flat(context) != 0) {
+                    const std::uint64_t sign = sign_of(mq, around_here);
+                    const unsigned row = here & 3U;
+                    out[here] = value | static_cast<std::uint32_t>(sign << 31U);
                     found |= bit;
-                    todo |= (kLater[row] << p) & allowed & ~found;
-                    mark<kCausal>(f + (p >> 2U), row, sign);
+                    todo |= (kLater[row] << here) & allowed & ~found;
+                    mark<kCausal>(f + (here >> 2U), row, sign);
+                    p = static_cast<unsigned>(std::countr_zero(todo));
+                    around = f[p >> 2U] >> (3 * (p & 3U));
                 }
             }
             *word = found;
@@ -179,11 +192,13 @@ void Passes::refinement(MqDecoder& shared, unsigned plane) const noexcept {
             refined[at] = before | todo;
             std::uint32_t* const out = values + (std::size_t{s} * words + k) * 64;
             if ((todo & ~before) == 0) {
+                MqState state = contexts[kMagnitudeContext + 2];
                 while (todo != 0) {
                     const auto p = static_cast<unsigned>(std::countr_zero(todo));
                     todo &= todo - 1;
-                    out[p] ^= (3U << plane) ^ (mq.decode(contexts[kMagnitudeContext + 2]) << (plane + 1));
+                    out[p] ^= (3U << plane) ^ (mq.decode_flat(state) << (plane + 1));
                 }
+                contexts[kMagnitudeContext + 2] = state;
                 continue;
             }
             const std::uint64_t around = neighbours<kCausal>(significant + at);
@@ -192,7 +207,7 @@ void Passes::refinement(MqDecoder& shared, unsigned plane) const noexcept {
                 todo &= todo - 1;
                 const unsigned again = before >> p & 1U;
                 const unsigned context = again != 0 ? 2U : static_cast<unsigned>(around >> p & 1U);
-                out[p] ^= (3U << plane) ^ (mq.decode(contexts[kMagnitudeContext + context]) << (plane + 1));
+                out[p] ^= (3U << plane) ^ (mq.decode_flat(contexts[kMagnitudeContext + context]) << (plane + 1));
             }
         }
     }
@@ -224,35 +239,62 @@ void Passes::cleanup(MqDecoder& shared, unsigned plane) const noexcept {
         for (unsigned k = 0; k < words; ++k) {
             const std::ptrdiff_t at = s * word_stride + k;
             std::uint64_t found = significant[at];
-            std::uint64_t todo = ~found & ~visited[at] & valid(s, k);
+            const std::uint64_t allowed = valid(s, k);
+            std::uint64_t todo = ~found & ~visited[at] & allowed;
             std::uint64_t* const f = flags + s * flag_stride + 16 * k;
             std::uint32_t* const out = values + (std::size_t{s} * words + k) * 64;
+            if (todo == 0) {
+                continue;
+            }
+            // first bits of the columns that have nothing in or near them: run-length mode
+            std::uint64_t quiet = neighbours<kCausal>(significant + at) | found;
+            quiet = whole ? ~(quiet | quiet >> 1U | quiet >> 2U | quiet >> 3U) & kTop & allowed : 0;
+            auto p = static_cast<unsigned>(std::countr_zero(todo));
+            std::uint64_t around = f[p >> 2U] >> (3 * (p & 3U));
             while (todo != 0) {
-                auto p = static_cast<unsigned>(std::countr_zero(todo));
-                std::uint64_t* const column = f + (p >> 2U);
-                std::uint64_t around = *column;
-                if (static_cast<std::uint32_t>(around) == 0 && whole) {
-                    // nothing near: run-length mode. A column without neighbours was not visited, so p is its first.
-                    if (mq.decode(contexts[kRunContext]) == 0) {
-                        todo &= ~(kColumn << p);
+                unsigned here = p;
+                std::uint64_t around_here = around;
+                if ((quiet >> p & 1U) != 0) {
+                    const auto columns = static_cast<unsigned>(std::countr_zero(~(quiet >> p) & kTop));
+                    const unsigned passed = 4 * mq.skip_zeros(contexts[kRunContext], columns / 4);
+                    todo &= ~std::uint64_t{0} << (p + passed) % 64;
+                    if (p + passed >= 64) {
+                        break;
+                    }
+                    if (passed == columns) {
+                        p = static_cast<unsigned>(std::countr_zero(todo));
+                        around = f[p >> 2U] >> (3 * (p & 3U));
                         continue;
                     }
-                    unsigned run = mq.decode(contexts[kUniformContext]) << 1U;
-                    run |= mq.decode(contexts[kUniformContext]);
-                    todo &= ~(((std::uint64_t{2} << run) - 1) << p);
-                    p += run;
-                    around >>= 3 * run;
+                    here = p + passed;
+                    todo &= ~(kColumn << here);
+                    p = static_cast<unsigned>(std::countr_zero(todo));
+                    around = f[p >> 2U] >> (3 * (p & 3U));
+                    if (mq.decode_flat(contexts[kRunContext]) == 0) {
+                        continue;
+                    }
+                    unsigned run = mq.decode_flat(contexts[kUniformContext]) << 1U;
+                    run |= mq.decode_flat(contexts[kUniformContext]);
+                    todo |= (kColumn & ~((std::uint64_t{2} << run) - 1)) << here;
+                    here += run;
+                    around_here = 0;
                 } else {
                     todo &= todo - 1;
-                    around >>= 3 * (p & 3U);
-                    if (mq.decode(contexts[zero_contexts[around & 0x1FFU]]) == 0) {
+                    MqState& context = contexts[zero_contexts[around_here & 0x1FFU]];
+                    p = static_cast<unsigned>(std::countr_zero(todo));
+                    around = f[p >> 2U] >> (3 * (p & 3U));
+                    if (mq.decode_flat(context) == 0) {
                         continue;
                     }
                 }
-                const std::uint64_t sign = sign_of(mq, around);
-                out[p] = value | static_cast<std::uint32_t>(sign << 31U);
-                found |= std::uint64_t{1} << p;
-                mark<kCausal>(column, p & 3U, sign);
+                const std::uint64_t sign = sign_of(mq, around_here);
+                out[here] = value | static_cast<std::uint32_t>(sign << 31U);
+                found |= std::uint64_t{1} << here;
+                quiet &= ~((std::uint64_t{0x111} << (here & ~3U)) >> 4U);
+                quiet &= ~(std::uint64_t{0x10} << (here & ~3U));
+                mark<kCausal>(f + (here >> 2U), here & 3U, sign);
+                p = static_cast<unsigned>(std::countr_zero(todo));
+                around = f[p >> 2U] >> (3 * (p & 3U));
             }
             significant[at] = found;
         }
@@ -263,7 +305,7 @@ void Passes::cleanup(MqDecoder& shared, unsigned plane) const noexcept {
 /// D.5. Its value says nothing: encoders that cut a pass behind its last useful byte cut the symbol too.
 void Passes::skip_segmentation_symbol(MqDecoder& mq) const noexcept {
     for (unsigned i = 0; i < 4; ++i) {
-        (void)mq.decode(contexts[kUniformContext]);
+        (void)mq.decode_flat(contexts[kUniformContext]);
     }
 }
 
