@@ -38,7 +38,7 @@ struct Passes {
     std::uint64_t* visited;
     std::uint64_t* refined;
     MqState* contexts;
-    std::ptrdiff_t columns, word_stride, flag_stride;
+    std::ptrdiff_t word_stride, flag_stride;
     unsigned words, stripes, width, height;
     const std::uint8_t* zero_contexts;
 
@@ -340,7 +340,6 @@ void BlockDecoder::run(std::span<const Segment> segments, unsigned style, unsign
                         buffers_->visited.data() + first,
                         buffers_->refined.data() + first,
                         contexts_.data(),
-                        static_cast<std::ptrdiff_t>(width_),
                         static_cast<std::ptrdiff_t>(words_ + 2),
                         static_cast<std::ptrdiff_t>(width_ + 2),
                         words_,
