@@ -25,6 +25,7 @@ Frames: TypeAlias = list[tuple[list[bytes], int]]
 # The frames of these are cut or described wrongly by what is in the file; each says why it is not an oracle here.
 NOT_COMPARABLE = {
     "sm/multiframe.dcm": "its last row of tiles holds code streams of another size than Rows and Columns",
+    "ts/jpegxl/will-jxl.dcm": "a lossy code stream: releases of libjxl differ by 1, see test_jpeg_family.py",
     "sc_colour/SC_rgb_small_odd_big_endian.dcm": "8-bit samples in big-endian OW: see test_archive_frames.py",
 }
 WITHOUT_DECODER = ("bits a sample has no decoder", "not a valid UID", "has no value at")  # objects that scan refuses
@@ -87,7 +88,26 @@ def test_every_decodable_file_hashes_to_the_manifest(
         compared[syntax] += 1
     assert not wrong, f"{len(wrong)} files differ: {wrong[:10]}"
     assert sum(compared.values()) > 400
-    suffixes = ("", ".1", ".1.99", ".2", ".5", ".8.1", ".4.50", ".4.57", ".4.70", ".4.80", ".4.81", ".4.90", ".4.91")
+    suffixes = (
+        "",
+        ".1",
+        ".1.99",
+        ".2",
+        ".5",
+        ".8.1",
+        ".4.50",
+        ".4.57",
+        ".4.51",
+        ".4.53",
+        ".4.55",
+        ".4.70",
+        ".4.80",
+        ".4.81",
+        ".4.90",
+        ".4.91",
+    )
+    if cut is cut_by_pydicom:
+        suffixes = (*suffixes, ".4.201", ".4.203")  # of objects without UIDs, which scan refuses
     assert set(compared) >= {f"1.2.840.10008.1.2{suffix}" for suffix in suffixes}
 
 

@@ -20,7 +20,8 @@ from hilum.errors import DataError
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on files that are odd on purpose
 
 # JPEG whose markers contradict Photometric Interpretation: the rule is tested in core/tests/test_codec.cpp.
-CONTRADICTING = {"sc_colour/SC_rgb_jpeg_app14_dcmd.dcm"}
+# JPEG XL comes out as RGB, whatever Photometric Interpretation says of the JPEG that was recompressed.
+CONTRADICTING = {"sc_colour/SC_rgb_jpeg_app14_dcmd.dcm", "ts/jpegxl/will-jxl.dcm"}
 # Decoded samples that are not the data set's: the code stream is unsigned, the data set signed.
 OTHER_SIGN = {"hostile/J2K_pixelrep_mismatch.dcm"}
 

@@ -9,9 +9,11 @@
 
 #include "hilum/codec/deflate.hpp"
 #include "hilum/codec/jpeg.hpp"
+#include "hilum/codec/jpeg12.hpp"
 #include "hilum/codec/jpeg2000.hpp"
 #include "hilum/codec/jpeg_lossless.hpp"
 #include "hilum/codec/jpeg_ls.hpp"
+#include "hilum/codec/jpeg_xl.hpp"
 #include "hilum/codec/native.hpp"
 #include "hilum/codec/rle.hpp"
 #include "hilum/error.hpp"
@@ -23,40 +25,72 @@ namespace {
 constexpr std::array kNative{&native::kLittleEndian};
 constexpr std::array kNativeBig{&native::kBigEndian};
 constexpr std::array kRle{&rle::kCodec};
-/// The process decides which of the two can take a code stream; both are named because both are tried.
-constexpr std::array kJpegDct{&jpeg::kTurbo, &jpeg_lossless::kCodec};
-constexpr std::array kJpegLossless{&jpeg_lossless::kCodec, &jpeg::kTurbo};
+// The process decides which of these can take a code stream; all are named because each may be asked.
+constexpr std::array kJpegBaseline{&jpeg::kTurbo, &jpeg12::kCodec, &jpeg_lossless::kCodec};
+constexpr std::array kJpegExtended{&jpeg12::kCodec, &jpeg::kTurbo, &jpeg_lossless::kCodec};
+constexpr std::array kJpegLossless{&jpeg_lossless::kCodec, &jpeg::kTurbo, &jpeg12::kCodec};
 constexpr std::array kJpegLs{&jpeg_ls::kCodec};
 constexpr std::array kDeflate{&deflate::kZlib};
 /// The second is asked for what the first refuses as unsupported.
 constexpr std::array kJpeg2000{&jpeg2000::kHilum, &jpeg2000::kOpenJpeg};
 
-constexpr std::array<Syntax, 15> kSyntaxes{{
+/// Not OpenJPH: it ends the process on damaged packet headers (docs/adr/0006-codec-preference.md).
+constexpr std::array kHtj2k{&jpeg2000::kOpenJpeg};
+#if HILUM_HAVE_JXL
+constexpr std::array kJpegXl{&jpeg_xl::kLibJxl};
+#endif
+
+constexpr Syntax kSyntaxes[]{
     {"1.2.840.10008.1.2", "Implicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.1", "Explicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.1.98", "Encapsulated Uncompressed Explicit VR Little Endian", kNative, true},
     {"1.2.840.10008.1.2.1.99", "Deflated Explicit VR Little Endian", kNative, false},
     {"1.2.840.10008.1.2.2", "Explicit VR Big Endian", kNativeBig, false},
-    {"1.2.840.10008.1.2.4.50", "JPEG Baseline (Process 1)", kJpegDct, true},
-    {"1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4)", kJpegDct, true},
+#if HILUM_HAVE_JXL
+    {"1.2.840.10008.1.2.4.110", "JPEG XL Lossless", kJpegXl, true},
+    {"1.2.840.10008.1.2.4.111", "JPEG XL JPEG Recompression", kJpegXl, true},
+    {"1.2.840.10008.1.2.4.112", "JPEG XL", kJpegXl, true},
+#endif
+    {"1.2.840.10008.1.2.4.201", "HTJ2K Lossless", kHtj2k, true},
+    {"1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL", kHtj2k, true},
+    {"1.2.840.10008.1.2.4.203", "HTJ2K", kHtj2k, true},
+    {"1.2.840.10008.1.2.4.50", "JPEG Baseline (Process 1)", kJpegBaseline, true},
+    {"1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4)", kJpegExtended, true},
+    {"1.2.840.10008.1.2.4.52", "JPEG Extended (Process 3 and 5)", kJpegExtended, true},
+    {"1.2.840.10008.1.2.4.53", "JPEG Spectral Selection (Process 6 and 8)", kJpegExtended, true},
+    {"1.2.840.10008.1.2.4.54", "JPEG Spectral Selection (Process 7 and 9)", kJpegExtended, true},
+    {"1.2.840.10008.1.2.4.55", "JPEG Full Progression (Process 10 and 12)", kJpegExtended, true},
+    {"1.2.840.10008.1.2.4.56", "JPEG Full Progression (Process 11 and 13)", kJpegExtended, true},
     {"1.2.840.10008.1.2.4.57", "JPEG Lossless (Process 14)", kJpegLossless, true},
     {"1.2.840.10008.1.2.4.70", "JPEG Lossless SV1 (Process 14)", kJpegLossless, true},
     {"1.2.840.10008.1.2.4.80", "JPEG-LS Lossless", kJpegLs, true},
     {"1.2.840.10008.1.2.4.81", "JPEG-LS Near-Lossless", kJpegLs, true},
     {"1.2.840.10008.1.2.4.90", "JPEG 2000 Lossless", kJpeg2000, true},
     {"1.2.840.10008.1.2.4.91", "JPEG 2000", kJpeg2000, true},
+    {"1.2.840.10008.1.2.4.92", "JPEG 2000 Part 2 Lossless", kJpeg2000, true},
+    {"1.2.840.10008.1.2.4.93", "JPEG 2000 Part 2", kJpeg2000, true},
     {"1.2.840.10008.1.2.5", "RLE Lossless", kRle, true},
     {"1.2.840.10008.1.2.8.1", "Deflated Image Frame Compression", kDeflate, true},
-}};
+};
 
-/// The decoder for this code stream: the first of the list, except that a JPEG's own process is believed.
-const Codec& choose(const Syntax& syntax, std::span<const std::byte> data) {
-    if (syntax.decoders.data() != kJpegDct.data() && syntax.decoders.data() != kJpegLossless.data()) {
-        return *syntax.decoders.front();
+/// A JPEG's own process is believed, whatever the transfer syntax.
+const Codec& codec_of(const jpeg::Markers& markers) noexcept {
+    if (markers.frame_type == 0xC3) {
+        return jpeg_lossless::kCodec;
     }
-    return jpeg::read_markers(data).frame_type == 0xC3 ? jpeg_lossless::kCodec : jpeg::kTurbo;
+    if (markers.frame_type == 0xF7) {
+        return jpeg_ls::kCodec;
+    }
+    return markers.precision == 8 ? jpeg::kTurbo : jpeg12::kCodec;
 }
 
+bool is_jpeg(const Syntax& syntax) noexcept {
+    const auto* first = syntax.decoders.data();
+    return first == kJpegBaseline.data() || first == kJpegExtended.data() || first == kJpegLossless.data() ||
+           first == kJpegLs.data();
+}
+
+/// The next decoder is asked for what one refuses as unsupported; the first refusal is reported.
 ImageInfo decode_joined(std::span<const std::byte> data, const Syntax& syntax, const PixelDescription& d,
                         std::span<std::byte> out) {
     const auto decode_by = [&](const Codec& codec) {
@@ -64,17 +98,19 @@ ImageInfo decode_joined(std::span<const std::byte> data, const Syntax& syntax, c
         codec.decode(data, d, info, out);
         return info;
     };
-    if (syntax.decoders.data() != kJpeg2000.data()) {
-        return decode_by(choose(syntax, data));
+    if (is_jpeg(syntax)) {
+        return decode_by(codec_of(jpeg::read_markers(data)));
     }
-    try {
-        return decode_by(jpeg2000::kHilum);
-    } catch (const Error& error) {
-        if (error.code() != Errc::unsupported_pixels) {
-            throw;
+    for (const Codec* codec : syntax.decoders.first(syntax.decoders.size() - 1)) {
+        try {
+            return decode_by(*codec);
+        } catch (const Error& error) {
+            if (error.code() != Errc::unsupported_pixels) {
+                throw;
+            }
         }
     }
-    return decode_by(jpeg2000::kOpenJpeg);
+    return decode_by(*syntax.decoders.back());
 }
 
 ImageInfo decode_native(std::span<const std::byte> data, unsigned bit_offset, const Syntax& syntax,
@@ -92,7 +128,7 @@ std::span<const Syntax> syntaxes() noexcept {
 
 const Syntax* find_syntax(std::string_view uid) noexcept {
     const auto found = std::ranges::find(kSyntaxes, uid, &Syntax::uid);
-    return found == kSyntaxes.end() ? nullptr : &*found;
+    return found == std::end(kSyntaxes) ? nullptr : &*found;
 }
 
 const Syntax& require_syntax(std::string_view uid) {

@@ -38,7 +38,7 @@ struct RunContext {
 
 /// The smallest k with n << k >= a (A.5.1).
 [[gnu::always_inline]] inline unsigned golomb_parameter(std::uint32_t a, std::uint32_t n) noexcept {
-    const int wanted = std::bit_width(a) - std::bit_width(n);
+    const int wanted = static_cast<int>(std::bit_width(a)) - static_cast<int>(std::bit_width(n));
     const auto k = static_cast<unsigned>(std::max(wanted, 0));
     return k + ((std::uint64_t{n} << k) < a ? 1U : 0U);
 }
