@@ -1,95 +1,196 @@
-"""Decoding one real frame, against pydicom with its plugins and Pillow; one thread, frames in memory.
+"""Decoding one frame, per transfer syntax and class of image, by hilum and by its peers; one thread, frames in memory.
 
-Traps: all-zero or synthetic frames decode several times as fast as real ones, so every frame here is a real one;
-pydicom's ``pixel_array`` caches, so frames are decoded from a fresh decoder; the first call pays for imports and
-page faults.
+``python benchmarks/codec_report.py`` runs this file and turns its figures into the table and the plot of
+docs/benchmarks.md.
+
+Traps: all-zero or synthetic frames decode several times as fast as real ones, so every frame is the decoded frame of a
+real file, encoded anew; pydicom's ``pixel_array`` caches, so its decoders are called themselves; the first call pays
+for imports and page faults. imagecodecs' RLE decoder leaves planes as they are, which is less work than pixels.
 """
 
 from __future__ import annotations
 
-import io
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pydicom
 import pytest
-from PIL import Image
-from pydicom.encaps import generate_fragmented_frames
+from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from real_files import ABSENT, find_shared_data
 
 from hilum import _core
-from hilum.codecs.decode import decode_frame, frame_dtype, frame_shape
+from hilum.codecs.decode import EncodedFrame, decode_frame, decode_frames
+from hilum.codecs.registry import can_decode
+from hilum.dicom.scan import FrameTable
 from hilum.types import PixelDescription
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_benchmark.fixture import BenchmarkFixture
 
-FILES = {
-    "rle-us-palette": "us/cine/US-PAL-8-10x-echo",
-    "rle-ct": "ts/ctimage_15_syntaxes/CTImage.dcm_RLELosslessTransferSyntax_1.2.840.10008.1.2.5.dcm",
-    "lossless-ct": "ts/ctimage_15_syntaxes/CTImage.dcm_JPEGProcess14TransferSyntax_1.2.840.10008.1.2.4.57.dcm",
-    "lossless-cr": "cr_dx_mg/GH133.dcm",
-    "baseline-xa": "xa/I_000000.dcm",
-    "baseline-us": "us/cine/I_000001.dcm",
-    "jpeg2000-cr": "cr_dx_mg/RG3_J2KR.dcm",
+ROOT = "1.2.840.10008.1.2"
+CLASSES = {
+    "CT 512": "ct/single/01.dcm",
+    "CR 2k": "cr_dx_mg/CR-ModalitySequenceLUT.dcm",
+    "MG 3k": "cr_dx_mg/GH133.dcm",
+    "US colour": "us/cine/I_000001.dcm",
+    "WSI tile": "sm/multiframe_camelyon_challenge_image.dcm",
 }
+SYNTAXES = {
+    "native big endian": ".2",
+    "RLE": ".5",
+    "JPEG baseline": ".4.50",
+    "JPEG lossless SV1": ".4.70",
+    "JPEG-LS": ".4.80",
+    "JPEG 2000": ".4.90",
+    "HTJ2K": ".4.201",
+}
+LIBRARIES = ("hilum", "imagecodecs", "pylibjpeg", "pydicom", "gdcm")
+MARKED = [
+    pytest.param(name, marks=pytest.mark.gate if name == "hilum" else pytest.mark.informational) for name in LIBRARIES
+]
+Array = np.ndarray[Any, Any]
 
 
-def load(name: str) -> tuple[pydicom.Dataset, bytes, str, PixelDescription]:
-    """Data set, first frame as stored, transfer syntax, description."""
+@cache
+def values(kind: str) -> tuple[Array, int]:
+    """First frame of a real file, unsigned, and its bits."""
     folder = find_shared_data()
     if folder is None:
         pytest.skip(ABSENT)
-    path = folder / FILES[name]
-    dataset = pydicom.dcmread(path)
-    scan = _core.scan(path.read_bytes())
+    data = (folder / CLASSES[kind]).read_bytes()
+    scan = _core.scan(data, False, False)
     assert scan.pixels is not None
-    pixels = PixelDescription(*scan.pixels)
-    frames = generate_fragmented_frames(dataset.PixelData, number_of_frames=pixels.number_of_frames)
-    return dataset, b"".join(next(iter(frames))), scan.transfer_syntax_uid, pixels
+    pixels, place = PixelDescription(*scan.pixels), FrameTable(scan.frame_table)
+    index = len(place) // 2
+    pieces = [data[start : start + length] for start, length in place[index].fragments]
+    frame = decode_frame(pieces, scan.transfer_syntax_uid, pixels)
+    if frame.dtype.itemsize == 1:
+        return frame.astype(np.uint8), 8
+    frame = (frame.astype(np.int32) - int(frame.min())).astype(np.uint16)
+    return frame, max(9, int(frame.max()).bit_length())
 
 
-@pytest.mark.gate
-@pytest.mark.parametrize("name", FILES)
-def test_hilum(benchmark: BenchmarkFixture, name: str) -> None:
-    _, frame, syntax, pixels = load(name)
-    benchmark.group = f"decode {name}"
-    out = decode_frame(frame, syntax, pixels)
-    benchmark.extra_info["bytes"] = out.nbytes
-    benchmark(decode_frame, frame, syntax, pixels, out=out)
-    assert out.shape == frame_shape(pixels)
-    assert out.dtype == frame_dtype(pixels)
+@cache
+def encoded(kind: str, syntax: str) -> tuple[bytes, PixelDescription, Array | None]:
+    """Code stream, description, and the values that a lossless one has to give."""
+    imagecodecs = pytest.importorskip("imagecodecs")
+    frame, bits = values(kind)
+    suffix = SYNTAXES[syntax]
+    if suffix == ".4.50" and bits > 8:
+        frame, bits = (frame >> (bits - 8)).astype(np.uint8), 8
+    samples = 3 if frame.ndim == 3 else 1
+    allocated = 8 * frame.dtype.itemsize
+    rows, columns = frame.shape[:2]
+    term = "RGB" if samples == 3 else "MONOCHROME2"
+    pixels = PixelDescription(rows, columns, samples, 0, allocated, bits, bits - 1, 0, term, 1, "PixelData")
+    if suffix == ".2":
+        return frame.astype(frame.dtype.newbyteorder(">")).tobytes(), pixels, frame
+    if suffix == ".5":
+        utils = pytest.importorskip("rle.utils")
+        return b"".join(utils.encode_array(frame, samples_per_pixel=samples, rows=rows, columns=columns,
+                        bits_allocated=allocated, number_of_frames=1, byteorder="<")), pixels, frame  # fmt: skip
+    space = {"colorspace": "RGB", "outcolorspace": "RGB"} if samples == 3 else {}
+    if suffix == ".4.50":
+        return imagecodecs.jpeg8_encode(frame, level=90, **space), pixels, None
+    if suffix == ".4.70":
+        data = imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=bits, **space)
+    elif suffix == ".4.80":
+        data = imagecodecs.jpegls_encode(frame)
+    elif suffix == ".4.90":
+        data = imagecodecs.jpeg2k_encode(frame, codecformat="j2k", reversible=True, level=0, bitspersample=bits)
+    else:
+        data = imagecodecs.htj2k_encode(frame, reversible=True)
+    return data, pixels, frame
 
 
-@pytest.mark.informational
-@pytest.mark.parametrize("name", FILES)
-def test_pydicom(benchmark: BenchmarkFixture, name: str) -> None:
-    dataset, _, syntax, pixels = load(name)
-    benchmark.group = f"decode {name}"
+def by_hilum(data: bytes, syntax: str, pixels: PixelDescription) -> Callable[[], Array]:
+    if not can_decode(syntax):
+        pytest.skip("hilum has no decoder here")
+    out = decode_frame(data, syntax, pixels)
+    return lambda: decode_frame(data, syntax, pixels, out=out)
+
+
+def by_imagecodecs(data: bytes, syntax: str, pixels: PixelDescription) -> Callable[[], Array]:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    suffix = syntax.removeprefix(ROOT)
+    dtype = np.uint8 if pixels.bits_allocated == 8 else np.uint16
+    if suffix == ".5":
+        return lambda: np.frombuffer(imagecodecs.dicomrle_decode(data, dtype), np.uint8)
+    space = {"colorspace": "RGB", "outcolorspace": "RGB"} if pixels.samples_per_pixel == 3 else {}
+    choice: dict[str, Callable[[], Array]] = {
+        ".4.50": lambda: imagecodecs.jpeg8_decode(data, **space),
+        ".4.70": lambda: imagecodecs.jpeg8_decode(data, **space),
+        ".4.80": lambda: imagecodecs.jpegls_decode(data),
+        ".4.90": lambda: imagecodecs.jpeg2k_decode(data, numthreads=1),
+        ".4.201": lambda: imagecodecs.htj2k_decode(data),
+    }
+    if suffix not in choice:
+        pytest.skip("imagecodecs has no such decoder")
+    return choice[suffix]
+
+
+def by_pydicom(data: bytes, syntax: str, pixels: PixelDescription, plugin: str) -> Callable[[], Array]:
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = pixels.rows, pixels.columns, pixels.samples_per_pixel
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = (
+        pixels.bits_allocated,
+        pixels.bits_stored,
+        pixels.high_bit,
+    )
+    dataset.PixelRepresentation, dataset.PlanarConfiguration = 0, 0
+    dataset.PhotometricInterpretation = pixels.photometric_interpretation
+    native = syntax == f"{ROOT}.2"
+    dataset.PixelData = data if native else encapsulate([data])
+    dataset["PixelData"].VR = "OB" if pixels.bits_allocated == 8 or not native else "OW"
     decoder = get_decoder(syntax)
+    if native and plugin != "pydicom":
+        pytest.skip("pydicom reads native data itself")
 
-    def run() -> Any:
+    def run() -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return decoder.as_array(dataset, index=0, raw=True)[0]
+            return decoder.as_array(dataset, index=0, raw=True, decoding_plugin="" if native else plugin)[0]
 
     try:
         run()
-    except RuntimeError as error:
-        pytest.skip(f"pydicom has no plugin here: {str(error)[:80]}")
-    assert benchmark(run).shape == frame_shape(pixels)
+    except Exception as error:  # whatever a plugin says that lacks this syntax
+        pytest.skip(f"{plugin}: {str(error)[:60]}")
+    return run
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("library", MARKED)
+def test_decode(benchmark: BenchmarkFixture, library: str, syntax: str, kind: str) -> None:
+    data, pixels, expected = encoded(kind, syntax)
+    uid = ROOT + SYNTAXES[syntax]
+    makers = {"hilum": by_hilum, "imagecodecs": by_imagecodecs}
+    run = makers[library](data, uid, pixels) if library in makers else by_pydicom(data, uid, pixels, library)
+    result = run()
+    size = pixels.rows * pixels.columns * pixels.samples_per_pixel * pixels.bits_allocated // 8
+    assert result.nbytes == size
+    if expected is not None and not (library == "imagecodecs" and syntax == "RLE"):
+        np.testing.assert_array_equal(result.reshape(expected.shape), expected)
+    benchmark.group = f"{syntax}, {kind}"
+    benchmark.extra_info.update(library=library, syntax=syntax, kind=kind, bytes=size, encoded=len(data))
+    benchmark(run)
 
 
 @pytest.mark.informational
-@pytest.mark.parametrize("name", ["baseline-xa", "baseline-us", "jpeg2000-cr"])
-def test_pillow(benchmark: BenchmarkFixture, name: str) -> None:
-    _, frame, _, pixels = load(name)
-    benchmark.group = f"decode {name}"
-
-    def run() -> Image.Image:
-        image = Image.open(io.BytesIO(frame))
-        image.load()
-        return image
-
-    assert benchmark(run).size == (pixels.columns, pixels.rows)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("syntax", ["RLE", "JPEG lossless SV1", "JPEG 2000"])
+def test_threads(benchmark: BenchmarkFixture, syntax: str, threads: int) -> None:
+    """Frames of a series in one call: two threads beside one."""
+    data, pixels, _ = encoded("CT 512", syntax)
+    frames = [EncodedFrame(data, ROOT + SYNTAXES[syntax], pixels)] * 24
+    out = decode_frames(frames, threads=threads)
+    benchmark.group = f"24 frames, {syntax}"
+    benchmark.extra_info.update(library=f"{threads} threads", syntax=syntax, kind="24 CT", bytes=out.nbytes)
+    benchmark(decode_frames, frames, out, threads=threads)

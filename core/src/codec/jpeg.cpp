@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hilum/codec/jpeg.hpp"
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -56,11 +57,14 @@ struct ErrorManager {
     jpeg_error_mgr base;
     std::jmp_buf escape;
     char message[JMSG_LENGTH_MAX];
+    std::size_t unread;  ///< bytes that libjpeg had not consumed when it failed
 };
 
 [[noreturn]] void on_error(j_common_ptr info) {
     auto* manager = reinterpret_cast<ErrorManager*>(info->err);
     manager->base.format_message(info, manager->message);
+    const auto* source = info->is_decompressor != 0 ? reinterpret_cast<j_decompress_ptr>(info)->src : nullptr;
+    manager->unread = source == nullptr ? 0 : source->bytes_in_buffer;
     std::longjmp(manager->escape, 1);
 }
 
@@ -169,7 +173,8 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
     manager.base.output_message = &on_output;
     if (!run_decoder(manager, cinfo, reinterpret_cast<const unsigned char*>(data.data()), data.size(), d,
                      reinterpret_cast<unsigned char*>(out.data()))) {
-        throw Error(Errc::bad_codestream, std::string("JPEG: ") + manager.message);
+        throw Error(Errc::bad_codestream, std::string("JPEG: ") + manager.message,
+                    data.size() - std::min(manager.unread, data.size()));
     }
     const std::size_t container = bytes_of(sample_type(d));
     if (container > 1) {

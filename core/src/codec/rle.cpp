@@ -123,9 +123,26 @@ void unpack_careful(const std::byte*& in, const std::byte* in_end, std::byte*& o
     }
 }
 
-/// One segment into `out`. `slack` bytes behind it may be overwritten.
-void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::span<std::byte> out,
-                    std::size_t slack) {
+/// Bytes that the packets up to the end would give. Counting stops at `enough`.
+std::size_t count_output(const std::byte* in, const std::byte* in_end, std::size_t enough) noexcept {
+    std::size_t bytes = 0;
+    while (in < in_end && bytes < enough) {
+        const auto control = static_cast<unsigned>(*in);
+        const auto left = static_cast<std::size_t>(in_end - in) - 1;
+        const std::size_t taken = control < 128 ? control + 1U : (control > 128 ? 1U : 0U);
+        if (left < taken) {
+            break;
+        }
+        bytes += control < 128 ? taken : (control > 128 ? 257U - control : 0U);
+        in += taken + 1;
+    }
+    return bytes;
+}
+
+/// One segment into `out`. `slack` bytes behind it may be overwritten. Encoders pad, but not by a row or more: then the
+/// image is a larger one.
+void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::span<std::byte> out, std::size_t slack,
+                    std::size_t row) {
     const std::byte* in = data.data();
     const std::byte* in_end = in + data.size();
     std::byte* at = out.data();
@@ -135,7 +152,14 @@ void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::
         unpack_careful(in, in_end, at, end);
     }
     if (at < end) {
-        throw Error(Errc::bad_codestream, "RLE segment ends before the image does",
+        throw Error(
+            Errc::bad_codestream,
+            "RLE segment ends before the image does: it is cut, or Rows (0028,0010) or Columns (0028,0011) are wrong",
+            offset + static_cast<std::uint64_t>(in - data.data()));
+    }
+    const std::size_t beyond = static_cast<std::size_t>(at - end) + count_output(in, in_end, row);
+    if (beyond >= row && row > 1) {
+        throw Error(Errc::bad_codestream, "RLE segment holds more than Rows (0028,0010) x Columns (0028,0011) samples",
                     offset + static_cast<std::uint64_t>(in - data.data()));
     }
 }
@@ -188,11 +212,12 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
     const Header header = read_header(data);
     const std::size_t container = bytes_of(sample_type(d));
     const std::size_t pixels = std::size_t{d.rows} * d.columns;
+    const std::size_t row = d.bits_allocated == 1 ? (d.columns + std::size_t{7}) / 8 : d.columns;
     const auto segment = [&](unsigned index) {
         return data.subspan(header.start[index], header.start[index + 1] - header.start[index]);
     };
     if (d.bits_allocated != 1 && header.segments == 1) {
-        unpack_segment(segment(0), header.start[0], out, 0);
+        unpack_segment(segment(0), header.start[0], out, 0, row);
         extract_stored(out, d);
         return;
     }
@@ -200,7 +225,7 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
     const std::size_t stride = plane + kSlack;
     const auto planes = std::make_unique_for_overwrite<std::byte[]>(stride * header.segments);
     for (unsigned i = 0; i < header.segments; ++i) {
-        unpack_segment(segment(i), header.start[i], {planes.get() + i * stride, plane}, kSlack);
+        unpack_segment(segment(i), header.start[i], {planes.get() + i * stride, plane}, kSlack, row);
     }
     if (d.bits_allocated == 1) {
         native::unpack_bits({planes.get(), plane}, 0, out);
