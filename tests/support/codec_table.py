@@ -1,6 +1,6 @@
 """Writes docs/reference/codecs.md: which decoder takes which transfer syntax, on how many real files it was right.
 
-    PYTHONPATH=python:tests/support python tests/oracle/codec_table.py
+    PYTHONPATH=python python tests/support/codec_table.py
 
 The first table is what ``test_codec_table.py`` checks; the second needs the peers that are at hand.
 """
@@ -163,12 +163,12 @@ def by_imagecodecs(path: str, frames: list[int]) -> list[Array]:
     elif suffix.startswith(".4.11"):
         function = imagecodecs.jpegxl_decode
     else:
-        raise NotImplementedError(suffix)  # its RLE decoder leaves planes as they are
+        raise LookupError(suffix)  # its RLE decoder leaves planes as they are
     description = description_of(dataset)
     stored = stored_frames(dataset, description)
     extra = {"colorspace": None} if function is imagecodecs.jpeg8_decode else {}
     if extra and description[2] == 3:
-        raise NotImplementedError("converts colour")
+        raise LookupError("converts colour")
     return [function(b"".join(stored[i][0])) for i in frames]
 
 
@@ -179,7 +179,7 @@ def by_dcmtk(path: str, frames: list[int]) -> list[Array]:
     tools = {".4.80": "dcmdjpls", ".4.81": "dcmdjpls", ".5": "dcmdrle"}
     tool = tools.get(suffix, "dcmdjpeg" if suffix in (".4.50", ".4.51", ".4.57", ".4.70") else None)
     if tool is None or shutil.which(tool) is None:
-        raise NotImplementedError(suffix)
+        raise LookupError(suffix)
     with tempfile.NamedTemporaryFile(suffix=".dcm") as target:
         options = ["+cn"] if tool == "dcmdjpeg" else []
         subprocess.run([tool, *options, path, target.name], check=True, capture_output=True, timeout=60)
