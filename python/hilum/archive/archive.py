@@ -266,7 +266,7 @@ class Archive:
         policy = self._policy(on_conflict)
         self._writable()
         prepared = ingest.prepare_file(Path(path), policy, self.settings.ingest)
-        return self._ingest.submit([prepared]).result()[0]
+        return ingest.first_of(self._ingest.submit([prepared])).result()
 
     def import_paths(
         self,

@@ -28,7 +28,7 @@ from hilum.archive.ingest import (
     reader_of,
     result_of,
 )
-from hilum.errors import Conflict, DataError, NotFound, Unavailable, UsageError
+from hilum.errors import Conflict, DataError, HilumError, NotFound, Unavailable, UsageError
 from hilum.index.base import Entry, InstanceRecord, Outcome, Tombstone
 from hilum.index.schema import parse_private_key
 from hilum.storage.base import REPLACES, Kind, NewRecord
@@ -60,7 +60,7 @@ _STATUS_OF: Final = {
 class _Job:
     items: Sequence[Prepared]
     memory: int
-    future: Future[list[StoreResult]] = field(default_factory=Future)
+    future: Future[list[StoreResult | HilumError]] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -72,6 +72,12 @@ class _Group:
     entries: list[Entry]
     written: list[Prepared]
     """What each entry was made of."""
+    moves: list[tuple[str, Location, Location]] = field(default_factory=list)
+    """UID, old and new place of damaged objects that came once more."""
+    stones: list[Location] = field(default_factory=list)
+    """Places of the tombstones that void what was damaged."""
+    failed: dict[int, HilumError] = field(default_factory=dict)
+    """By the id of the `Prepared`: what could not be written though the rest could."""
 
 
 class Committer:
@@ -115,8 +121,8 @@ class Committer:
         """Appended, but the index has refused it so far; goes first."""
         self._clock = threading.Lock()
 
-    def submit(self, items: Sequence[Prepared], timeout: float | None = None) -> Future[list[StoreResult]]:
-        """Queue objects for the next commit, all or none of them.
+    def submit(self, items: Sequence[Prepared], timeout: float | None = None) -> Future[list[StoreResult | HilumError]]:
+        """Queue objects for the next commit, all or none; one that cannot be stored gives its error in its place.
 
         Blocks while ``ingest.queue_bytes`` are waiting: that is the backpressure.
 
@@ -228,23 +234,30 @@ class Committer:
             with self._index_lock:
                 self._apply([])
         items = [item for job in jobs for item in job.items]
-        decisions = self._decide(items)
-        writes = [(item, flags) for item, flags in zip(items, decisions, strict=True) if flags is not None]
         group = _Group(jobs, [], [])
+        decisions = self._decide(items, group.failed)
+        writes = [(item, flags) for item, flags in zip(items, decisions, strict=True) if isinstance(flags, int)]
+        damaged = [(i, known) for i, known in zip(items, decisions, strict=True) if isinstance(known, InstanceRecord)]
         try:
             self._append(writes, group)
+            for item, known in damaged:
+                self._heal(item, known, group)
         except BaseException:
-            self._pass_on(_Group([], group.entries, group.written))
+            self._pass_on(_Group([], group.entries, group.written, group.moves, group.stones))
             raise
         with self._changed:
             for item, flags in writes:
                 uid = item.scan.sop_instance_uid
-                if flags or uid not in self._pending:
+                if id(item) not in group.failed and (flags or uid not in self._pending):
                     self._pending[uid] = item
         self._pass_on(group)
 
-    def _decide(self, items: Sequence[Prepared]) -> list[int | None]:
-        """Record flags for each object that has to be written, None for duplicates."""
+    def _decide(self, items: Sequence[Prepared], failed: dict[int, HilumError]) -> list[int | InstanceRecord | None]:
+        """Record flags for each object that has to be written, None for duplicates.
+
+        A duplicate of an object whose stored bytes are damaged or missing gives that object's record. An object that
+        cannot be read goes to `failed`.
+        """
         uids = [item.scan.sop_instance_uid for item in items]
         with self._changed:  # before the look-up: what leaves this meanwhile is in the index by then
             current: dict[str, Prepared | InstanceRecord] = {
@@ -253,34 +266,61 @@ class Committer:
         for uid, record in zip(uids, self._index.lookup(uids), strict=True):
             if record is not None:
                 current.setdefault(uid, record)
-        seen: dict[str, set[bytes]] = {}
-        decisions: list[int | None] = []
-        for item, uid in zip(items, uids, strict=True):
-            known = current.get(uid)
-            if known is None:
-                current[uid] = item
-                decisions.append(0)
-                continue
-            if uid not in seen:
-                seen[uid] = self._digests(uid)
-                seen[uid].add(digest_of(known) if isinstance(known, Prepared) else known.sha256)
-            flags = self._conflict(item, known, seen[uid])
-            decisions.append(flags)
-            if flags is not None:
-                seen[uid].add(digest_of(item))
-            if flags:
-                current[uid] = item
+        seen: dict[str, dict[bytes, InstanceRecord | None]] = {}
+        decisions: list[int | InstanceRecord | None] = []
+        for item in items:
+            try:
+                decision = self._decision(item, current, seen)
+            except HilumError as error:
+                failed[id(item)] = error
+                decision = None
+            decisions.append(decision)
         return decisions
 
-    def _digests(self, uid: str) -> set[bytes]:
+    def _decision(
+        self,
+        item: Prepared,
+        current: dict[str, Prepared | InstanceRecord],
+        seen: dict[str, dict[bytes, InstanceRecord | None]],
+    ) -> int | InstanceRecord | None:
+        """Decide about one object; `current` and `seen` learn what the group will have stored after it."""
+        uid = item.scan.sop_instance_uid
+        known = current.get(uid)
+        if known is None:
+            current[uid] = item
+            return 0
+        if uid not in seen:
+            seen[uid] = self._digests(uid)
+            if isinstance(known, Prepared):
+                seen[uid].setdefault(digest_of(known), None)
+        digest = digest_of(item)
+        if digest in seen[uid]:
+            same, seen[uid][digest] = seen[uid][digest], None
+            return same if same is not None and self._is_damaged(same) else None
+        flags = self._conflict(item, known)
+        if flags is not None:
+            seen[uid][digest] = None
+        if flags:
+            current[uid] = item
+        return flags
+
+    def _digests(self, uid: str) -> dict[bytes, InstanceRecord | None]:
         """Find what is kept under a UID already, as far as the index knows."""
         records = [*self._index.lookup([uid]), *self._index.versions(uid)]
-        return {record.sha256 for record in records if record is not None}
+        return {record.sha256: record for record in records if record is not None}
 
-    def _conflict(self, item: Prepared, known: Prepared | InstanceRecord, seen: set[bytes]) -> int | None:
+    def _is_damaged(self, record: InstanceRecord) -> bool:
+        """Whether the bytes of an object cannot be read where the index says, by their checksums."""
+        try:
+            for _ in self._packs.stream(record.location):
+                pass
+        except (DataError, NotFound, Unavailable):
+            now = self._digests(record.sop_instance_uid).get(record.sha256)
+            return now is not None and now.location == record.location  # else it was moved, or deleted, meanwhile
+        return False
+
+    def _conflict(self, item: Prepared, known: Prepared | InstanceRecord) -> int | None:
         """Decide about an object whose UID is taken: record flags, or None when there is nothing new in it."""
-        if digest_of(item) in seen:
-            return None
         if item.on_conflict == "never":
             return 0
         try:
@@ -305,37 +345,80 @@ class Committer:
 
     def _append(self, writes: Sequence[tuple[Prepared, int]], group: _Group) -> None:
         """Append to the pack; `group` gets what is durable, also when a later one fails."""
-        memory = [(item, flags) for item, flags in writes if item.path is None]
-        stamps = [self.next_ns() for _ in memory]
+        memory = [(item, flags, self.next_ns()) for item, flags in writes if item.path is None]
+        try:
+            self._append_memory(memory, group)
+        except DataError:  # the bytes of one are not what was scanned: its own error, not that of the others
+            for one in memory:
+                try:
+                    self._append_memory([one], group)
+                except DataError as error:
+                    group.failed[id(one[0])] = error
+        for item, flags in writes:
+            if item.path is None:
+                continue
+            try:
+                entry = self._append_streamed(item, flags)
+            except HilumError as error:
+                group.failed[id(item)] = error
+            else:
+                group.entries.append(entry)
+                group.written.append(item)
+
+    def _append_memory(self, items: Sequence[tuple[Prepared, int, int]], group: _Group) -> None:
+        """Append objects in memory with one flush, all or none; each with its flags and its receive time."""
         records = [
             NewRecord(Kind.OBJECT, item.pieces, digest_of(item), item.scan.crc32c, stamp, flags)
-            for (item, flags), stamp in zip(memory, stamps, strict=True)
+            for item, flags, stamp in items
         ]
         locations = self._packs.append(records) if records else []
         group.entries += [
             self._entry(item, location, stamp, flags)
-            for (item, flags), location, stamp in zip(memory, locations, stamps, strict=True)
+            for (item, flags, stamp), location in zip(items, locations, strict=True)
         ]
-        group.written += [item for item, _ in memory]
-        for item, flags in writes:
-            if item.path is not None:
-                group.entries.append(self._append_streamed(item, flags))
-                group.written.append(item)
+        group.written += [item for item, *_ in items]
+
+    def _heal(self, item: Prepared, known: InstanceRecord, group: _Group) -> None:
+        """Append an object once more whose stored bytes are damaged; the index is to point to these."""
+        flags, stamp = known.flags, known.received_ns
+        try:
+            if item.path is None:
+                record = NewRecord(Kind.OBJECT, item.pieces, digest_of(item), item.scan.crc32c, stamp, flags)
+                (location,) = self._packs.append([record])
+            else:
+                location = self._stream(item, flags, stamp)[0]
+            group.stones.append(self._void(known.location, "damaged"))
+        except HilumError as error:
+            group.failed[id(item)] = error
+            return
+        group.moves.append((known.sop_instance_uid, known.location, location))
+        _log.warning(
+            "pack %d, byte %d: damaged; the object came once more and is stored again",
+            known.location.pack,
+            known.location.offset,
+        )
 
     def _append_streamed(self, item: Prepared, flags: int) -> Entry:
-        assert item.path is not None
         stamp = self.next_ns()
+        location, crc = self._stream(item, flags, stamp)
+        return self._entry(item, location, stamp, flags, crc)
+
+    def _stream(self, item: Prepared, flags: int, stamp: int) -> tuple[Location, int]:
+        """Append the file of an object; its place and CRC-32C."""
+        assert item.path is not None
         location, sha256, crc = self._packs.append_stream(
             item.path, item.size, kind=Kind.OBJECT, flags=flags, received_ns=stamp
         )
         if sha256 != (item.sha256 or sha256) or item.was_changed():
-            stone = TombstoneRecord(
-                "instance", (item.scan.sop_instance_uid,), (location,), self.next_ns(), "changed while read"
-            )
-            self._packs.append([NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=stone.deleted_ns)])
+            self._void(location, "changed while read")
             raise Conflict("the file was changed while it was read; try again")
         item.sha256 = sha256
-        return self._entry(item, location, stamp, flags, crc)
+        return location, crc
+
+    def _void(self, location: Location, reason: str) -> Location:
+        """Write that a record does not count, without deleting its instance: a rebuild leaves it out."""
+        stone = TombstoneRecord("instance", (), (location,), self.next_ns(), reason)
+        return self._packs.append([NewRecord(Kind.TOMBSTONE, [stone.encode()], received_ns=stone.deleted_ns)])[0]
 
     def _entry(self, item: Prepared, location: Location, stamp: int, flags: int, crc: int | None = None) -> Entry:
         keys = self._private_keys
@@ -365,36 +448,54 @@ class Committer:
         jobs = [job for group in groups for job in group.jobs]
         try:
             with self._index_lock:
-                outcomes = self._apply([entry for group in groups for entry in group.entries])
+                moves = [move for group in groups for move in group.moves]
+                stones = [stone for group in groups for stone in group.stones]
+                outcomes = self._apply([entry for group in groups for entry in group.entries], moves, stones)
             written = (id(item) for group in groups for item in group.written)
-            outcome_of = dict(zip(written, outcomes, strict=True))
+            outcome_of: dict[int, Outcome | HilumError] = dict(zip(written, outcomes, strict=True))
+            for group in groups:
+                outcome_of.update(group.failed)
             if Outcome.DELETED in outcomes:
                 self.next_ns(self._index.latest_ns())  # another process was ahead of this one's clock
+            items = [item for job in jobs for item in job.items]
+            lost = {}  # what came twice and was to be stored once must not seem to be stored
+            for item in items:
+                outcome = outcome_of.get(id(item))
+                if isinstance(outcome, HilumError):
+                    lost[item.scan.sop_instance_uid] = outcome
             results = [
-                result_of(item, _status(outcome_of.get(id(item), Outcome.DUPLICATE)))
-                for job in jobs
-                for item in job.items
+                _result(item, outcome_of.get(id(item)) or lost.get(item.scan.sop_instance_uid) or Outcome.DUPLICATE)
+                for item in items
             ]
         except BaseException as error:
             self._answer(jobs, error)
         else:
             self._answer(jobs, results)
 
-    def _apply(self, entries: list[Entry]) -> list[Outcome]:
-        """Index entries, first of all those that the index has refused before; all of them or none."""
+    def _apply(
+        self,
+        entries: list[Entry],
+        moves: Sequence[tuple[str, Location, Location]] = (),
+        stones: Sequence[Location] = (),
+    ) -> list[Outcome | HilumError]:
+        """Index entries, first of all those that the index has refused before.
+
+        What the index can never hold gives its error; after any other error all of them go first the next time.
+        """
         late, entries = len(self._backlog), [*self._backlog, *entries]
-        if not entries and not self._tombstone_ends:
+        if not entries and not self._tombstone_ends and not moves:
             return []
         ends = dict(self._tombstone_ends)
-        for entry in entries:
-            location = entry.location
+        for location in (*(entry.location for entry in entries), *(new for _, _, new in moves), *stones):
             ends[location.pack] = max(ends.get(location.pack, 0), self._packs.end_of(location))
         self._backlog = entries
+        outcomes: list[Outcome | HilumError]
         try:
-            outcomes = self._index.apply(entries, packs=ends, tombstones=self._tombstones)
+            self._index.move(moves)
+            outcomes = [*self._index.apply(entries, packs=ends, tombstones=self._tombstones)]
         except UsageError:
-            self._apply_one_by_one(entries)
-            raise
+            outcomes = self._apply_one_by_one(entries)
+            self._index.apply([], packs=ends, tombstones=self._tombstones)
         self._backlog, self._tombstones, self._tombstone_ends = [], [], {}
         with self._changed:
             for entry in entries:
@@ -403,22 +504,22 @@ class Committer:
                     del self._pending[entry.sop_instance_uid]
         return outcomes[late:]
 
-    def _apply_one_by_one(self, entries: list[Entry]) -> None:
+    def _apply_one_by_one(self, entries: list[Entry]) -> list[Outcome | HilumError]:
         """Index what the index can hold; what it never will must not stand in the way of what comes later."""
-        self._backlog = []
+        outcomes: list[Outcome | HilumError] = []
         for at, entry in enumerate(entries):
             try:
-                self._index.apply([entry])
+                outcomes += self._index.apply([entry])
             except UsageError as error:
                 _log.error("pack %d, byte %d: %s", entry.location.pack, entry.location.offset, error)
+                outcomes.append(error)
             except BaseException:
                 self._backlog = entries[at:]
                 raise
-        with self._changed:
-            for entry in entries:
-                self._pending.pop(entry.sop_instance_uid, None)
+        self._backlog = []
+        return outcomes
 
-    def _answer(self, jobs: Sequence[_Job], results: list[StoreResult] | BaseException) -> None:
+    def _answer(self, jobs: Sequence[_Job], results: Sequence[StoreResult | HilumError] | BaseException) -> None:
         with self._changed:
             self._memory -= sum(job.memory for job in jobs)
             self._changed.notify_all()
@@ -426,13 +527,16 @@ class Committer:
         for job in jobs:
             if isinstance(results, BaseException):
                 job.future.set_exception(results)
-            else:
-                job.future.set_result(results[start : start + len(job.items)])
-                start += len(job.items)
+                continue
+            own = results[start : start + len(job.items)]
+            start += len(job.items)
+            job.future.set_result(list(own))
 
 
-def _status(outcome: Outcome) -> StoreStatus:
+def _result(item: Prepared, outcome: Outcome | HilumError) -> StoreResult | HilumError:
+    if isinstance(outcome, HilumError):
+        return outcome
     status = _STATUS_OF.get(outcome)
     if status is None:
-        raise Unavailable("the object was deleted meanwhile, or while the clock showed a later time; try again")
-    return status
+        return Unavailable("the object was deleted meanwhile, or while the clock showed a later time; try again")
+    return result_of(item, status)

@@ -7,6 +7,7 @@ does not grow with the number of files. A file counts as done only when its obje
 
 from __future__ import annotations
 
+import fcntl
 import io
 import queue
 import tempfile
@@ -23,7 +24,7 @@ from hilum.archive.ledger import Ledger, LedgerLine
 from hilum.archive.sources import Problem, SourceFile, count_files, referenced_files, walk
 from hilum.archive.zips import OFFICE_SUFFIXES, ZIP_MAGIC, Member, open_zip, read_members
 from hilum.dicom import scan as dicom
-from hilum.errors import Conflict, DataError, HilumError, LimitExceeded, Unavailable
+from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable
 
 if TYPE_CHECKING:
     import os
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
     from hilum.index.base import Index, InstanceRecord
     from hilum.types import OnConflict
 
-__all__ = ["ImportProgress", "ImportReport", "Importer"]
+__all__ = ["TEMPORARY_PREFIX", "ImportProgress", "ImportReport", "Importer"]
+
+TEMPORARY_PREFIX: Final = "hilum-"
+"""Of the names of files in ``ROOT/tmp``: large members of ZIP files while they are stored."""
 
 CHUNK_FILES: Final = 256
 CHUNK_BYTES: Final = 16 << 20
@@ -128,7 +132,7 @@ class _Batch:
     skipped_bytes: int = 0
     sources: list[_Source] = field(default_factory=list)
     items: list[Prepared] = field(default_factory=list)
-    future: Future[list[StoreResult]] | None = None
+    future: Future[list[StoreResult | HilumError]] | None = None
     error: Unavailable | None = None
 
     def failed(self) -> bool:
@@ -444,7 +448,8 @@ class Importer:
         """Expand a large member into a file without a name of its own, then stream it."""
         batch = _Batch()
         try:
-            with tempfile.NamedTemporaryFile(prefix="hilum-", dir=self._temporary) as copy:
+            with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=self._temporary) as copy:
+                fcntl.flock(copy.fileno(), fcntl.LOCK_SH)  # says to others that somebody needs it
                 member.copy_to(copy)  # type: ignore[arg-type]
                 copy.flush()
                 path = Path(copy.name)
@@ -578,13 +583,17 @@ class _Collector:
             error = batch.future.exception()
         if error is not None:
             reason = str(error) if isinstance(error, HilumError) else f"internal error ({type(error).__name__})"
-            if not isinstance(error, Conflict):
-                self.stop(reason)
+            self.stop(reason)
             for source in batch.sources:
                 yield source.line("failed", reason)
             return
         assert batch.future is not None
         for source, result in zip(batch.sources, batch.future.result(), strict=True):
+            if isinstance(result, HilumError):
+                if isinstance(result, Unavailable):
+                    self.stop(str(result))
+                yield source.line("failed", str(result))
+                continue
             if result.status in (StoreStatus.STORED, StoreStatus.REPLACED):
                 self._stored_bytes += source.size
             yield source.line(result.status.value, uid=result.sop_instance_uid, sha256=result.sha256.hex())

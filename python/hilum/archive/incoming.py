@@ -24,7 +24,7 @@ from hilum.errors import HilumError, LimitExceeded, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Incoming", "Spool"]
+__all__ = ["Incoming", "Spool", "remove_leftovers"]
 
 _SUFFIX: Final = ".part"
 _YOUNG_S: Final = 30.0
@@ -79,13 +79,23 @@ class Incoming:
 
     def remove_leftovers(self) -> int:
         """Delete what a process that is gone has left; how many files."""
-        removed = 0
-        if not self.folder.is_dir():
-            return 0
-        for entry in os.scandir(self.folder):
-            if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False):
-                removed += _remove_if_abandoned(Path(entry.path))
-        return removed
+        return remove_leftovers(self.folder, suffix=_SUFFIX)
+
+
+def remove_leftovers(folder: Path, *, prefix: str = "", suffix: str = "") -> int:
+    """Delete files that a process which is gone has left in a folder; how many.
+
+    Whoever makes such a file holds a shared lock on it (``flock``) as long as it is needed; the lock goes with the
+    process. A file that is younger than 30 s may not have its lock yet.
+    """
+    removed = 0
+    if not folder.is_dir():
+        return 0
+    for entry in os.scandir(folder):
+        named = entry.name.startswith(prefix) and entry.name.endswith(suffix)
+        if named and entry.is_file(follow_symlinks=False):
+            removed += _remove_if_abandoned(Path(entry.path))
+    return removed
 
 
 def _remove_if_abandoned(path: Path) -> bool:

@@ -208,17 +208,18 @@ def entry_of(
     )
 
 
-def first_of(future: Future[list[StoreResult]]) -> Future[StoreResult]:
+def first_of(future: Future[list[StoreResult | HilumError]]) -> Future[StoreResult]:
     """Turn the future of a batch of one into the future of its result."""
     single: Future[StoreResult] = Future()
     single.set_running_or_notify_cancel()
 
-    def done(batch: Future[list[StoreResult]]) -> None:
+    def done(batch: Future[list[StoreResult | HilumError]]) -> None:
         error = batch.exception()
-        if error is not None:
-            single.set_exception(error)
+        result = batch.result()[0] if error is None else error
+        if isinstance(result, StoreResult):
+            single.set_result(result)
         else:
-            single.set_result(batch.result()[0])
+            single.set_exception(result)
 
     future.add_done_callback(done)
     return single

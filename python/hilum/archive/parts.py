@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from hilum.archive import lifecycle
 from hilum.archive.committer import Committer
+from hilum.archive.importer import TEMPORARY_PREFIX
+from hilum.archive.incoming import remove_leftovers
 from hilum.archive.retrieve import Retriever
 from hilum.errors import DataError, NotFound, Unavailable, UsageError
 from hilum.storage.base import PackSettings
@@ -137,6 +139,8 @@ def _open(
         stack.enter_context(in_use(root))
         if not read_only:
             require_writable(root)
+            with contextlib.suppress(OSError):
+                remove_leftovers(root / "tmp", prefix=TEMPORARY_PREFIX)
         pack_settings = PackSettings(
             pack_bytes=settings.storage.pack_bytes, reserve_bytes=settings.storage.reserve_bytes
         )

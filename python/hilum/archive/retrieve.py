@@ -111,7 +111,7 @@ class Retriever:
         DataError
             The stored bytes are damaged.
         """
-        return self._relocated(record, lambda r: self._packs.read(r.location, start, length))
+        return self._relocated(record, lambda r: self._packs.read(r.location, start, length, crc32c=r.crc32c))
 
     def stream(
         self, record: InstanceRecord, start: int = 0, length: int | None = None, chunk: int = 1 << 20

@@ -270,6 +270,8 @@ class PackStore:
     def _create(self) -> _core.PackWriter:
         while True:
             number = max([0, *self._numbers(), *self._numbers(_REMOVED)]) + 1
+            while self._indexed_to is not None and self._indexed_to(number):
+                number += 1  # the index has objects of a pack of that number, which is missing
             writer = _core.PackWriter.create(os.fspath(self._directory), number, self._archive)
             if writer is not None:
                 return writer

@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import io
+import os
 import struct
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from objects import make_object
 
+import hilum
+from hilum.archive.importer import TEMPORARY_PREFIX
+from hilum.archive.incoming import remove_leftovers
 from hilum.archive.sources import Problem
 from hilum.archive.zips import Member, open_zip, read_members, safe_name
 from hilum.config import IngestSettings
+from hilum.dicom import scan as dicom
 from hilum.errors import DataError, LimitExceeded
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from hilum.config import Settings
 
 LIMITS = IngestSettings()
 
@@ -125,3 +134,42 @@ def test_damaged_zips_give_data_errors() -> None:
 
 def test_names_are_made_safe() -> None:
     assert safe_name("a\x1b[31m\n" + "b" * 600) == "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}" + "b" * 505
+
+
+def test_copies_that_a_dead_process_left_are_removed(root: Path, settings: Settings) -> None:
+    hilum.open(root, settings=settings).close()
+    folder = root / "tmp"
+    folder.mkdir(exist_ok=True)
+    left, used, young, other = (folder / name for name in ("hilum-a", "hilum-b", "hilum-c", "notes.txt"))
+    for file in (left, used, young, other):
+        file.write_bytes(b"x")
+        if file is not young:
+            os.utime(file, (1e9, 1e9))
+    with used.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        hilum.open(root, settings=settings).close()
+        assert sorted(folder.iterdir()) == [used, young, other]
+    with hilum.open(root, settings=settings):
+        assert sorted(folder.iterdir()) == [young, other]
+
+
+def test_a_large_member_is_locked_while_it_is_stored(
+    root: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming = dataclasses.replace(settings, ingest=dataclasses.replace(settings.ingest, stream_above_bytes=1 << 20))
+    with zipfile.ZipFile(tmp_path / "large.zip", "w") as container:
+        container.writestr("large.dcm", make_object(size=256, frames=12))
+    found: list[bool] = []
+    scan_file = dicom.scan_file
+
+    def looked_at(path: Any, **options: Any) -> Any:
+        if Path(path).parent == root / "tmp":
+            os.utime(path, (1e9, 1e9))
+            found.append(remove_leftovers(root / "tmp", prefix=TEMPORARY_PREFIX) == 0)
+        return scan_file(path, **options)
+
+    monkeypatch.setattr(dicom, "scan_file", looked_at)
+    with hilum.open(root, settings=streaming) as archive:
+        assert archive.import_paths([tmp_path / "large.zip"]).counts["stored"] == 1
+    assert found == [True]
+    assert list((root / "tmp").iterdir()) == []
