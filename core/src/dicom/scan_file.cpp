@@ -12,6 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "hilum/dicom/map_guard.hpp"
+
 namespace hilum::dicom {
 namespace {
 
@@ -114,12 +116,31 @@ HashedScan scan_and_hash(std::span<const std::byte> object, bool hashes, bool st
     return scanned;
 }
 
+/// As scan_and_hash without hashes; io_error if the file lost its end, or could not be read, meanwhile.
+static HashedScan scan_mapped(std::span<const std::byte> mapped) {
+    const MapGuard guard(mapped);
+    const auto check = [&] {
+        if (guard.broken()) {
+            throw Error(Errc::io_error, "the file was cut short, or could not be read, while it was scanned");
+        }
+    };
+    try {
+        HashedScan scanned = scan_and_hash(mapped, false);
+        check();
+        return scanned;
+    } catch (const Error&) {
+        check();
+        throw;
+    }
+}
+
 ScannedFile scan_file(const std::string& path, std::uint64_t max_bytes) {
     FileBytes bytes(path, max_bytes);
-    ScannedFile file{scan_and_hash(bytes.bytes(), !bytes.mapped()), std::nullopt};
-    if (!bytes.mapped()) {
-        file.bytes.emplace(std::move(bytes));
+    if (bytes.mapped()) {
+        return {scan_mapped(bytes.bytes()), std::nullopt};
     }
+    ScannedFile file{scan_and_hash(bytes.bytes(), true), std::nullopt};
+    file.bytes.emplace(std::move(bytes));
     return file;
 }
 

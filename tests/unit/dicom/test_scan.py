@@ -6,9 +6,13 @@ import array
 import hashlib
 import os
 import struct
+import subprocess
+import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
+import objects
 import pytest
 
 from hilum import _core
@@ -205,3 +209,43 @@ def test_a_deflate_bomb_is_refused() -> None:
     assert len(bomb) < 400_000
     with pytest.raises(LimitExceeded):
         scanning.scan(bomb)
+
+
+CUT = """
+import os, random, struct, sys, threading, time
+from hilum.dicom.scan import scan_file
+from hilum.errors import DataError, Unavailable
+whole, path = open(sys.argv[1], "rb").read(), sys.argv[2]
+cut = 0
+for round in range(60):
+    with open(path, "wb") as stream:
+        stream.write(whole)
+    timer = threading.Timer(random.random() * float(sys.argv[3]), os.truncate, (path, random.choice((0, 4096, 70_000))))
+    timer.start()
+    try:
+        scan_file(path, max_bytes=1 << 20)
+    except Unavailable as error:
+        cut += "cut short" in str(error)
+    except DataError:
+        pass
+    timer.join()
+print(cut)
+"""
+
+
+def test_a_mapped_file_that_is_cut_while_it_is_scanned(tmp_path: Path) -> None:
+    """Without the guard the process would be ended by SIGBUS."""
+    fragment = struct.pack("<HHI", 0xFFFE, 0xE000, 2000) + bytes(2000)
+    whole = objects.make_object()
+    at = whole.rindex(b"\xe0\x7f\x10\x00OW")
+    whole = whole[:at].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0")
+    whole += b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    whole += fragment * 8000 + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    (tmp_path / "whole").write_bytes(whole)
+    began = time.perf_counter()
+    scanning.scan_file(tmp_path / "whole", max_bytes=1 << 20)
+    seconds = time.perf_counter() - began
+    command = [sys.executable, "-c", CUT, str(tmp_path / "whole"), str(tmp_path / "cut"), str(seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
