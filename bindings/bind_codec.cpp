@@ -2,6 +2,7 @@
 #include <string>
 
 #include "convert.hpp"
+#include "hilum/codec/jpeg2000.hpp"
 #include "hilum/codec/registry.hpp"
 #include "hilum/error.hpp"
 #include "module.hpp"
@@ -16,6 +17,24 @@ void decode(const py::object& data, const py::object& transfer_syntax_uid, const
     const BufferView target(out, true);
     const py::gil_scoped_release unlocked;
     codec::decode_frame(arguments.frame(), arguments.syntax, arguments.description, target.writable());
+}
+
+void decode_jpeg2000(const py::object& data, const py::object& pixels, const py::object& discard_levels,
+                     const py::object& threads, const py::object& out) {
+    const BufferView source(data, false);
+    const codec::PixelDescription description = to_description(pixels);
+    const codec::jpeg2000::Options options{to_number(discard_levels, "discard_levels"), to_number(threads, "threads")};
+    const BufferView target(out, true);
+    const py::gil_scoped_release unlocked;
+    const codec::ImageInfo info = codec::jpeg2000::kHilum.probe(source.bytes(), description);
+    codec::jpeg2000::decode_with(source.bytes(), description, info, options, target.writable());
+}
+
+py::tuple jpeg2000_size(const py::object& data, const py::object& discard_levels) {
+    const BufferView source(data, false);
+    const auto [rows, columns] =
+        codec::jpeg2000::reduced_size(source.bytes(), to_number(discard_levels, "discard_levels"));
+    return py::make_tuple(rows, columns);
 }
 
 py::tuple codecs() {
@@ -38,6 +57,11 @@ void bind_codec(py::module_& m) {
     m.def(
         "check_pixels", [](const py::object& pixels) { codec::check_description(to_description(pixels)); }, "pixels"_a,
         "Raises unless every field is one that the decoders and the caller's allocation may trust.");
+    m.def("decode_jpeg2000", &decode_jpeg2000, "data"_a, "pixels"_a, "discard_levels"_a = 0, "threads"_a = 1,
+          py::kw_only(), "out"_a,
+          "One JPEG 2000 frame into out, of jpeg2000_size: without its highest resolutions, with threads inside.");
+    m.def("jpeg2000_size", &jpeg2000_size, "data"_a, "discard_levels"_a,
+          "(rows, columns) of a JPEG 2000 frame without its highest resolutions: each halves both, rounded up.");
     m.def("codecs", &codecs, "(transfer syntax UID, its name, decoder, whose code) for each decoder, best first.");
 }
 

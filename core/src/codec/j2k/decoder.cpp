@@ -4,14 +4,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <exception>
-#include <functional>
 #include <memory>
-#include <mutex>
-#include <thread>
 
 #include "block.hpp"
 #include "hilum/error.hpp"
+#include "hilum/parallel.hpp"
 #include "packets.hpp"
 #include "samples.hpp"
 #include "wavelet.hpp"
@@ -23,32 +20,6 @@ namespace {
 constexpr std::uint64_t kFreeBytes = 48ULL << 20U;
 constexpr std::uint64_t kBytesPerByte = 65536;
 constexpr unsigned kMostThreads = 64;
-
-/// Runs `work(worker)` on this thread and `count - 1` others; the first exception is thrown when all are done.
-void run_on(unsigned count, const std::function<void()>& work) {
-    std::exception_ptr first;
-    std::mutex lock;
-    const auto guarded = [&] {
-        try {
-            work();
-        } catch (...) {
-            const std::lock_guard hold(lock);
-            if (!first) {
-                first = std::current_exception();
-            }
-        }
-    };
-    {
-        std::vector<std::jthread> others;
-        for (unsigned i = 1; i < count; ++i) {
-            others.emplace_back(guarded);
-        }
-        guarded();
-    }
-    if (first) {
-        std::rethrow_exception(first);
-    }
-}
 
 struct Free {
     void operator()(void* p) const noexcept { std::free(p); }
@@ -216,7 +187,7 @@ void TileDecoder::decode_blocks(unsigned threads) {
     allocate();
     std::atomic<std::size_t> next{0};
     const auto count = static_cast<unsigned>(std::clamp<std::size_t>(jobs_.size() / 4, 1, threads));
-    run_on(count, [&] {
+    parallel::for_each(count, count, [&](std::size_t) {  // one loop for each thread: buffers are made once
         BlockDecoder decoder;
         std::vector<Segment> segments;
         std::vector<std::byte> joined;
@@ -318,7 +289,8 @@ void decode_image(Bytes data, std::size_t base, const jpeg2000::Options& options
     const unsigned threads = std::clamp(options.threads, 1U, kMostThreads);
     const bool by_tile = parts.size() >= threads && threads > 1;  // else by code-block inside of one tile
     std::atomic<std::uint32_t> next{0};
-    run_on(by_tile ? threads : 1, [&] {
+    const unsigned workers = by_tile ? threads : 1;
+    parallel::for_each(workers, workers, [&](std::size_t) {
         for (std::uint32_t t = next++; t < parts.size(); t = next++) {
             const TileHeader header = read_tile_header(stream, parts[t]);
             check_tile(stream, header, options.discard_levels);
