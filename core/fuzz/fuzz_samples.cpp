@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every kernel that moves samples, in the variant of this processor and in its scalar twin: the same bytes.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <vector>
@@ -40,5 +41,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     compare(size / 3 * 4, [&](const auto& k, std::byte* out) { k.expand_12(triples.data(), size / 3, out); });
     const Bytes words = first(size / 2 * 2);
     compare(size / 2 * 2, [&](const auto& k, std::byte* out) { k.swap_16(words.data(), size / 2, out); });
+    compare(third / 2 * 6,
+            [&](const auto& k, std::byte* out) { k.interleave_3_words(a.data(), b.data(), c.data(), third / 2, out); });
+    const Bytes quads = first(size / 4 * 4);
+    compare(size / 4 * 6, [&](const auto& k, std::byte* out) { k.expand_422(quads.data(), size / 4, out); });
+    compare(size / 4 * 4, [&](const auto& k, std::byte* out) { k.swap_32(quads.data(), size / 4, out); });
+    const unsigned shifts = size == 0 ? 0 : data[0];
+    compare(size / 2 * 2, [&](const auto& k, std::byte* out) {
+        std::copy(words.begin(), words.end(), out);
+        k.shift_16(out, size / 2, shifts >= 128, shifts % 16, shifts / 16 % 16);
+    });
     return 0;
 }

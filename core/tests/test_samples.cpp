@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels that move samples: against their definition, and every variant against the scalar one.
+#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <vector>
@@ -47,6 +48,24 @@ HILUM_TEST("variants give the bytes of the scalar one, whatever the length", {
             same(2 * size, [&](const SampleKernels& k, std::byte* out) { k.merge_2(a.data(), b.data(), size, out); }));
         HILUM_CHECK(
             same(8 * size, [&](const SampleKernels& k, std::byte* out) { k.expand_bits(a.data(), size, out); }));
+        HILUM_CHECK(same(6 * size, [&](const SampleKernels& k, std::byte* out) {
+            k.expand_422(noise(4 * size, 7).data(), size, out);
+        }));
+        const Bytes first = noise(2 * size, 8);
+        const Bytes second = noise(2 * size, 9);
+        const Bytes third = noise(2 * size, 10);
+        HILUM_CHECK(same(6 * size, [&](const SampleKernels& k, std::byte* out) {
+            k.interleave_3_words(first.data(), second.data(), third.data(), size, out);
+        }));
+        HILUM_CHECK(same(4 * size, [&](const SampleKernels& k, std::byte* out) {
+            k.swap_32(noise(4 * size, 11).data(), size, out);
+        }));
+        for (unsigned shifts = 0; shifts < 32; ++shifts) {
+            HILUM_CHECK(same(2 * size, [&](const SampleKernels& k, std::byte* out) {
+                std::copy(first.begin(), first.end(), out);
+                k.shift_16(out, size, shifts >= 16, shifts % 16, (shifts * 7) % 16);
+            }));
+        }
         const Bytes triples = noise(3 * size, 4);
         HILUM_CHECK(
             same(4 * size, [&](const SampleKernels& k, std::byte* out) { k.expand_12(triples.data(), size, out); }));

@@ -9,6 +9,7 @@
 
 #include "hilum/error.hpp"
 #include "hilum/limits.hpp"
+#include "sample_kernels.hpp"
 
 namespace hilum::codec {
 namespace {
@@ -49,7 +50,7 @@ void shift(std::span<std::byte> samples, std::size_t container, bool is_signed, 
     if (container == 1) {
         is_signed ? shift_as<std::int8_t>(samples, left, right) : shift_as<std::uint8_t>(samples, left, right);
     } else if (container == 2) {
-        is_signed ? shift_as<std::int16_t>(samples, left, right) : shift_as<std::uint16_t>(samples, left, right);
+        sample_kernels().shift_16(samples.data(), samples.size() / 2, is_signed, left, right);
     } else if (container == 4) {
         is_signed ? shift_as<std::int32_t>(samples, left, right) : shift_as<std::uint32_t>(samples, left, right);
     }

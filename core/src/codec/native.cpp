@@ -49,9 +49,10 @@ void swap_bytes(std::byte* data, std::size_t bytes, std::size_t container) noexc
 template <std::size_t Container>
 void interleave_as(const std::byte* planes, std::size_t plane_stride, unsigned samples, std::size_t pixels,
                    std::byte* out) noexcept {
-    if (samples == 3 && Container == 1) {
-        sample_kernels().interleave_3(planes, planes + plane_stride, planes + 2 * plane_stride, pixels, out);
-        return;
+    if (samples == 3 && Container <= 2) {
+        const SampleKernels& kernels = sample_kernels();
+        const auto interleave = Container == 1 ? kernels.interleave_3 : kernels.interleave_3_words;
+        return interleave(planes, planes + plane_stride, planes + 2 * plane_stride, pixels, out);
     }
     if (samples == 3) {
         const std::byte* first = planes;
@@ -91,8 +92,10 @@ void decode_plain(std::span<const std::byte> data, const PixelDescription& d, bo
     const std::size_t container = bytes_of(sample_type(d));
     for (std::size_t at = 0; at < out.size(); at += kPiece) {
         const std::span<std::byte> piece = out.subspan(at, std::min(kPiece, out.size() - at));
-        if (big_endian && container == 2) {
-            sample_kernels().swap_16(data.data() + at, piece.size() / 2, piece.data());
+        if (big_endian && (container == 2 || container == 4)) {
+            const SampleKernels& kernels = sample_kernels();
+            const auto swap = container == 2 ? kernels.swap_16 : kernels.swap_32;
+            swap(data.data() + at, piece.size() / container, piece.data());
         } else {
             std::memcpy(piece.data(), data.data() + at, piece.size());
             if (big_endian) {
@@ -114,7 +117,7 @@ void decode_words(std::span<const std::byte> data, const PixelDescription& d, bo
         if (container > 2) {
             throw Error(Errc::unsupported_pixels, "YBR_FULL_422 with more than 16 bits allocated");
         }
-        container == 1 ? expand_422<std::uint8_t>(data.data(), pixels / 2, out.data())
+        container == 1 ? sample_kernels().expand_422(data.data(), pixels / 2, out.data())
                        : expand_422<std::uint16_t>(data.data(), pixels / 2, out.data());
     } else {
         interleave_planes(data.data(), pixels * container, d.samples_per_pixel, container, pixels, out.data());
@@ -139,7 +142,9 @@ void decode_12(std::span<const std::byte> data, const PixelDescription& d, unsig
     } else {
         unpack_12(data, bit_offset, out);
     }
-    extract_stored(out, d);
+    if (d.bits_stored < 12 || d.pixel_representation == 1) {
+        extract_stored(out, d);
+    }
 }
 
 ImageInfo probe(std::span<const std::byte>, const PixelDescription& d) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sample_kernels.hpp"
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -14,12 +15,22 @@ namespace hilum::codec {
 namespace scalar {
 namespace {
 
+template <std::size_t Size>
 void interleave_3(const std::byte* first, const std::byte* second, const std::byte* third, std::size_t pixels,
                   std::byte* out) noexcept {
     for (std::size_t i = 0; i < pixels; ++i) {
-        out[3 * i] = first[i];
-        out[3 * i + 1] = second[i];
-        out[3 * i + 2] = third[i];
+        std::memcpy(out + 3 * i * Size, first + i * Size, Size);
+        std::memcpy(out + (3 * i + 1) * Size, second + i * Size, Size);
+        std::memcpy(out + (3 * i + 2) * Size, third + i * Size, Size);
+    }
+}
+
+void expand_422(const std::byte* in, std::size_t pairs, std::byte* out) noexcept {
+    for (std::size_t i = 0; i < pairs; ++i, in += 4, out += 6) {
+        out[0] = in[0];
+        out[3] = in[1];
+        out[1] = out[4] = in[2];
+        out[2] = out[5] = in[3];
     }
 }
 
@@ -50,20 +61,65 @@ void expand_12(const std::byte* packed, std::size_t pairs, std::byte* out) noexc
     }
 }
 
-void swap_16(const std::byte* in, std::size_t words, std::byte* out) noexcept {
+template <typename Word>
+void swap(const std::byte* in, std::size_t words, std::byte* out) noexcept {
     for (std::size_t i = 0; i < words; ++i) {
-        std::uint16_t word = 0;
-        std::memcpy(&word, in + 2 * i, 2);
-        word = __builtin_bswap16(word);
-        std::memcpy(out + 2 * i, &word, 2);
+        Word word{};
+        std::memcpy(&word, in + i * sizeof(Word), sizeof(Word));
+        if constexpr (sizeof(Word) == 2) {
+            word = __builtin_bswap16(word);
+        } else {
+            word = __builtin_bswap32(word);
+        }
+        std::memcpy(out + i * sizeof(Word), &word, sizeof(Word));
+    }
+}
+
+void shift_16(std::byte* samples, std::size_t words, bool is_signed, unsigned left, unsigned right) noexcept {
+    for (std::size_t i = 0; i < words; ++i) {
+        std::uint16_t bits = 0;
+        std::memcpy(&bits, samples + 2 * i, 2);
+        bits = static_cast<std::uint16_t>(bits << left);
+        bits = static_cast<std::uint16_t>(is_signed ? static_cast<std::int16_t>(bits) >> right : bits >> right);
+        std::memcpy(samples + 2 * i, &bits, 2);
     }
 }
 
 }  // namespace
 }  // namespace scalar
 
-const SampleKernels kScalarSamples{"scalar",           &scalar::interleave_3, &scalar::merge_2, &scalar::expand_bits,
-                                   &scalar::expand_12, &scalar::swap_16};
+const SampleKernels kScalarSamples{"scalar",
+                                   &scalar::interleave_3<1>,
+                                   &scalar::interleave_3<2>,
+                                   &scalar::expand_422,
+                                   &scalar::merge_2,
+                                   &scalar::expand_bits,
+                                   &scalar::expand_12,
+                                   &scalar::swap<std::uint16_t>,
+                                   &scalar::swap<std::uint32_t>,
+                                   &scalar::shift_16};
+
+#if defined(__x86_64__)
+namespace {
+
+/// For pshufb: where byte `position` of 16-byte piece `piece` of three interleaved planes comes from, if from `plane`.
+template <std::size_t Size>
+constexpr std::array<std::array<std::array<char, 16>, 3>, 3> interleaving() noexcept {
+    std::array<std::array<std::array<char, 16>, 3>, 3> masks{};
+    for (std::size_t piece = 0; piece < 3; ++piece) {
+        for (std::size_t plane = 0; plane < 3; ++plane) {
+            for (std::size_t position = 0; position < 16; ++position) {
+                const std::size_t sample = (16 * piece + position) / Size;
+                masks[piece][plane][position] =
+                    sample % 3 == plane ? static_cast<char>(sample / 3 * Size + position % Size) : char{-1};
+            }
+        }
+    }
+    return masks;
+}
+
+}  // namespace
+#endif
 
 #if defined(__x86_64__)
 #if defined(__clang__)
@@ -88,30 +144,37 @@ void store_32(std::byte* at, __m256i value) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), value);
 }
 
+template <std::size_t Size>
 void interleave_3(const std::byte* first, const std::byte* second, const std::byte* third, std::size_t pixels,
                   std::byte* out) noexcept {
-    // Where byte k of a 16-byte piece of the result comes from: plane k % 3, position k / 3; the pieces go on at
-    // 16, 32.
-    const __m128i a0 = _mm_setr_epi8(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5);
-    const __m128i b0 = _mm_setr_epi8(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1);
-    const __m128i c0 = _mm_setr_epi8(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
-    const __m128i a1 = _mm_setr_epi8(-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1);
-    const __m128i b1 = _mm_setr_epi8(5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10);
-    const __m128i c1 = _mm_setr_epi8(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1);
-    const __m128i a2 = _mm_setr_epi8(-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1);
-    const __m128i b2 = _mm_setr_epi8(-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1);
-    const __m128i c2 = _mm_setr_epi8(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15);
-    const auto join = [](__m128i x, __m128i y, __m128i z) { return _mm_or_si128(_mm_or_si128(x, y), z); };
+    static constexpr auto kMasks = interleaving<Size>();
+    constexpr std::size_t kStep = 16 / Size;
+    const auto mask = [](std::size_t piece, std::size_t plane) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(kMasks[piece][plane].data()));
+    };
     std::size_t i = 0;
-    for (; i + 16 <= pixels; i += 16) {
-        const __m128i a = load(first + i);
-        const __m128i b = load(second + i);
-        const __m128i c = load(third + i);
-        store(out + 3 * i, join(_mm_shuffle_epi8(a, a0), _mm_shuffle_epi8(b, b0), _mm_shuffle_epi8(c, c0)));
-        store(out + 3 * i + 16, join(_mm_shuffle_epi8(a, a1), _mm_shuffle_epi8(b, b1), _mm_shuffle_epi8(c, c1)));
-        store(out + 3 * i + 32, join(_mm_shuffle_epi8(a, a2), _mm_shuffle_epi8(b, b2), _mm_shuffle_epi8(c, c2)));
+    for (; i + kStep <= pixels; i += kStep) {
+        const __m128i a = load(first + i * Size);
+        const __m128i b = load(second + i * Size);
+        const __m128i c = load(third + i * Size);
+        for (std::size_t piece = 0; piece < 3; ++piece) {
+            const __m128i ab = _mm_or_si128(_mm_shuffle_epi8(a, mask(piece, 0)), _mm_shuffle_epi8(b, mask(piece, 1)));
+            store(out + 3 * i * Size + 16 * piece, _mm_or_si128(ab, _mm_shuffle_epi8(c, mask(piece, 2))));
+        }
     }
-    scalar::interleave_3(first + i, second + i, third + i, pixels - i, out + 3 * i);
+    scalar::interleave_3<Size>(first + i * Size, second + i * Size, third + i * Size, pixels - i, out + 3 * i * Size);
+}
+
+void expand_422(const std::byte* in, std::size_t pairs, std::byte* out) noexcept {
+    const __m128i begin = _mm_setr_epi8(0, 2, 3, 1, 2, 3, 4, 6, 7, 5, 6, 7, 8, 10, 11, 9);
+    const __m128i rest = _mm_setr_epi8(10, 11, 12, 14, 15, 13, 14, 15, -1, -1, -1, -1, -1, -1, -1, -1);
+    std::size_t i = 0;
+    for (; i + 4 <= pairs; i += 4) {
+        const __m128i quads = load(in + 4 * i);
+        store(out + 6 * i, _mm_shuffle_epi8(quads, begin));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 6 * i + 16), _mm_shuffle_epi8(quads, rest));
+    }
+    scalar::expand_422(in + 4 * i, pairs - i, out + 6 * i);
 }
 
 void merge_2(const std::byte* high, const std::byte* low, std::size_t pixels, std::byte* out) noexcept {
@@ -156,17 +219,33 @@ void expand_12(const std::byte* packed, std::size_t pairs, std::byte* out) noexc
     scalar::expand_12(packed + 3 * i, pairs - i, out + 4 * i);
 }
 
-void swap_16(const std::byte* in, std::size_t words, std::byte* out) noexcept {
-    const __m256i order = _mm256_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14, 1, 0, 3, 2, 5, 4, 7, 6,
-                                           9, 8, 11, 10, 13, 12, 15, 14);
+template <typename Word>
+void swap(const std::byte* in, std::size_t words, std::byte* out) noexcept {
+    const __m256i order = sizeof(Word) == 2 ? _mm256_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14, 1,
+                                                               0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+                                            : _mm256_setr_epi8(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 3,
+                                                               2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
+    constexpr std::size_t kStep = 32 / sizeof(Word);
     std::size_t i = 0;
-    for (; i + 16 <= words; i += 16) {
-        store_32(out + 2 * i, _mm256_shuffle_epi8(load_32(in + 2 * i), order));
+    for (; i + kStep <= words; i += kStep) {
+        store_32(out + i * sizeof(Word), _mm256_shuffle_epi8(load_32(in + i * sizeof(Word)), order));
     }
-    scalar::swap_16(in + 2 * i, words - i, out + 2 * i);
+    scalar::swap<Word>(in + i * sizeof(Word), words - i, out + i * sizeof(Word));
 }
 
-constexpr SampleKernels kKernels{"avx2", &interleave_3, &merge_2, &expand_bits, &expand_12, &swap_16};
+void shift_16(std::byte* samples, std::size_t words, bool is_signed, unsigned left, unsigned right) noexcept {
+    const __m128i up = _mm_cvtsi32_si128(static_cast<int>(left));
+    const __m128i down = _mm_cvtsi32_si128(static_cast<int>(right));
+    std::size_t i = 0;
+    for (; i + 16 <= words; i += 16) {
+        const __m256i bits = _mm256_sll_epi16(load_32(samples + 2 * i), up);
+        store_32(samples + 2 * i, is_signed ? _mm256_sra_epi16(bits, down) : _mm256_srl_epi16(bits, down));
+    }
+    scalar::shift_16(samples + 2 * i, words - i, is_signed, left, right);
+}
+
+constexpr SampleKernels kKernels{"avx2",       &interleave_3<1>, &interleave_3<2>,     &expand_422,          &merge_2,
+                                 &expand_bits, &expand_12,       &swap<std::uint16_t>, &swap<std::uint32_t>, &shift_16};
 
 }  // namespace
 }  // namespace avx2
