@@ -12,10 +12,19 @@ if TYPE_CHECKING:
 COMMAND = "PYTHONPATH=python python tests/support/codec_table.py"
 
 
+def without_decoders(table: str) -> list[list[str]]:
+    """Cells of the table but for the second column: which libraries there are is a matter of the machine."""
+    rows = [line.split(" | ") for line in table.splitlines()]
+    return [cells[:1] + cells[2:] for cells in rows]
+
+
 def test_the_page_is_what_the_code_does(shared_data: Path) -> None:
     text = codec_table.PAGE.read_text()
     written = text[text.index(codec_table.BEGIN) + len(codec_table.BEGIN) : text.index(codec_table.MIDDLE)].strip()
     assert COMMAND in text
-    assert codec_table.table_of_ours(shared_data) == written, f"run: {COMMAND}"
-    differ = [line for line in written.splitlines()[2:] if line.split(" | ")[6] != "0"]
-    assert not differ, "values differ from what other decoders give"
+    assert without_decoders(codec_table.table_of_ours(shared_data)) == without_decoders(written), f"run: {COMMAND}"
+
+
+def test_nothing_differs_but_what_is_explained(shared_data: Path) -> None:
+    differ = [path for tally in codec_table.ours(shared_data).values() for path in tally.differ]
+    assert set(differ) <= set(codec_table.NOTED)

@@ -41,6 +41,9 @@ ROOT = "1.2.840.10008.1.2"
 ODD = {
     "sm/multiframe.dcm": "tiles of another size than Rows and Columns",
 }
+NOTED = {
+    "ts/jpegxl/will-jxl.dcm": "lossy: releases of libjxl differ by 1",
+}
 LONGEST = 16 << 20
 Array = np.ndarray[Any, Any]
 
@@ -124,7 +127,8 @@ def table_of_ours(folder: Path) -> str:
         taken = ", ".join(f"{d.name} ({d.provider})" for d in decoders() if d.transfer_syntax_uid == syntax) or "none"
         refused = "; ".join(f"{count}: {reason}" for reason, count in sorted(tally.refused.items())) or "0"
         name = f"{names[syntax]} `{syntax}`" if syntax in names else f"`{syntax}`"
-        differ = f"{len(tally.differ)}: {', '.join(sorted(tally.differ))}" if tally.differ else "0"
+        paths = ", ".join(f"{path} ({NOTED[path]})" if path in NOTED else path for path in sorted(tally.differ))
+        differ = f"{len(tally.differ)}: {paths}" if tally.differ else "0"
         lines.append(
             f"| {name} | {taken} | {tally.files} | {tally.frames} | {tally.confirmed} | {tally.unconfirmed} | {differ} "
             f"| {refused} |"
