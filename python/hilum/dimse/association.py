@@ -6,7 +6,6 @@ and queues between the caller and the socket. Data sets go out and come in as th
 
 from __future__ import annotations
 
-import io
 import socket
 import struct
 import time
@@ -25,7 +24,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, pdus
+from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, fragments, pdus
 from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.errors import DataError, Denied, LimitExceeded, Unavailable, UsageError
 
@@ -250,7 +249,7 @@ class Association:
                 self._end(f"{self.where}: the peer has released the association")
             if kind != 4:
                 self._end(f"{self.where}: the peer has aborted the association")
-            for number, control, piece in _pdvs(body):
+            for number, control, piece in fragments(body):
                 context = self.contexts.get(number)
                 if context is None or control & 1 != (message is None):
                     self.abort()
@@ -376,20 +375,6 @@ class Association:
         return data
 
 
-def _pdvs(body: bytes) -> Iterable[tuple[int, int, memoryview]]:
-    """Fragments of a P-DATA PDU: context, control header, bytes (PS3.8 9.3.5.1, E.2)."""
-    view = memoryview(body)
-    at = 0
-    while at < len(view):
-        if at + 6 > len(view):
-            raise DataError("a P-DATA PDU is malformed", offset=at)
-        length, number, control = struct.unpack_from(">IBB", view, at)
-        if length < 2 or at + 4 + length > len(view):
-            raise DataError("a P-DATA PDU is malformed", offset=at)
-        yield number, control, view[at + 6 : at + 4 + length]
-        at += 4 + length
-
-
 def _request(calling: str, called: str, proposals: Sequence[Proposal], max_pdu: int) -> bytes:
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
@@ -425,8 +410,3 @@ def _request(calling: str, called: str, proposals: Sequence[Proposal], max_pdu: 
     pdu = A_ASSOCIATE_RQ()
     pdu.from_primitive(primitive)
     return bytes(pdu.encode())
-
-
-def open_buffer(_message: Message) -> BinaryIO:
-    """A sink in memory."""
-    return io.BytesIO()

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
+    "LONGEST_PDV",
     "NO_DATA_SET",
     "Field",
     "Tag",
     "decode_command",
     "encode_command",
+    "fragments",
     "pdus",
+    "pdv",
     "response_to",
 ]
 
@@ -91,7 +94,7 @@ _UIDS: Final = frozenset(
 )
 _HEAD: Final = struct.Struct("<HHI")
 _GATHER: Final = 1 << 18
-_LONGEST_PDV: Final = 1 << 18
+LONGEST_PDV: Final = 1 << 18
 """Fragments are not longer, also where the peer sets no limit."""
 
 
@@ -167,18 +170,18 @@ def pdus(context_id: int, command: bytes, data: Iterable[Any] | None, max_pdu: i
     max_pdu : int
         What the peer takes (Maximum Length Received, PS3.8 D.1); 0: any length.
     """
-    room = min((max_pdu or _LONGEST_PDV) - 6, _LONGEST_PDV) & ~1
+    room = min((max_pdu or LONGEST_PDV) - 6, LONGEST_PDV) & ~1
     if room < 2:
         raise DataError("the peer's maximum PDU length leaves no room for data")
     out: list[Any] = []
     size = 0
     for start in range(0, len(command), room):
         piece = command[start : start + room]
-        out += (_pdv(context_id, len(piece), 3 if start + room >= len(command) else 1), piece)
+        out += (pdv(context_id, len(piece), 3 if start + room >= len(command) else 1), piece)
         size += len(piece) + 12
     if data is not None:
         for run in _even(data, room):
-            out += (_pdv(context_id, sum(map(len, run[1])), 2 if run[0] else 0), *run[1])
+            out += (pdv(context_id, sum(map(len, run[1])), 2 if run[0] else 0), *run[1])
             size += sum(map(len, run[1])) + 12
             if size >= _GATHER:
                 yield b"".join(out)
@@ -187,7 +190,8 @@ def pdus(context_id: int, command: bytes, data: Iterable[Any] | None, max_pdu: i
         yield b"".join(out)
 
 
-def _pdv(context_id: int, length: int, control: int) -> bytes:
+def pdv(context_id: int, length: int, control: int) -> bytes:
+    """Give what stands before the bytes of a fragment that is alone in its PDU."""
     return struct.pack(">BxIIBB", 4, length + 6, length + 2, context_id, control)
 
 
@@ -213,6 +217,26 @@ def _even(data: Iterable[Any], room: int) -> Iterator[tuple[bool, list[memoryvie
         yield True, full
     else:
         yield True, run
+
+
+def fragments(body: bytes) -> Iterator[tuple[int, int, memoryview]]:
+    """Give context, control header and bytes of each fragment of a P-DATA-TF PDU (PS3.8 9.3.5.1, E.2).
+
+    Raises
+    ------
+    DataError
+        Its lengths do not fit.
+    """
+    view = memoryview(body)
+    at = 0
+    while at < len(view):
+        if at + 6 > len(view):
+            raise DataError("a P-DATA PDU is malformed", offset=at)
+        length, number, control = struct.unpack_from(">IBB", view, at)
+        if length < 2 or at + 4 + length > len(view):
+            raise DataError("a P-DATA PDU is malformed", offset=at)
+        yield number, control, view[at + 6 : at + 4 + length]
+        at += 4 + length
 
 
 def response_to(request: Mapping[int, int | str], status: int, **extra: int | str) -> dict[int, int | str]:

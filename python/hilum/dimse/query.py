@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hilum import errors
 from hilum.archive import find
-from hilum.dimse.identifier import CHARACTER_SET, Element, encode, fitting_character_set, parse, text_of
+from hilum.dimse.identifier import (
+    CHARACTER_SET,
+    UTF_8,
+    Element,
+    encode,
+    encode_head,
+    fitting_character_set,
+    parse,
+    text_of,
+)
 from hilum.dimse.messages import NO_DATA_SET, Tag, response_to
 from hilum.dimse.models import LEVEL_NAMES, MODELS, UNIQUE_KEYS
 from hilum.index.schema import BY_TAG, level_number, vr_of
@@ -168,6 +177,7 @@ class FindService:
         command = response_to(request.command, PENDING_UNSUPPORTED if unsupported else PENDING)
         command[Tag.DATA_SET_TYPE] = NO_DATA_SET - 1
         maker = _AnswerMaker(asked, self._ae_title, context.transfer_syntax)
+        message = link.maker(context.id, command)
         waiting: list[bytes] = []
         size = 0
         for page in find.pages(self._archive, query, tags):
@@ -178,7 +188,7 @@ class FindService:
                 if self._max_results and sent[0] >= self._max_results:
                     link.send_bytes(waiting)
                     return OUT_OF_RESOURCES
-                waiting.append(link.encoded(context.id, command, maker.made(row)))
+                waiting.append(message(maker.made(row)))
                 size += len(waiting[-1])
                 sent[0] += 1
                 if size >= _GATHER or sent[0] == 1:
@@ -208,6 +218,10 @@ def _returned(asked: Asked, query: Query) -> tuple[set[int], bool]:
     return tags, unsupported
 
 
+_SIMPLE: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
+"""VRs that are text with a length of 16 bits."""
+
+
 class _AnswerMaker:
     """Makes identifiers of answers of rows, for one request."""
 
@@ -225,8 +239,47 @@ class _AnswerMaker:
         wanted.setdefault(unique, Element(unique, vr_of(unique)))
         wanted.update(fixed)
         self._plan = [(f"{tag:08X}", wanted[tag], tag in fixed) for tag in sorted(wanted)]
+        plain = Element(CHARACTER_SET, "CS", asked.character_set or UTF_8)
+        self._quick = [
+            (f"{e.tag:08X}", encode((e,), transfer_syntax_uid) if e is plain or e.tag in fixed else b"", e)
+            for e in sorted((*wanted.values(), plain), key=lambda e: e.tag)
+        ]
+        self._head = encode_head(transfer_syntax_uid)
 
     def made(self, row: find.JsonRow) -> bytes:
+        """Give the identifier of one answer."""
+        return self._plainly(row) or self._fully(row)
+
+    def _plainly(self, row: find.JsonRow) -> bytes:
+        """Write texts of ASCII straight away, as nearly all answers are; empty when something else is in the row."""
+        parts = []
+        head = self._head
+        for name, made, template in self._quick:
+            if made:
+                parts.append(made)
+                continue
+            found = row.get(name)
+            if found is None:
+                parts.append(head(template.tag, template.vr, 0))
+                continue
+            vr: Any = found["vr"]
+            if vr not in _SIMPLE:
+                return b""
+            values: Any = found.get("Value", ())
+            if vr == "PN":
+                text = "\\".join(_name(value) for value in values)
+            else:
+                text = "\\".join("" if value is None else value for value in values)
+            if not text.isascii():
+                return b""
+            raw = text.encode()
+            if len(raw) & 1:
+                raw += b"\0" if vr == "UI" else b" "
+            parts.append(head(template.tag, vr, len(raw)))
+            parts.append(raw)
+        return b"".join(parts)
+
+    def _fully(self, row: find.JsonRow) -> bytes:
         elements = [
             template if is_fixed else _element(template, row.get(name)) for name, template, is_fixed in self._plan
         ]

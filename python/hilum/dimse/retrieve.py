@@ -199,6 +199,16 @@ class GetService(_Retrieval):
         for context in link.contexts.values():
             if context.peer_is_scp:
                 takers.setdefault(context.abstract_syntax, {}).setdefault(context.transfer_syntax, context.id)
+        return link.exclusively(lambda: self._send(link, request, records, counts, takers))
+
+    def _send(
+        self,
+        link: Link,
+        request: Request,
+        records: Sequence[InstanceRecord],
+        counts: _Counts,
+        takers: Mapping[str, Mapping[str, int]],
+    ) -> int:
         cancel_id = int(request.command.get(Tag.MESSAGE_ID, 0))
         for number, record in enumerate(records):
             if link.cancelled(cancel_id):

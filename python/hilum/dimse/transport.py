@@ -217,6 +217,10 @@ class _Socket(AssociationSocket):
             data += piece
         return data
 
+    def put_back(self, data: bytes) -> None:
+        """Let these bytes be read again, before all others."""
+        self._pending[:0] = data
+
     def _refuse(self, reason: str) -> None:
         LOGGER.warning("association aborted: %s", reason)
         if self.socket is not None:

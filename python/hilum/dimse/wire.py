@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pynetdicom import _config  # noqa: F401 - imported first, as everywhere
 from pynetdicom.association import Association
@@ -19,15 +20,26 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from hilum.dimse.identifier import MAX_BYTES
-from hilum.dimse.messages import Tag, encode_command, pdus
+from hilum.dimse.messages import (
+    LONGEST_PDV,
+    NO_DATA_SET,
+    Field,
+    Tag,
+    decode_command,
+    encode_command,
+    fragments,
+    pdus,
+    pdv,
+)
 from hilum.dimse.storage import StoreSpool
-from hilum.errors import Unavailable
+from hilum.errors import DataError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["Context", "Link", "Request", "can_serve", "serve_with"]
 
+T = TypeVar("T")
 _IN_FLIGHT: Final = 3
 _FIELDS: Final = {
     "AffectedSOPClassUID": Tag.AFFECTED_SOP_CLASS,
@@ -84,15 +96,20 @@ class Link:
 
     def __init__(self, assoc: Association) -> None:
         self._assoc = assoc
-        self._raw: deque[bytes] = deque()
+        self._raw: deque[bytes | Callable[[], None]] = deque()
+        self._direct: Any = None
+        self._cancelled: set[int] = set()
         self._room = threading.Semaphore(_IN_FLIGHT)
         stock = assoc.dul._send
 
         def send(pdu: Any) -> None:
             if getattr(pdu, "presentation_data_value_items", None) == [] and self._raw:
+                item = self._raw.popleft()
                 try:
-                    if assoc.dul.socket is not None:
-                        assoc.dul.socket.send(memoryview(self._raw.popleft()))  # type: ignore[arg-type]
+                    if callable(item):
+                        item()
+                    elif assoc.dul.socket is not None:
+                        assoc.dul.socket.send(memoryview(item))  # type: ignore[arg-type]
                 finally:
                     self._room.release()
             else:
@@ -137,7 +154,7 @@ class Link:
 
     def cancelled(self, message_id: int) -> bool:
         """Whether the peer has sent C-CANCEL for this request."""
-        return message_id in self._assoc.dimse.cancel_req
+        return message_id in self._cancelled or message_id in self._assoc.dimse.cancel_req
 
     def send(self, context_id: int, command: Mapping[int, int | str], data: Iterable[Any] | None = None) -> None:
         """Send one message; returns when it is handed to the connection, with bounded memory.
@@ -149,14 +166,26 @@ class Link:
         """
         self.send_bytes(pdus(context_id, encode_command(command), data, self._assoc.requestor.maximum_length or 0))
 
-    def encoded(self, context_id: int, command: Mapping[int, int | str], data: bytes) -> bytes:
-        """Give a small message as PDUs, to be sent with others by `send_bytes`."""
+    def maker(self, context_id: int, command: Mapping[int, int | str]) -> Callable[[bytes], bytes]:
+        """Give a function that makes PDUs of messages with this command and a data set, for `send_bytes`."""
         limit = self._assoc.requestor.maximum_length or 0
-        return b"".join(pdus(context_id, encode_command(command), (data,), limit))
+        raw = encode_command(command)
+        first = b"".join(pdus(context_id, raw, None, limit))
+        room = min(limit or LONGEST_PDV, LONGEST_PDV) - 6
+
+        def make(data: bytes) -> bytes:
+            if len(data) <= room:
+                return first + pdv(context_id, len(data), 2) + data
+            return b"".join(pdus(context_id, raw, (data,), limit))
+
+        return make
 
     def send_bytes(self, pieces: Iterable[bytes]) -> None:
         """Send PDUs; `Unavailable` when the association has ended."""
         for piece in pieces:
+            if self._direct is not None:
+                self._direct.send(memoryview(piece))
+                continue
             while not self._room.acquire(timeout=0.5):
                 if not self.alive:
                     raise Unavailable("the peer has ended the association")
@@ -169,6 +198,8 @@ class Link:
     def receive(self, seconds: float) -> Request | None:
         """Wait for the next message, None when none came in time or the association has ended."""
         deadline = time.monotonic() + seconds
+        if self._direct is not None:
+            return self._receive_directly(deadline)
         dimse = self._assoc.dimse
         while self.alive:
             left = deadline - time.monotonic()
@@ -184,6 +215,83 @@ class Link:
             if request is not None:
                 return request
         return None
+
+    def exclusively(self, work: Callable[[], T]) -> T:
+        """Run `work` with the connection to itself: `send` and `receive` then need no other thread.
+
+        It runs in the thread of the upper layer, between two of its steps; what it does not understand is left for
+        that. Where the connection is not ours it runs as it is.
+        """
+        connection = self._assoc.dul.socket
+        if not hasattr(connection, "put_back"):
+            return work()
+        outcome: list[T] = []
+        failure: list[BaseException] = []
+        done = threading.Event()
+
+        def run() -> None:
+            self._direct = connection
+            try:
+                outcome.append(work())
+            except BaseException as error:
+                failure.append(error)
+            finally:
+                self._direct = None
+                self._assoc.dul._idle_timer.restart()
+                done.set()
+
+        self._room.acquire()
+        self._raw.append(run)
+        self._assoc.dul.to_provider_queue.put(P_DATA())
+        while not done.wait(0.5):
+            if not self._assoc.dul.is_alive():
+                raise Unavailable("the peer has ended the association")
+        if failure:
+            raise failure[0]
+        return outcome[0]
+
+    def _receive_directly(self, deadline: float) -> Request | None:
+        connection = self._direct
+        command = bytearray()
+        found: Request | None = None
+        while True:
+            while not connection.ready:
+                if time.monotonic() > deadline or not self._assoc.dul.event_queue.empty():
+                    return None
+            for number, control, piece in self._fragments(connection):
+                if control & 1:
+                    command += piece
+                    if control & 2:
+                        found = self._taken(number, bytes(command))
+                        command.clear()
+                        if found is not None and found.command.get(Tag.DATA_SET_TYPE) == NO_DATA_SET:
+                            return found
+                elif control & 2 and found is not None:
+                    return found
+
+    def _fragments(self, connection: Any) -> list[tuple[int, int, memoryview]]:
+        """Fragments of the next PDU; one that carries none is left for the upper layer."""
+        head = body = bytearray()
+        try:
+            head = connection.recv(6)
+            body = connection.recv(int.from_bytes(head[2:6], "big")) if len(head) == 6 else bytearray()
+        except OSError as error:
+            self._assoc.dul.event_queue.put("Evt17")
+            raise Unavailable("the connection is broken") from error
+        if len(head) == 6 and head[0] == 4:
+            with suppress(DataError):
+                return list(fragments(bytes(body)))
+        connection.put_back(bytes(head + body))
+        raise Unavailable("the peer has ended the association")
+
+    def _taken(self, number: int, raw: bytes) -> Request | None:
+        """Read a command; a cancellation is only noted."""
+        command = decode_command(raw)
+        context = self.contexts.get(number)
+        if command.get(Tag.COMMAND_FIELD) == Field.C_CANCEL:
+            self._cancelled.add(int(command.get(Tag.RESPONDED_TO, 0)))
+            return None
+        return None if context is None else Request(context, command, b"")
 
     def request(self, primitive: Any, context_id: int) -> Request | None:
         """Give a primitive of pynetdicom as a request; None for a context that was not accepted."""
@@ -230,6 +338,7 @@ def serve_with(assoc: Association, handle: Callable[[Link, Request], bool]) -> L
             try:
                 if handle(link, request):
                     assoc.dimse.cancel_req = {}
+                    link._cancelled.clear()
                     return
             except Unavailable:
                 return  # the peer has gone; the reactor sees it
