@@ -11,12 +11,16 @@
 namespace hilum::bindings {
 namespace {
 
-void decode(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
-            const py::object& frame_bit_offset, const py::object& out) {
+py::tuple decode(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+                 const py::object& frame_bit_offset, const py::object& out) {
     const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
     const BufferView target(out, true);
-    const py::gil_scoped_release unlocked;
-    codec::decode_frame(arguments.frame(), arguments.syntax, arguments.description, target.writable());
+    codec::ImageInfo info;
+    {
+        const py::gil_scoped_release unlocked;
+        info = codec::decode_frame(arguments.frame(), arguments.syntax, arguments.description, target.writable());
+    }
+    return py::make_tuple(info.precision, info.is_signed);
 }
 
 void decode_jpeg2000(const py::object& data, const py::object& pixels, const py::object& discard_levels,
@@ -53,7 +57,8 @@ void bind_codec(py::module_& m) {
     using namespace py::literals;
     m.def("decode", &decode, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "frame_bit_offset"_a = 0, py::kw_only(),
           "out"_a,
-          "Stored values of one frame (a buffer, or a list of fragments) into out: (rows, columns[, samples]).");
+          "Stored values of one frame (a buffer, or a list of fragments) into out: (rows, columns[, samples]). Gives "
+          "what the code stream says: (bits of a sample, signed).");
     m.def(
         "check_pixels", [](const py::object& pixels) { codec::check_description(to_description(pixels)); }, "pixels"_a,
         "Raises unless every field is one that the decoders and the caller's allocation may trust.");

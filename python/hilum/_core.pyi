@@ -103,7 +103,7 @@ def decode(
     frame_bit_offset: int = 0,
     *,
     out: Buffer | npt.NDArray[Any],
-) -> None: ...
+) -> tuple[int, bool]: ...
 def decode_frames(
     frames: Iterable[tuple[Buffer | Sequence[Buffer], str, _Pixels, int]],
     *,

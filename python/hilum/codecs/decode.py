@@ -13,7 +13,7 @@ from hilum.codecs.registry import core_decodes
 from hilum.errors import HilumError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
     from typing_extensions import Buffer
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Frame: TypeAlias = "npt.NDArray[Any]"
+_SIGN_IN_CODE_STREAM = ("1.2.840.10008.1.2.4.9", "1.2.840.10008.1.2.4.20")  # JPEG 2000 and HTJ2K
 
 
 def as_tuple(pixels: PixelDescription) -> tuple[int, int, int, int, int, int, int, int, str, int, str]:
@@ -247,6 +248,7 @@ def decode_frame(
     *,
     bit_offset: int = 0,
     out: Frame | None = None,
+    report: list[str] | None = None,
 ) -> Frame:
     """Decode one frame; the GIL is released meanwhile.
 
@@ -266,6 +268,9 @@ def decode_frame(
         Bits of the first byte that belong to the frame before (one bit allocated only).
     out : ndarray, optional
         C-contiguous, of the frame's shape and dtype; filled and returned.
+    report : list of str, optional
+        Gets a sentence for each attribute that the code stream contradicts and that was decoded by the code stream all
+        the same: Bits Stored, Pixel Representation. Other contradictions are errors.
 
     Returns
     -------
@@ -287,5 +292,23 @@ def decode_frame(
         out = np.empty(frame_shape(pixels), frame_dtype(pixels))
     else:
         check_out(out, pixels)
-    _core.decode(data, transfer_syntax_uid, fields, bit_offset, out=out)
+    precision, is_signed = _core.decode(data, transfer_syntax_uid, fields, bit_offset, out=out)
+    if report is not None:
+        report += _contradictions(transfer_syntax_uid, pixels, precision, is_signed)
     return out
+
+
+def _contradictions(
+    transfer_syntax_uid: str, pixels: PixelDescription, precision: int, is_signed: bool
+) -> Iterator[str]:
+    if pixels.keyword == "PixelData" and pixels.bits_allocated > 1 and precision != pixels.bits_stored:
+        yield (
+            f"the code stream has {precision} bits a sample, Bits Stored (0028,0101) is {pixels.bits_stored}: "
+            "the code stream is believed"
+        )
+    if transfer_syntax_uid.startswith(_SIGN_IN_CODE_STREAM) and is_signed != (pixels.pixel_representation == 1):
+        code_stream, attribute = ("signed", "unsigned") if is_signed else ("unsigned", "signed")
+        yield (
+            f"the code stream is {code_stream}, Pixel Representation (0028,0103) says {attribute}: "
+            "the code stream is believed"
+        )

@@ -137,3 +137,26 @@ def test_registry_names_every_decoder_once() -> None:
     assert len(set(names)) == len(names)
     assert can_decode(RLE)
     assert not can_decode("1.2.840.10008.1.2.4.100")
+
+
+def test_what_the_code_stream_contradicts_is_reported() -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = (np.arange(24 * 31).reshape(24, 31) * 5).astype(np.uint16)
+    twelve = describe(rows=24, columns=31, bits_stored=12, high_bit=11)
+    lossless = imagecodecs.jpeg8_encode(values, lossless=True, predictor=1, bitspersample=12)
+    report: list[str] = []
+    decode_frame(lossless, "1.2.840.10008.1.2.4.70", twelve, report=report)
+    assert report == []
+    ten = describe(rows=24, columns=31, bits_stored=10, high_bit=9)
+    decoded = decode_frame(lossless, "1.2.840.10008.1.2.4.70", ten, report=report)
+    np.testing.assert_array_equal(decoded, values)
+    assert report == [
+        "the code stream has 12 bits a sample, Bits Stored (0028,0101) is 10: the code stream is believed"
+    ]
+    wavelet = imagecodecs.jpeg2k_encode(values, codecformat="j2k", reversible=True, level=0, bitspersample=12)
+    signed = describe(rows=24, columns=31, bits_stored=12, high_bit=11, pixel_representation=1)
+    report.clear()
+    np.testing.assert_array_equal(decode_frame(wavelet, "1.2.840.10008.1.2.4.90", signed, report=report), values)
+    assert report == [
+        "the code stream is unsigned, Pixel Representation (0028,0103) says signed: the code stream is believed"
+    ]
