@@ -473,6 +473,18 @@ def _target(index: Index, level: Level, uid: str, study_uid: str | None) -> tupl
 # Verification
 
 
+def refuse_damaged_index(root: Path) -> None:
+    """DataError when pages of the index in an archive's folder are damaged, at which LMDB might end this process.
+
+    For programs that verify: call it before the archive is opened. Others may have it open and write.
+    """
+    from hilum.index.check import structural_damage
+
+    findings = structural_damage(root / "index")
+    if findings:
+        raise DataError(f"the index is damaged ({findings[0]}); run: hilum index rebuild", code=13)
+
+
 def verify(packs: PackStore, index: Index, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
     """Re-hash every record, compare packs with index both ways, and let the index check itself."""
     report = VerifyReport()

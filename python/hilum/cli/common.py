@@ -22,6 +22,7 @@ __all__ = [
     "console",
     "human_bytes",
     "open_archive",
+    "open_to_verify",
     "print_json",
     "settings_of",
     "warn",
@@ -55,6 +56,14 @@ def open_archive(
 
     settings = settings_of(config)
     return open_root(archive or settings.archive_path(), create=create, read_only=read_only, settings=settings)
+
+
+def open_to_verify(archive: Path | None, config: Path | None) -> Archive:
+    """Open an archive that may be damaged, for reading only."""
+    from hilum.archive.lifecycle import refuse_damaged_index
+
+    refuse_damaged_index(archive or settings_of(config).archive_path())
+    return open_archive(archive, config, read_only=True)
 
 
 def console(*, error: bool = False) -> Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, open_archive, print_json, settings_of
+from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, open_to_verify, print_json, settings_of
 from hilum.cli.progress import bytes_bar
 
 __all__ = ["app"]
@@ -33,7 +33,7 @@ def rebuild(archive: ArchiveOption = None, config: ConfigOption = None, as_json:
 @app.command()
 def verify(archive: ArchiveOption = None, config: ConfigOption = None) -> None:
     """Check every record, key and counter of the index; exit status 1 if anything is wrong."""
-    with open_archive(archive, config, read_only=True) as opened:
+    with open_to_verify(archive, config) as opened:
         findings = opened.index.verify()
     for finding in findings:
         print(finding)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, human_bytes, open_archive, print_json
+from hilum.cli.common import ArchiveOption, ConfigOption, JsonOption, human_bytes, open_to_verify, print_json
 from hilum.cli.progress import bytes_bar
 
 __all__ = ["verify"]
@@ -12,7 +12,7 @@ __all__ = ["verify"]
 
 def verify(archive: ArchiveOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Re-hash every stored object and compare packs and index both ways; exit status 1 if anything is wrong."""
-    with open_archive(archive, config, read_only=True) as opened, bytes_bar("verify") as progress:
+    with open_to_verify(archive, config) as opened, bytes_bar("verify") as progress:
         report = opened.verify(progress)
     if as_json:
         print_json({"ok": report.ok, **{name: getattr(report, name) for name in type(report).__slots__}})

@@ -358,7 +358,7 @@ class Index(Protocol):
         ...
 
     def locations(self, pack: int) -> Iterator[InstanceRecord]:
-        """Every object and version whose bytes are in this pack (a walk over all)."""
+        """Every object and version whose bytes are in this pack (a walk from the first to the last id in it)."""
         ...
 
     def events(self, since: int = 0, limit: int = 1000) -> list[Event]:

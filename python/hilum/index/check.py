@@ -21,6 +21,7 @@ from hilum.index.layout import (
     COUNTER_LENGTHS,
     EVENT,
     FORMAT_VERSION,
+    NO_IDS,
     PACK,
     PATIENT_ROOT,
     STUDY_ROOT,
@@ -49,11 +50,12 @@ if TYPE_CHECKING:
     from hilum._core import PostingRules
     from hilum.index.environment import Environment, Transaction
 
-__all__ = ["check_index", "check_structure", "is_cut"]
+__all__ = ["check_index", "check_structure", "is_cut", "structural_damage"]
 
 MAX_FINDINGS = 100
 _MAGIC = 0xBEEFC0DE.to_bytes(4, "little")
 _META_END = 152
+_ATTEMPTS = 5
 Found = tuple[int, int, int, int]
 
 
@@ -72,6 +74,31 @@ def check_structure(path: Path) -> list[str]:
     except (VerifyError, OSError) as error:
         return [f"structure: {error}"]
     return [f"structure: {finding}" for finding in found[:MAX_FINDINGS]]
+
+
+def structural_damage(path: Path) -> list[str]:
+    """Findings of ``check_structure`` that hold while others write: the file did not change meanwhile, or none are left.
+
+    For what is about to open an index that may be damaged: LMDB ends the process at some damaged pages.
+    """
+    data = path / "data.mdb"
+    findings: list[str] = []
+    for _ in range(_ATTEMPTS):
+        if not data.is_file():
+            return []
+        before = _newest(data)
+        findings = check_structure(path)
+        if not findings or _newest(data) == before:
+            return findings
+    return []  # written all the time by somebody to whom it is sound
+
+
+def _newest(data: Path) -> bytes:
+    """Numbers of the transactions of both metas."""
+    with data.open("rb") as stream:
+        head = stream.read(_META_END)
+        stream.seek(int.from_bytes(head[40:44], "little"))
+        return head[144:152] + stream.read(_META_END)[144:152]
 
 
 def is_cut(path: Path) -> bool:
@@ -96,8 +123,15 @@ def is_cut(path: Path) -> bool:
 
 
 def check_index(environment: Environment, rules: PostingRules, patient_tags: list[int]) -> list[str]:
-    """Findings in one snapshot of an open index: database, key in hex and what is wrong, no values of patients."""
+    """Findings in one snapshot of an open index: database, key in hex and what is wrong, no values of patients.
+
+    First its pages, without LMDB, which would end the process at some damaged ones. The snapshot keeps every page of it
+    and of later ones from being used again, so that others may write meanwhile.
+    """
     with environment.read() as txn:
+        findings = check_structure(environment.path)
+        if findings:
+            return findings
         check = _Check(txn, rules, patient_tags)
         try:
             check.run()
@@ -122,6 +156,7 @@ class _Check:
         self.findings: list[str] = []
         self.expected: Counter[str] = Counter()
         self.packs: dict[int, list[int]] = {}
+        self.pack_ids: dict[int, tuple[int, int]] = {}
         self.highest = 0
         self.patient_of: dict[int, list[Study]] = {}
 
@@ -272,6 +307,8 @@ class _Check:
         if not series.key_uid or uid.decode() < series.key_uid:
             series.key_uid, series.variant = uid.decode(), fixed.variant
         self.occupy(fixed.pack, fixed.length)
+        first, last = self.pack_ids.get(fixed.pack, NO_IDS)
+        self.pack_ids[fixed.pack] = min(first, identity), max(last, identity)
         return fixed.variant
 
     def patient(self, key: bytes, record: bytes) -> None:
@@ -340,9 +377,13 @@ class _Check:
     def logs(self) -> None:
         """Packs, events, tombstones and the meta database."""
         for key, record in self.walk("pack"):
-            _, live, _, objects = PACK.unpack(record[4:])
-            if [live, objects] != self.packs.pop(int.from_bytes(key, "big"), [0, 0]):
+            _, live, _, objects, first, last_id = PACK.unpack(record[4:])
+            number = int.from_bytes(key, "big")
+            if [live, objects] != self.packs.pop(number, [0, 0]):
                 self.report("pack", key, "account of live bytes or objects")
+            low, high = self.pack_ids.get(number, NO_IDS)
+            if low < first or high > last_id:
+                self.report("pack", key, "an instance in it is outside of its range of ids")
         for number in self.packs:
             self.report("pack", id_key(number), "missing")
         last = 0

@@ -120,14 +120,16 @@ class Transaction:
         check_records(DATABASES[name], name, items)
         return items
 
-    def walk(self, name: str, start: bytes = b"", prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """(key, sealed record) from ``start`` on while keys have ``prefix``."""
+    def walk(
+        self, name: str, start: bytes = b"", prefix: bytes = b"", last: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """(key, sealed record) from ``start`` on while keys have ``prefix`` and are not above ``last``."""
         cursor = self.new_cursor(name)
         number = DATABASES[name]
         if not cursor.set_range(start or prefix or b"\0"):
             return
         for item in cursor.iternext():
-            if prefix and not item[0].startswith(prefix):
+            if (prefix and not item[0].startswith(prefix)) or (last and item[0] > last):
                 return
             check_records(number, name, [item])
             yield item

@@ -10,6 +10,8 @@ __all__ = [
     "EVENT",
     "FORMAT_VERSION",
     "INLINE_TABLE",
+    "LATEST",
+    "NO_IDS",
     "PACK",
     "PATIENT_ROOT",
     "STUDY_ROOT",
@@ -34,8 +36,11 @@ INLINE_TABLE = 512
 COUNTER = struct.Struct("<QQQQ")
 """Studies (or patients), series, instances, bytes."""
 
-PACK = struct.Struct("<QQQQ")
-"""Indexed to, live bytes, dead bytes, live objects."""
+PACK = struct.Struct("<QQQQQQ")
+"""Indexed to, live bytes, dead bytes, live objects; smallest and largest id of an instance that was ever put in it."""
+
+NO_IDS = (1 << 64) - 1, 0
+"""Ids of a pack that has none."""
 
 VARIANT = struct.Struct("<QIII")
 """Number of instances, lengths of the patient, study and series attribute lists."""

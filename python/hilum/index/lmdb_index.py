@@ -21,7 +21,8 @@ from hilum.index.base import (
 from hilum.index.check import check_index, check_structure, is_cut
 from hilum.index.counters import Positions
 from hilum.index.environment import ADVICE, BAD_RECORD, DATABASES, Environment
-from hilum.index.layout import EVENT, FORMAT_VERSION, LATEST, PACK, REBUILDING, TOMBSTONE
+from hilum.index.layout import EVENT, FORMAT_VERSION, LATEST, NO_IDS, PACK, REBUILDING, TOMBSTONE
+from hilum.index.query import whole_number
 from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, uid_key
 from hilum.index.schema import ATTRIBUTES, level_number, posting_rules
 from hilum.index.search import Search
@@ -328,12 +329,14 @@ class LmdbIndex:
             return Search(txn, query, self._private, read_header, _last_id(txn)).run()
 
     def locations(self, pack: int) -> Iterator[InstanceRecord]:
-        """Every object and version whose bytes are in this pack, in one snapshot."""
+        """Every object and version whose bytes are in this pack, in one snapshot (see ``Index.locations``)."""
         with self._env.read() as txn:
             parents = _Parents(txn)
+            state = txn.get("pack", id_key(pack))
+            first, last = NO_IDS if state is None else PACK.unpack(state[4:])[4:]
             found = [
                 parents.instance(key, record)
-                for key, record in txn.walk("instance")
+                for key, record in txn.walk("instance", start=id_key(first), last=id_key(last))
                 if INSTANCE_FIXED.unpack_from(record, 8)[3] == pack
             ]
             found += [
@@ -345,9 +348,10 @@ class LmdbIndex:
 
     def events(self, since: int = 0, limit: int = 1000) -> list[Event]:
         """Events after sequence number ``since``, oldest first."""
+        since, limit = whole_number("since", since), whole_number("limit", limit)
         out: list[Event] = []
         with self._env.read() as txn:
-            for key, record in txn.walk("event", start=id_key(max(0, since) + 1)):
+            for key, record in txn.walk("event", start=id_key(since + 1)):
                 if len(out) >= limit:
                     break
                 kind, _, when = EVENT.unpack_from(record, 4)
@@ -373,7 +377,7 @@ class LmdbIndex:
     def packs(self) -> list[PackState]:
         """State of every pack, by number."""
         with self._env.read() as txn:
-            return [PackState(int.from_bytes(key, "big"), *PACK.unpack(record[4:])) for key, record in txn.walk("pack")]
+            return [PackState(int.from_bytes(key, "big"), *PACK.unpack(record[4:])[:4]) for key, record in txn.walk("pack")]
 
     def statistics(self) -> IndexStatistics:
         """Totals, without a walk."""

@@ -20,6 +20,7 @@ How values match
 from __future__ import annotations
 
 import enum
+import operator
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from hilum.index.schema import PrivateKey
     from hilum.types import Level
 
-__all__ = ["Match", "Operation", "Query", "parse_query"]
+__all__ = ["Match", "Operation", "Query", "parse_query", "whole_number"]
 
 MAX_VALUES = 10_000
 MAX_VALUE_LENGTH = 4096
@@ -185,6 +186,17 @@ class _Options:
     empty_values: bool
 
 
+def whole_number(name: str, value: object) -> int:
+    """A position as a number from 0 to ``MAX_POSITION``; UsageError names the argument that is none."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(f"{name} must be a whole number") from None
+    if not 0 <= number <= MAX_POSITION:
+        raise UsageError(f"{name} must be from 0 to {MAX_POSITION}")
+    return number
+
+
 def parse_query(
     level: Level,
     keys: Mapping[str, str | Sequence[str]] | None = None,
@@ -227,10 +239,11 @@ def parse_query(
         Unknown keys and keys below the level raise UsageError; otherwise they are ignored with a warning.
     """
     own = level_number(level)
-    if limit is not None and not 0 <= limit <= MAX_POSITION:
-        raise UsageError(f"limit must be from 0 to {MAX_POSITION}")
-    if not 0 <= offset <= MAX_POSITION:
-        raise UsageError(f"offset must be from 0 to {MAX_POSITION}")
+    if limit is not None:
+        limit = whole_number("limit", limit)
+    offset = whole_number("offset", offset)
+    if as_of is not None:
+        as_of = whole_number("as_of", as_of)
     parser = _Parser(own, _Options(fuzzy, case_sensitive, multiple_values, empty_values), private_keys, strict)
     for name, value in (keys or {}).items():
         parser.add(name, value)
@@ -286,7 +299,7 @@ class _Parser:
             self.ignore(f"{name[:64]} is not an attribute")
             return
         tags = self._at_level(tuple(tag for tag in path if tag))
-        values = [value] if isinstance(value, str) else list(value)
+        values = self._values(name, value)
         spec = BY_PATH.get(tags) or BY_TAG.get(tags[0])
         private = self.private.get(tags[0])
         own = level_number(private.level) if private else spec.level if spec else 0
@@ -313,6 +326,15 @@ class _Parser:
             self.sequences.setdefault(tags[0], []).append(match)
         else:
             self.in_headers.append(_nest(tags, match))
+
+    @staticmethod
+    def _values(name: str, value: str | Sequence[str]) -> list[str]:
+        if isinstance(value, str):
+            return [value]
+        values = list(value)
+        if not values:
+            raise UsageError(f"{name[:64]} lists no value; leave it out, or give an empty text, to match everything")
+        return values
 
     def _at_level(self, tags: tuple[int, ...]) -> tuple[int, ...]:
         """Series and instance attributes that studies are searched by through what the index keeps for studies."""

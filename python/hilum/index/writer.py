@@ -24,7 +24,7 @@ from hilum._keys import (
 )
 from hilum.errors import DataError, UsageError
 from hilum.index.base import REPLACES, Entry, EventKind, Outcome
-from hilum.index.layout import EVENT, INLINE_TABLE, LATEST, PACK, TOMBSTONE, VARIANT
+from hilum.index.layout import EVENT, INLINE_TABLE, LATEST, NO_IDS, PACK, TOMBSTONE, VARIANT
 from hilum.index.parents import Parents
 from hilum.index.records import INSTANCE_FIXED, MAX_ID, SERIES_FIXED, Series, Study, instance_fixed, uid_key
 from hilum.index.schema import INSTANCE_NUMBER
@@ -93,6 +93,7 @@ class Batch:
         self.rescan: set[int] = set()
         self.changed_series: set[int] = set()
         self.packs: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.pack_ids: dict[int, tuple[int, int]] = {}
         self.happened: dict[tuple[EventKind, str, str], list[str]] = {}
         self._pending: tuple[list[tuple[bytes, bytes]], ...] = ([], [], [], [])
 
@@ -254,11 +255,12 @@ class Batch:
             entries, series.id, series.study, variants, first_id, INSTANCE_NUMBER, INLINE_TABLE,
             records, uids, children, tables,
         )  # fmt: skip
-        self._count_inserted(series, entries, variants)
+        self._count_inserted(series, entries, variants, first_id)
 
-    def _count_inserted(self, series: Series, entries: list[Entry], variants: list[int]) -> None:
+    def _count_inserted(self, series: Series, entries: list[Entry], variants: list[int], first_id: int) -> None:
         study = self.studies_by_id[series.study]
         size = 0
+        packs: set[int] = set()
         for entry, variant in zip(entries, variants, strict=True):
             location = entry.location
             size += location.length
@@ -273,6 +275,9 @@ class Batch:
             pack = self.packs[location.pack]
             pack[0] += location.length
             pack[2] += 1
+            packs.add(location.pack)
+        for number in packs:
+            self._hold(number, first_id, first_id + len(entries) - 1)
         self.latest_ns = max(self.latest_ns, max(entry.received_ns for entry in entries))
         series.instances += len(entries)
         series.total_bytes += size
@@ -320,6 +325,11 @@ class Batch:
         if series.key_uid == uid.decode():
             self.rescan.add(series.id)
         self._account(fixed.location, dead=dead, sign=-1)
+
+    def _hold(self, pack: int, first: int, last: int) -> None:
+        """Note that instances of these ids are in a pack, so that they are found from it."""
+        low, high = self.pack_ids.get(pack, NO_IDS)
+        self.pack_ids[pack] = min(low, first), max(high, last)
 
     def _account(self, location: Location, *, dead: bool, sign: int) -> None:
         pack = self.packs[location.pack]
@@ -404,6 +414,7 @@ class Batch:
             head = 8 + INSTANCE_FIXED.size
             self.txn.put("instance", id_key(identity), record[4:8] + INSTANCE_FIXED.pack(*values) + record[head:])
             if fixed.location != entry.location:
+                self._hold(entry.location.pack, identity, identity)
                 self._account(fixed.location, dead=True, sign=-1)
                 self._account(entry.location, dead=False, sign=1)
         else:
@@ -473,6 +484,7 @@ class Batch:
             if current is not None and instance_fixed(current[1]).location == old:
                 identity, record = current
                 self.txn.put("instance", id_key(identity), _relocated(record, new))
+                self._hold(new.pack, identity, identity)
             else:
                 at = next((i for i in self.versions(uid) if instance_fixed(i[1]).location == old), None)
                 if at is None:
@@ -503,9 +515,11 @@ class Batch:
         for number in {*self.packs, *packs}:
             live, dead, objects = self.packs.get(number, (0, 0, 0))
             record = self.txn.get("pack", id_key(number))
-            before = (0, 0, 0, 0) if record is None else PACK.unpack(record[4:])
+            before = (0, 0, 0, 0, *NO_IDS) if record is None else PACK.unpack(record[4:])
+            first, last = self.pack_ids.get(number, NO_IDS)
             values = (
                 max(before[0], packs.get(number, 0)), before[1] + live, before[2] + dead, before[3] + objects,
+                min(before[4], first), max(before[5], last),
             )  # fmt: skip
             if min(values) < 0:
                 raise DataError(f"the index's account of pack {number} is wrong; rebuild it", code=13)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Input: an index record, as damage that its checksum misses would leave it. Every part is read, and the record is
+// matched, posted and answered; whatever it holds gives a result or an error.
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "hilum/error.hpp"
+#include "hilum/index/match.hpp"
+#include "hilum/index/postings.hpp"
+#include "hilum/index/qido_json.hpp"
+#include "hilum/index/record.hpp"
+
+namespace {
+
+using namespace hilum::index;
+
+void read_parts(std::span<const std::byte> record) {
+    const RecordView view(record);
+    for (std::size_t i = 0; i < view.blobs(); ++i) {
+        (void)view.blob(i);
+    }
+    const std::array<AnswerRow, 1> rows{AnswerRow{view}};
+    std::string json;
+    write_answers(rows, {.all = true, .tags = {}, .extras = {}, .base_url = "http://h"}, json);
+}
+
+void read_lists(std::span<const std::byte> list) {
+    static const std::vector<PostingRule> kRules = {
+        {{0x00100010}, 2, true, true, true, true},
+        {{0x00100020}, 2, true, true, false, false},
+        {{0x00400275, 0x00400009}, 3, false, false, false, false},
+    };
+    static const Matcher kMatcher([] {
+        std::vector<Condition> conditions(2);
+        conditions[0].comparison = Comparison::person;
+        conditions[0].tag = 0x00100010;
+        conditions[0].values = {"a*"};
+        conditions[1].operation = Operation::range;
+        conditions[1].comparison = Comparison::date;
+        conditions[1].tag = 0x00080020;
+        conditions[1].low = "20200101";
+        return conditions;
+    }());
+    const std::uint32_t tags[] = {0x00080020, 0x00100010};
+    const std::string merged = merge_attributes({list, list});
+    (void)select_attributes(list, tags);
+    (void)kMatcher.matches({list});
+    for (const std::uint8_t level : {std::uint8_t{2}, std::uint8_t{3}}) {
+        (void)posting_keys(kRules, level, {list});
+    }
+}
+
+template <typename Work>
+void attempt(Work work) {
+    try {
+        work();
+    } catch (const hilum::Error&) {
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    // A buffer of the exact size, so that the sanitizer sees one byte too much on either side.
+    const std::vector<std::byte> record(reinterpret_cast<const std::byte*>(data),
+                                        reinterpret_cast<const std::byte*>(data) + size);
+    attempt([&] { read_parts(record); });
+    attempt([&] { read_lists(record); });
+    return 0;
+}
