@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "convert.hpp"
+#include "hilum/index/attributes.hpp"
 #include "hilum/index/fold.hpp"
 #include "hilum/index/match.hpp"
 #include "hilum/index/postings.hpp"
 #include "hilum/index/qido_json.hpp"
 #include "hilum/index/record.hpp"
+#include "hilum/index/stored.hpp"
 #include "module.hpp"
 
 #include <pybind11/stl.h>
@@ -117,23 +119,64 @@ py::bytes attributes_json(Bytes list) {
     return as_bytes(out);
 }
 
+std::string_view as_text(Bytes bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 py::list seal_records(int database, const py::list& items) {
+    const auto number = static_cast<std::uint8_t>(database);
+    const index::StoredAs form = index::stored_as(number);
     py::list out(items.size());
     std::size_t i = 0;
+    std::string stored;
     for (const py::handle item : items) {
         const auto pair = py::cast<py::tuple>(item);
-        const std::string sealed =
-            index::seal_record(static_cast<std::uint8_t>(database), borrow(pair[0]), borrow(pair[1]));
+        const Bytes key = borrow(pair[0]);
+        stored.clear();
+        index::pack_body(form, key, as_text(borrow(pair[1])), stored);
+        const std::string sealed = index::seal_record(number, key, std::as_bytes(std::span(stored)));
         out[i++] = py::make_tuple(pair[0], as_bytes(sealed));
     }
     return out;
 }
 
-void check_records(int database, const std::string& name, const py::list& items) {
+/// Checksum and body of a record whose checksum is right.
+void open_into(std::uint8_t database, index::StoredAs form, const std::string& name, Bytes key, Bytes record,
+               std::string& out) {
+    index::check_record(database, name, key, record);
+    const std::string_view text = as_text(record);
+    out.assign(text.substr(0, 4));
+    index::unpack_body(form, key, text.substr(4), out);
+}
+
+py::object open_record(int database, const std::string& name, const py::object& key, const py::object& record) {
+    const auto number = static_cast<std::uint8_t>(database);
+    const index::StoredAs form = index::stored_as(number);
+    if (form == index::StoredAs::plain) {
+        index::check_record(number, name, borrow(key), borrow(record));
+        return record;
+    }
+    std::string body;
+    open_into(number, form, name, borrow(key), borrow(record), body);
+    return as_bytes(body);
+}
+
+py::list open_records(int database, const std::string& name, const py::list& items) {
+    const auto number = static_cast<std::uint8_t>(database);
+    const index::StoredAs form = index::stored_as(number);
+    py::list out(form == index::StoredAs::plain ? 0 : items.size());
+    std::size_t i = 0;
+    std::string body;
     for (const py::handle item : items) {
         const auto pair = py::cast<py::tuple>(item);
-        index::check_record(static_cast<std::uint8_t>(database), name, borrow(pair[0]), borrow(pair[1]));
+        if (form == index::StoredAs::plain) {
+            index::check_record(number, name, borrow(pair[0]), borrow(pair[1]));
+            continue;
+        }
+        open_into(number, form, name, borrow(pair[0]), borrow(pair[1]), body);
+        out[i++] = py::make_tuple(pair[0], as_bytes(body));
     }
+    return form == index::StoredAs::plain ? items : out;
 }
 
 std::vector<index::PostingRule> make_rules(const py::iterable& rules) {
@@ -234,19 +277,33 @@ void bind_index(py::module_& m) {
         "attributes_json", [](const py::object& list) { return attributes_json(borrow(list)); }, "list"_a,
         "JSON object of one attribute list.");
     m.def("seal_records", &seal_records, "database"_a, "items"_a,
-          "(key, body) pairs with the checksum before the body.");
-    m.def("check_records", &check_records, "database"_a, "name"_a, "items"_a,
-          "DataError unless every (key, record) pair has the right checksum.");
+          "(key, stored record) of (key, body) pairs: the checksum, then the body in its stored form.");
+    m.def("open_records", &open_records, "database"_a, "name"_a, "items"_a,
+          "(key, sealed record) pairs of stored ones, DataError unless every checksum is right.");
+    m.def("open_record", &open_record, "database"_a, "name"_a, "key"_a, "record"_a,
+          "Sealed record of a stored one, DataError unless its checksum is right.");
     m.def(
         "merge_attributes",
         [](const py::iterable& lists) { return as_bytes(index::merge_attributes(borrow_all(lists))); }, "lists"_a,
         "First non-empty value of each attribute over the lists.");
     m.def(
         "select_attributes",
-        [](const py::object& list, const std::vector<std::uint32_t>& tags) {
-            return as_bytes(index::select_attributes(borrow(list), tags));
+        [](const py::object& list, const std::vector<std::uint32_t>& tags, bool others) {
+            return as_bytes(index::select_attributes(borrow(list), tags, others));
         },
-        "list"_a, "tags"_a, "The attributes of a list whose tags are in the sorted tags.");
+        "list"_a, "tags"_a, "others"_a = false, "The attributes of a list whose tags are (not) in the sorted tags.");
+    m.def(
+        "attribute_tags",
+        [](const py::object& list) {
+            std::vector<std::uint32_t> tags;
+            index::AttributeCursor cursor(borrow(list));
+            index::Attribute attribute;
+            while (cursor.next(attribute)) {
+                tags.push_back(attribute.tag);
+            }
+            return tags;
+        },
+        "list"_a, "Tags of an attribute list, sorted.");
     m.def(
         "posted_value",
         [](const std::string& value, bool person) { return as_bytes(index::posted_value(value, person)); }, "value"_a,

@@ -160,12 +160,12 @@ std::string merge_attributes(const std::vector<std::span<const std::byte>>& list
     return out;
 }
 
-std::string select_attributes(std::span<const std::byte> list, std::span<const std::uint32_t> tags) {
+std::string select_attributes(std::span<const std::byte> list, std::span<const std::uint32_t> tags, bool others) {
     std::string out;
     AttributeCursor cursor(list);
     Attribute attribute;
     while (cursor.next(attribute)) {
-        if (std::binary_search(tags.begin(), tags.end(), attribute.tag)) {
+        if (std::binary_search(tags.begin(), tags.end(), attribute.tag) != others) {
             append(attribute, out);
         }
     }

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from hilum._core import check_records, merge_attributes, select_attributes
-from hilum._keys import child_key, decode_blobs, id_key
+from hilum._core import merge_attributes, open_record, select_attributes
+from hilum._keys import child_key, decode_blobs, id_key, uid_key
 from hilum.errors import DataError, Unavailable
 from hilum.index.base import EventKind
 from hilum.index.environment import DATABASES
@@ -38,8 +38,8 @@ from hilum.index.records import (
     order_key,
     order_of,
     patient_key,
+    person_key,
     series_number,
-    uid_key,
 )
 from hilum.index.writer import decode_variant, decode_version, variant_of, version_key
 
@@ -53,6 +53,11 @@ if TYPE_CHECKING:
 __all__ = ["check_index", "check_structure", "is_cut", "structural_damage"]
 
 MAX_FINDINGS = 100
+COUNTED = (
+    "patient_key", "study_uid", "series_uid", "instance_uid", "patient", "study", "series", "instance", "order", "child",
+    "match", "count", "variant", "frames",
+)  # fmt: skip
+"""Databases of which the check knows how many entries there must be."""
 _MAGIC = 0xBEEFC0DE.to_bytes(4, "little")
 _META_END = 152
 _ATTEMPTS = 5
@@ -176,7 +181,7 @@ class _Check:
         self.counters(2, STUDY_ROOT)
         self.counters(1, PATIENT_ROOT)
         self.logs()
-        for name in ("uid", "patient", "study", "series", "instance", "child", "match", "count", "variant", "frames"):
+        for name in COUNTED:
             found = self.txn.entries(name)
             walked = sum(1 for _ in self.txn.new_cursor(name).iternext(values=False))
             if found != self.expected[name] or walked != found:
@@ -190,11 +195,11 @@ class _Check:
                 self.report(name, key, "keys are out of order")
             last = key
             try:
-                check_records(DATABASES[name], name, [(key, record)])
+                body = open_record(DATABASES[name], name, key, record)
             except DataError:
                 self.report(name, key, "checksum")
                 continue
-            yield key, record
+            yield key, body
 
     def expect(self, name: str, key: bytes, body: bytes) -> None:
         """A record that must be there with exactly this body."""
@@ -223,14 +228,14 @@ class _Check:
         stored = Study.decode(int.from_bytes(key, "big"), record)
         made = Study(stored.id, stored.uid)
         self.highest = max(self.highest, made.id)
-        self.expect("uid", uid_key(2, made.uid.encode()), key)
+        self.expect("study_uid", uid_key(made.uid.encode()), key)
         lists: list[tuple[str, tuple[bytes, bytes, bytes]]] = []
         for child, _ in self.txn.walk("child", prefix=key):
             found = self.txn.get("series", child[-8:])
             if found is None:
                 self.report("series", child[-8:], "missing")
                 continue
-            series, triple = self.series(Series.decode(int.from_bytes(child[-8:], "big"), found), made)
+            series, triple = self.series(Series.decode(int.from_bytes(child[-8:], "big"), found, record), made, stored.attributes)
             if series.child_key != child:
                 self.report("child", child, "is not where its series belongs")
             lists.append((series.uid, triple))
@@ -240,7 +245,7 @@ class _Check:
         made.patient = stored.patient
         self.expect("study", key, made.encode())
         order = order_key(made.order, made.id)
-        self.expect("child", STUDY_ROOT + order, b"")
+        self.expect("order", STUDY_ROOT + order, b"")
         self.expect("child", id_key(made.patient) + order, b"")
         keys = set(self.rules.keys(2, [made.attributes, made.derived]))
         for attributes in {triple[2] for _, triple in lists}:
@@ -248,7 +253,9 @@ class _Check:
         self.post(keys, order)
         self.patient_of.setdefault(made.patient, []).append(made)
 
-    def series(self, stored: Series, study: Study) -> tuple[Series, tuple[bytes, bytes, bytes]]:
+    def series(
+        self, stored: Series, study: Study, study_attributes: bytes
+    ) -> tuple[Series, tuple[bytes, bytes, bytes]]:
         made = Series(stored.id, stored.uid, study.id)
         self.highest = max(self.highest, made.id)
         variants: Counter[int] = Counter()
@@ -271,8 +278,8 @@ class _Check:
                 self.report("variant", key, "missing, of other attributes, or not of as many instances")
         made.parents, made.attributes = stored.parents, stored.attributes
         made.number = series_number(made.attributes)
-        self.expect("series", id_key(made.id), made.encode())
-        self.expect("uid", uid_key(3, made.uid.encode(), study.uid.encode()), id_key(made.id))
+        self.expect("series", id_key(made.id), made.encode(study_attributes))
+        self.expect("series_uid", uid_key(made.uid.encode(), study.id), id_key(made.id))
         self.expected["child"] += 1
         study.series += 1
         study.instances += made.instances
@@ -297,7 +304,7 @@ class _Check:
             self.report("child", child, "is not where its instance belongs")
         self.expected["child"] += 1
         self.expected["instance"] += 1
-        self.expect("uid", uid_key(4, uid), key)
+        self.expect("instance_uid", uid_key(uid), key)
         if not table and self.txn.get("frames", key) is not None:
             self.expected["frames"] += 1
         name = sop_class.decode()
@@ -325,9 +332,9 @@ class _Check:
                 self.report("patient", key, "has a study of another patient")
         made.attributes = merge_attributes([select_attributes(s.attributes, self.patient_tags) for s in studies])
         self.expect("patient", key, made.encode())
-        self.expect("uid", uid_key(1, made.key), key)
+        self.expect("patient_key", person_key(made.key), key)
         order = order_key(0, made.id)
-        self.expect("child", PATIENT_ROOT + order, b"")
+        self.expect("order", PATIENT_ROOT + order, b"")
         self.post(set(self.rules.keys(1, [made.attributes, made.derived])), order)
 
     # --- the rest ----------------------------------------------------------------------------------------------------
@@ -337,7 +344,7 @@ class _Check:
             entry = decode_version(record)
             if version_key(entry.sop_instance_uid.encode(), entry.received_ns, entry.sha256) != key:
                 self.report("version", key[-24:], "is another object's")
-            if self.txn.get("uid", uid_key(4, entry.sop_instance_uid.encode())) is None:
+            if self.txn.get("instance_uid", uid_key(entry.sop_instance_uid.encode())) is None:
                 self.report("version", key[-24:], "has no current object")
             self.occupy(entry.location.pack, entry.location.length)
 
@@ -345,8 +352,8 @@ class _Check:
         """Counters made again in one walk over the order keys."""
         sums = [[0, 0, 0, 0] for _ in COUNTER_LENGTHS]
         last = b""
-        for child, _ in self.txn.walk("child", prefix=root):
-            key = child[8:]
+        for place, _ in self.txn.walk("order", prefix=root):
+            key = place[1:]
             for i, length in enumerate(COUNTER_LENGTHS):
                 if last and key[:length] != last[:length]:
                     self.count(level, last[:length], sums[i])

@@ -100,8 +100,8 @@ class Positions:
         return b"\xff" * 13, position
 
     def _leaves(self, prefix: bytes) -> Iterator[bytes]:
-        for key, _ in self.txn.walk("child", prefix=self.root + prefix):
-            yield key[8:]
+        for key, _ in self.txn.walk("order", prefix=self.root + prefix):
+            yield key[1:]
 
     def _weight(self, key: bytes) -> int:
         if self.unit == 0:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import lmdb
 
-from hilum._core import check_records, seal_records
+from hilum._core import open_record, open_records, seal_records
 from hilum.errors import DataError, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ T = TypeVar("T")
 Items = list[tuple[bytes, bytes]]
 
 DATABASES: dict[str, int] = {
-    "uid": 1,
+    "instance_uid": 1,
     "patient": 2,
     "study": 3,
     "series": 4,
@@ -48,6 +48,10 @@ DATABASES: dict[str, int] = {
     "tombstone": 13,
     "meta": 14,
     "frames": 15,
+    "patient_key": 16,
+    "study_uid": 17,
+    "series_uid": 18,
+    "order": 19,
 }
 """Name of each database to its number in checksums. Never renumber."""
 
@@ -110,15 +114,11 @@ class Transaction:
     def get(self, name: str, key: bytes) -> bytes | None:
         """Sealed record (checksum first) or None."""
         record: bytes | None = self._txn.get(key, db=self._handles[name])
-        if record is not None:
-            check_records(DATABASES[name], name, [(key, record)])
-        return record
+        return None if record is None else open_record(DATABASES[name], name, key, record)
 
     def get_many(self, name: str, keys: Iterable[bytes]) -> Items:
         """(key, sealed record) of the keys that exist, in their order."""
-        items: Items = self.cursor(name).getmulti(keys)
-        check_records(DATABASES[name], name, items)
-        return items
+        return open_records(DATABASES[name], name, self.cursor(name).getmulti(keys))
 
     def walk(
         self, name: str, start: bytes = b"", prefix: bytes = b"", last: bytes = b""
@@ -128,11 +128,10 @@ class Transaction:
         number = DATABASES[name]
         if not cursor.set_range(start or prefix or b"\0"):
             return
-        for item in cursor.iternext():
-            if (prefix and not item[0].startswith(prefix)) or (last and item[0] > last):
+        for key, record in cursor.iternext():
+            if (prefix and not key.startswith(prefix)) or (last and key > last):
                 return
-            check_records(number, name, [item])
-            yield item
+            yield key, open_record(number, name, key, record)
 
     def put_many(self, name: str, items: Items) -> None:
         """Seal and write (key, body) pairs. Those above every key in the database fill its pages whole."""

@@ -24,11 +24,11 @@ FORMAT_VERSION = 1
 COUNTER_LENGTHS = (2, 3, 4, 6, 10, 11)
 """Lengths of the order key's prefixes for which counters are kept."""
 
-STUDY_ROOT = (0).to_bytes(8, "big")
-"""Parent of all studies in the child database."""
+STUDY_ROOT = b"\x02"
+"""First byte of all studies in the order database."""
 
-PATIENT_ROOT = b"\xff" * 8
-"""Parent of all patients in the child database."""
+PATIENT_ROOT = b"\x01"
+"""First byte of all patients in the order database."""
 
 INLINE_TABLE = 512
 """Frame tables of more bytes are kept apart from the instance record."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hilum._keys import id_key
+from hilum._keys import id_key, uid_key
 from hilum.errors import Conflict, DataError, NotFound
 from hilum.index.base import (
     Event,
@@ -23,7 +23,7 @@ from hilum.index.counters import Positions
 from hilum.index.environment import ADVICE, BAD_RECORD, DATABASES, Environment
 from hilum.index.layout import EVENT, FORMAT_VERSION, LATEST, NO_IDS, PACK, REBUILDING, TOMBSTONE
 from hilum.index.query import whole_number
-from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, uid_key
+from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, person_key
 from hilum.index.schema import ATTRIBUTES, level_number, posting_rules
 from hilum.index.search import Search
 from hilum.index.writer import Batch, check_entry, decode_version
@@ -128,7 +128,8 @@ class LmdbIndex:
         for (study_uid, series_uid), group in fresh.items():
             batch.insert(study_uid, series_uid, group)
             batch.happen(EventKind.STORED, study_uid, series_uid, [entry.sop_instance_uid for entry in group])
-        batch.write_pending()
+        if others:
+            batch.write_pending()
         for i in others:
             outcomes[i] = batch.resolve(entries[i])
         batch.finish(packs)
@@ -232,8 +233,8 @@ class LmdbIndex:
             return self._lookup(txn, uids)
 
     def _lookup(self, txn: Transaction, uids: Sequence[str]) -> list[InstanceRecord | None]:
-        keys = [b"\x04" + uid.encode(errors="replace") for uid in uids]
-        ids = {key: record[4:] for key, record in txn.get_many("uid", [k for k in keys if 1 < len(k) <= 65])}
+        keys = [uid_key(uid.encode(errors="replace")) for uid in uids]
+        ids = {key: record[4:] for key, record in txn.get_many("instance_uid", keys)}
         records = dict(txn.get_many("instance", ids.values()))
         parents = _Parents(txn)
         out: list[InstanceRecord | None] = []
@@ -257,7 +258,7 @@ class LmdbIndex:
     def study(self, uid: str) -> StudyRecord | None:
         """Study by UID."""
         with self._env.read() as txn:
-            found = _by_uid(txn, 2, uid)
+            found = _study_by_uid(txn, uid)
             return None if found is None else Study.decode(*found).value()
 
     def series(self, uid: str, study_uid: str | None = None) -> SeriesRecord | None:
@@ -266,17 +267,24 @@ class LmdbIndex:
             return self._series(txn, uid, study_uid)
 
     def _series(self, txn: Transaction, uid: str, study_uid: str | None) -> SeriesRecord | None:
-        prefix = uid_key(3, uid.encode(errors="replace"), (study_uid or "").encode(errors="replace"))
-        for key, record in txn.walk("uid", prefix=prefix if study_uid else prefix + b"\0"):
-            if study_uid is None or key == prefix:
-                series = Series.decode(int.from_bytes(record[4:], "big"), _need(txn, "series", record[4:]))
-                return series.value(_Parents(txn).study_uid(series.study))
-        return None
+        raw = uid.encode(errors="replace")
+        if study_uid is not None:
+            study = _study_by_uid(txn, study_uid)
+            record = None if study is None else txn.get("series_uid", uid_key(raw, study[0]))
+            if record is None:
+                return None
+            series = Series.decode(int.from_bytes(record[4:], "big"), _need(txn, "series", record[4:]))
+            return series.value(study_uid)
+        found = []
+        for _, record in txn.walk("series_uid", prefix=uid_key(raw)):
+            series = Series.decode(int.from_bytes(record[4:], "big"), _need(txn, "series", record[4:]))
+            found.append(series.value(_Parents(txn).study_uid(series.study)))
+        return min(found, key=lambda value: value.study_instance_uid, default=None)
 
     def patient(self, patient_id: str, issuer: str = "") -> PatientRecord | None:
         """Patient by PatientID and IssuerOfPatientID."""
         with self._env.read() as txn:
-            record = txn.get("uid", uid_key(1, patient_id.encode() + b"\0" + issuer.encode()))
+            record = txn.get("patient_key", person_key(patient_id.encode() + b"\0" + issuer.encode()))
             if record is None:
                 return None
             return Patient.decode(int.from_bytes(record[4:], "big"), _need(txn, "patient", record[4:])).value()
@@ -284,7 +292,7 @@ class LmdbIndex:
     def series_of(self, study_uid: str) -> list[SeriesRecord]:
         """Series of a study in display order."""
         with self._env.read() as txn:
-            found = _by_uid(txn, 2, study_uid)
+            found = _study_by_uid(txn, study_uid)
             if found is None:
                 return []
             return [Series.decode(i, record).value(study_uid) for i, record in _children(txn, found[0], "series")]
@@ -296,12 +304,14 @@ class LmdbIndex:
 
     def _instances(self, txn: Transaction, study_uid: str, series_uid: str | None) -> list[InstanceRecord]:
         parents = _Parents(txn)
+        study = _study_by_uid(txn, study_uid)
+        if study is None:
+            return []
         if series_uid is not None:
-            record = txn.get("uid", uid_key(3, series_uid.encode(), study_uid.encode()))
+            record = txn.get("series_uid", uid_key(series_uid.encode(errors="replace"), study[0]))
             ids = [] if record is None else [int.from_bytes(record[4:], "big")]
         else:
-            found = _by_uid(txn, 2, study_uid)
-            ids = [] if found is None else [identity for identity, _ in _children(txn, found[0], "series")]
+            ids = [identity for identity, _ in _children(txn, study[0], "series")]
         return [
             parents.instance(id_key(identity), record)
             for series_id in ids
@@ -310,7 +320,7 @@ class LmdbIndex:
 
     def _studies_of_patient(self, txn: Transaction, key: bytes) -> list[Study]:
         key = key if b"\0" in key else key + b"\0"
-        record = txn.get("uid", uid_key(1, key))
+        record = txn.get("patient_key", person_key(key))
         if record is None:
             return []
         from hilum.index.records import id_of_order_key
@@ -428,10 +438,11 @@ class _Parents:
 
 def _split(txn: Transaction, entries: Sequence[Entry]) -> tuple[dict[tuple[str, str], list[Entry]], list[int]]:
     """Entries whose UID is new, by series, and the positions of all others."""
-    keys = sorted({b"\x04" + entry.sop_instance_uid.encode() for entry in entries})
-    known = {key[1:].decode() for key, _ in txn.get_many("uid", keys)}
+    keys = {uid_key(entry.sop_instance_uid.encode()): entry.sop_instance_uid for entry in entries}
+    known = {keys[key] for key, _ in txn.get_many("instance_uid", sorted(keys))}
     if txn.entries("tombstone"):
-        known.update(key.decode() for key, _ in txn.get_many("tombstone", [key[1:] for key in keys]))
+        buried = sorted(uid.encode() for uid in keys.values())
+        known.update(key.decode() for key, _ in txn.get_many("tombstone", buried))
     fresh: dict[tuple[str, str], list[Entry]] = {}
     others: list[int] = []
     for i, entry in enumerate(entries):
@@ -456,11 +467,9 @@ def _need(txn: Transaction, name: str, key: bytes) -> bytes:
     return record
 
 
-def _by_uid(txn: Transaction, level: int, uid: str) -> tuple[int, bytes] | None:
-    record = txn.get("uid", uid_key(level, uid.encode(errors="replace"))) if uid else None
-    if record is None:
-        return None
-    return int.from_bytes(record[4:], "big"), _need(txn, {2: "study", 4: "instance"}[level], record[4:])
+def _study_by_uid(txn: Transaction, uid: str) -> tuple[int, bytes] | None:
+    record = txn.get("study_uid", uid_key(uid.encode(errors="replace"))) if uid else None
+    return None if record is None else (int.from_bytes(record[4:], "big"), _need(txn, "study", record[4:]))
 
 
 def _children(txn: Transaction, parent: int, name: str) -> list[tuple[int, bytes]]:

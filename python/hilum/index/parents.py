@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from hilum._core import merge_attributes, select_attributes
-from hilum._keys import add_counts, decode_blobs, id_key
+from hilum._keys import add_counts, decode_blobs, id_key, uid_key
 from hilum.index.layout import COUNTER, COUNTER_LENGTHS, PATIENT_ROOT, STUDY_ROOT
 from hilum.index.records import (
     INSTANCE_FIXED,
@@ -19,8 +19,8 @@ from hilum.index.records import (
     order_key,
     order_of,
     patient_key,
+    person_key,
     series_number,
-    uid_key,
 )
 
 if TYPE_CHECKING:
@@ -52,15 +52,19 @@ class Parents:
 
     def finish(self) -> None:
         """Write series, then studies, then patients, then match keys and counters."""
-        for series in self.batch.series_by_id.values():
+        self.puts["child"] += self.batch.take_children()  # beside those of series, so that they fill pages whole
+        for series in list(self.batch.series_by_id.values()):
             self._series(series)
-        self._flush("series", "uid", "child")
+        self._flush("series_uid", "child")
         for study in list(self.batch.studies_by_id.values()):
             self._study(study)
-        self._flush("study", "uid", "child")
+        for series in self.batch.series_by_id.values():
+            self._encode_series(series)
+        self._flush("series")
+        self._flush("study", "study_uid", "order", "child")
         for patient in self.patients.values():
             self._patient(patient)
-        self._flush("patient", "uid", "child")
+        self._flush("patient", "patient_key", "order")
         self.txn.delete_postings(self.unposted)
         self.posted.sort()
         if self.fresh:
@@ -83,13 +87,18 @@ class Parents:
             self._rescan(series)
         new = series.stored is None
         if new:
-            self.puts["uid"].append((uid_key(3, series.uid.encode(), study.uid.encode()), id_key(series.id)))
+            self.puts["series_uid"].append((uid_key(series.uid.encode(), study.id), id_key(series.id)))
             study.series += 1
             self.new_series[study.id].append(series)
         if new or series.id in self.batch.changed_series or series.id in self.batch.rescan:
             self._new_attributes(series, study, new=new)
-        body = series.encode()
-        if new or series.stored is None or body != series.stored[4:]:
+
+    def _encode_series(self, series: Series) -> None:
+        """Write a series when it changed, or when its study no longer has what it leaves out."""
+        if series.instances == 0:
+            return
+        body = series.encode(self.batch.study_by_id(series.study).attributes)
+        if series.stored is None or body != series.stored[4:]:
             self.puts["series"].append((id_key(series.id), body))
 
     def _new_attributes(self, series: Series, study: Study, *, new: bool) -> None:
@@ -125,7 +134,7 @@ class Parents:
             return
         self.txn.delete("series", id_key(series.id))
         self.txn.delete("child", series.child_key)
-        self.txn.delete("uid", uid_key(3, series.uid.encode(), study.uid.encode()))
+        self.txn.delete("series_uid", uid_key(series.uid.encode(), study.id))
         study.series -= 1
         _count(study.modalities, modality_of(series.attributes), -1)
         self.removed_series[study.id].append(series)
@@ -153,7 +162,7 @@ class Parents:
             study.attributes = merge_attributes(lists)
             study.order = order_of(study.attributes)
         if study.stored is None:
-            self.puts["uid"].append((uid_key(2, study.uid.encode()), id_key(study.id)))
+            self.puts["study_uid"].append((uid_key(study.uid.encode()), id_key(study.id)))
         self._place_study(study, before)
         derived = study.derived
         body = study.encode(derived)
@@ -185,11 +194,11 @@ class Parents:
         if counted and (old_patient != patient.id or old_key != key):
             self.txn.delete("child", id_key(old_patient) + old_key)
         if counted and old_key != key:
-            self.txn.delete("child", STUDY_ROOT + old_key)
+            self.txn.delete("order", STUDY_ROOT + old_key)
             self._bump(2, old_key, -1, -old_counts[0], -old_counts[1], -old_counts[2])
             counted, old_counts = 0, [0, 0, 0]
         if not counted:
-            self.puts["child"].append((STUDY_ROOT + key, b""))
+            self.puts["order"].append((STUDY_ROOT + key, b""))
         if old_patient != patient.id or not counted:
             self.puts["child"].append((id_key(patient.id) + key, b""))
         self._bump(
@@ -220,8 +229,8 @@ class Parents:
         old_key = order_key(study.before[1], study.id)
         for name, key in (
             ("study", id_key(study.id)),
-            ("uid", uid_key(2, study.uid.encode())),
-            ("child", STUDY_ROOT + old_key),
+            ("study_uid", uid_key(study.uid.encode())),
+            ("order", STUDY_ROOT + old_key),
             ("child", id_key(study.before[0]) + old_key),
         ):
             self.txn.delete(name, key)
@@ -268,7 +277,7 @@ class Parents:
         batch = self.batch
         identity = batch.patient_ids.get(key)
         if identity is None:
-            identity = batch.id_of(1, key)
+            identity = batch.id_at("patient_key", person_key(key))
             if identity is None:
                 identity = batch.new_id()
                 self.patients[identity] = Patient(identity, key)
@@ -301,8 +310,8 @@ class Parents:
             self.batch.patient_ids.pop(patient.key, None)
             if patient.stored is not None:
                 self.txn.delete("patient", id_key(patient.id))
-                self.txn.delete("uid", uid_key(1, patient.key))
-                self.txn.delete("child", PATIENT_ROOT + key)
+                self.txn.delete("patient_key", person_key(patient.key))
+                self.txn.delete("order", PATIENT_ROOT + key)
                 self._bump(1, key, -1, 0, 0, 0)
                 self.unposted.extend((k, key) for k in old)
             return
@@ -311,8 +320,8 @@ class Parents:
         elif patient.id in self.merge_patients:
             patient.attributes = merge_attributes([self._patient_list(s.attributes) for s in self._studies_of(patient)])
         if patient.stored is None:
-            self.puts["uid"].append((uid_key(1, patient.key), id_key(patient.id)))
-            self.puts["child"].append((PATIENT_ROOT + key, b""))
+            self.puts["patient_key"].append((person_key(patient.key), id_key(patient.id)))
+            self.puts["order"].append((PATIENT_ROOT + key, b""))
             self._bump(1, key, 1, 0, 0, 0)
         self.puts["patient"].append((id_key(patient.id), patient.encode()))
         if patient.stored is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from hilum._core import attribute_tags, select_attributes
 from hilum._keys import (
     attribute_value,
     child_key,
@@ -53,10 +54,10 @@ __all__ = [
     "order_key",
     "order_of",
     "patient_key",
+    "person_key",
     "series_number",
     "series_uid_of",
     "study_uid_of",
-    "uid_key",
 ]
 
 PATIENT_FIXED = struct.Struct("<IIQQ")
@@ -251,6 +252,28 @@ class Study:
         )
 
 
+AS_STUDY = b"\xff"
+"""In the place of a series' list of study attributes: they and the patient's are those of the study's record."""
+
+
+def _short_parents(study_attributes: bytes, patient_list: bytes, study_list: bytes) -> tuple[bytes, bytes]:
+    """Lists of a series as its record has them: tags of the patient's only, where the study's record has the rest."""
+    tags = attribute_tags(patient_list)
+    own = select_attributes(study_attributes, tags)
+    rest = select_attributes(study_attributes, tags, others=True)
+    if own == patient_list and rest == study_list:
+        return b"".join(tag.to_bytes(4, "little") for tag in tags), AS_STUDY
+    return patient_list, study_list
+
+
+def _whole_parents(study_record: bytes, patient_list: bytes, study_list: bytes) -> tuple[bytes, bytes]:
+    if study_list != AS_STUDY:
+        return patient_list, study_list
+    attributes = decode_blobs(study_record, STUDY_FIXED.size)[2]
+    tags = [int.from_bytes(patient_list[i : i + 4], "little") for i in range(0, len(patient_list), 4)]
+    return select_attributes(attributes, tags), select_attributes(attributes, tags, others=True)
+
+
 @dataclass(slots=True)
 class Series:
     """A series while a transaction works on it."""
@@ -272,8 +295,8 @@ class Series:
     stored: bytes | None = None
 
     @classmethod
-    def decode(cls, identity: int, record: bytes) -> Series:
-        """Read a sealed record."""
+    def decode(cls, identity: int, record: bytes, study_record: bytes | None = None) -> Series:
+        """Read a sealed record; ``parents`` only with the sealed record of its study."""
         key_uid, sop_classes, patient_list, study_list, attributes, derived = decode_blobs(record, SERIES_FIXED.size)
         study, variant, instances, size, number, _ = SERIES_FIXED.unpack_from(record, 8)
         return cls(
@@ -286,7 +309,7 @@ class Series:
             number,
             key_uid.decode(),
             _decode_counts(sop_classes),
-            (patient_list, study_list),
+            (b"", b"") if study_record is None else _whole_parents(study_record, patient_list, study_list),
             attributes,
             record,
         )
@@ -301,13 +324,13 @@ class Series:
         """Key among the study's children."""
         return child_key(self.study, self.number, self.uid.encode(), self.id)
 
-    def encode(self) -> bytes:
-        """Body of the record."""
+    def encode(self, study_attributes: bytes) -> bytes:
+        """Body of the record; what its study's attributes tell is left out."""
         fixed = SERIES_FIXED.pack(self.study, self.variant, self.instances, self.total_bytes, self.number, 0)
         blobs = [
             self.key_uid.encode(),
             encode_counts(self.sop_classes),
-            *self.parents,
+            *_short_parents(study_attributes, *self.parents),
             self.attributes,
             self.derived,
         ]
@@ -396,9 +419,9 @@ def decode_instance(
     )
 
 
-def uid_key(level: int, uid: bytes, parent: bytes = b"") -> bytes:
-    """Key in the uid database; series are named by series and study UID, patients by their key, cut with a digest."""
-    key = bytes((level,)) + uid + (b"\0" + parent if parent else b"")
+def person_key(key: bytes) -> bytes:
+    """Key of a patient in the uid database, cut with a digest when it is long."""
+    key = b"\x01" + key
     if len(key) <= MAX_KEY:
         return key
     from hashlib import sha256

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from hilum._core import posted_value
-from hilum._keys import attribute_value, decode_blobs, id_key
+from hilum._keys import attribute_value, decode_blobs, id_key, uid_key
 from hilum.errors import DataError, LimitExceeded, UsageError
 from hilum.index.base import SearchResult
 from hilum.index.counters import Positions
@@ -215,23 +215,22 @@ class Search:
 
     def _all_keys(self, start: bytes = b"", end: bytes = NO_END) -> Iterator[bytes]:
         """Order keys from ``start`` to before ``end``."""
-        cursor = self.txn.new_cursor("child")
+        cursor = self.txn.new_cursor("order")
         if cursor.set_range(self.root + start):
             root = self.root
             for key in cursor.iternext(values=False):
-                if not key.startswith(root) or key[8:] >= end:
+                if not key.startswith(root) or key[1:] >= end:
                     return
-                yield key[8:]
+                yield key[1:]
 
     def _all_keys_reversed(self) -> Iterator[bytes]:
-        cursor = self.txn.new_cursor("child")
-        behind = (int.from_bytes(self.root, "big") + 1).to_bytes(9, "big")[1:] if self.top == 2 else b"\xff" * 21
-        if not (cursor.set_range(behind) and cursor.prev()) and not cursor.last():
+        cursor = self.txn.new_cursor("order")
+        if not (cursor.set_range(bytes((self.top + 1,))) and cursor.prev()) and not cursor.last():
             return
         for key in cursor.iterprev(values=False):
             if not key.startswith(self.root):
                 return
-            yield key[8:]
+            yield key[1:]
 
     def _candidates(self) -> Iterator[tuple[int, Row]]:
         """Matching rows, newest study first, from the best key range."""
@@ -271,15 +270,16 @@ class Search:
         if self.level >= 3 and SERIES_UID in by_tag:
             studies: set[int] = set()
             for uid in set(by_tag[SERIES_UID].values):
-                for _, record in self.txn.walk("uid", prefix=b"\x03" + uid.encode()[:64] + b"\0"):
+                for _, record in self.txn.walk("series_uid", prefix=uid_key(uid.encode())):
                     series = self._need("series", record[4:])
                     studies.add(SERIES_FIXED.unpack_from(series, 8)[0])
             return self._rows(iter(self._order_keys(studies)))
         return None
 
     def _ids(self, level: int, uids: Iterable[str]) -> set[int]:
-        keys = sorted({bytes((level,)) + uid.encode()[:64] for uid in uids})
-        return {int.from_bytes(record[4:], "big") for _, record in self.txn.get_many("uid", keys)}
+        keys = sorted({uid_key(uid.encode()) for uid in uids})
+        name = "study_uid" if level == 2 else "instance_uid"
+        return {int.from_bytes(record[4:], "big") for _, record in self.txn.get_many(name, keys)}
 
     def _order_keys(self, study_ids: Iterable[int]) -> list[bytes]:
         keys = [id_key(i) for i in sorted(study_ids)]

@@ -21,12 +21,13 @@ from hilum._keys import (
     encode_record,
     id_key,
     order_number,
+    uid_key,
 )
 from hilum.errors import DataError, UsageError
 from hilum.index.base import REPLACES, Entry, EventKind, Outcome
 from hilum.index.layout import EVENT, INLINE_TABLE, LATEST, NO_IDS, PACK, TOMBSTONE, VARIANT
 from hilum.index.parents import Parents
-from hilum.index.records import INSTANCE_FIXED, MAX_ID, SERIES_FIXED, Series, Study, instance_fixed, uid_key
+from hilum.index.records import INSTANCE_FIXED, MAX_ID, SERIES_FIXED, Series, Study, instance_fixed
 from hilum.index.schema import INSTANCE_NUMBER
 
 if TYPE_CHECKING:
@@ -111,16 +112,20 @@ class Batch:
 
     # --- parents -----------------------------------------------------------------------------------------------------
 
-    def id_of(self, level: int, uid: bytes, parent: bytes = b"") -> int | None:
-        """Id under a UID, None when there is none."""
-        record = self.txn.get("uid", uid_key(level, uid, parent))
+    def id_of(self, name: str, uid: str, study: int = 0) -> int | None:
+        """Id under a UID of a database of UIDs, None when there is none."""
+        return self.id_at(name, uid_key(uid.encode(), study))
+
+    def id_at(self, name: str, key: bytes) -> int | None:
+        """Id under a key of a database of UIDs, None when there is none."""
+        record = self.txn.get(name, key)
         return None if record is None else int.from_bytes(record[4:], "big")
 
     def study(self, uid: str) -> Study | None:
         """Study by UID."""
         if uid in self.studies:
             return self.studies[uid]
-        identity = self.id_of(2, uid.encode())
+        identity = self.id_of("study_uid", uid)
         return None if identity is None else self.study_by_id(identity)
 
     def study_by_id(self, identity: int) -> Study:
@@ -135,7 +140,8 @@ class Batch:
         """Series by study and series UID."""
         found = self.serieses.get((study_uid, uid))
         if found is None:
-            identity = self.id_of(3, uid.encode(), study_uid.encode())
+            study = self.study(study_uid)
+            identity = None if study is None else self.id_of("series_uid", uid, study.id)
             found = None if identity is None else self.series_by_identity(identity)
         return found
 
@@ -143,10 +149,12 @@ class Batch:
         """Series by id; DataError when its record is missing."""
         found = self.series_by_id.get(identity)
         if found is None:
-            found = Series.decode(identity, self.record("series", identity))
+            record = self.record("series", identity)
+            study = self.study_by_id(SERIES_FIXED.unpack_from(record, 8)[0])
+            found = Series.decode(identity, record, study.stored)
             self.variant_cache[identity, found.variant] = (*found.parents, found.attributes)
             self.series_by_id[identity] = found
-            self.serieses[self.study_by_id(found.study).uid, found.uid] = found
+            self.serieses[study.uid, found.uid] = found
         return found
 
     def record(self, name: str, identity: int) -> bytes:
@@ -286,12 +294,16 @@ class Batch:
 
     def write_pending(self) -> None:
         """Bring inserted instances into the transaction, so that they can be read."""
+        self.txn.put_many("child", self.take_children())
+
+    def take_children(self) -> list[tuple[bytes, bytes]]:
+        """As `write_pending`, but their keys among their series' children are left to the caller."""
         records, uids, children, tables = self._pending
         self.txn.put_many("instance", records)
-        self.txn.put_many("uid", uids)
-        self.txn.put_many("child", children)
+        self.txn.put_many("instance_uid", uids)
         self.txn.put_many("frames", tables)
         self._pending = ([], [], [], [])
+        return children
 
     def happen(self, kind: EventKind, study_uid: str, series_uid: str, uids: Iterable[str]) -> None:
         """Note what happened to instances, for the event log."""
@@ -299,7 +311,7 @@ class Batch:
 
     def current(self, uid: str) -> tuple[int, bytes] | None:
         """Id and sealed record of the current object of a UID."""
-        identity = self.id_of(4, uid.encode())
+        identity = self.id_of("instance_uid", uid)
         return None if identity is None else (identity, self.record("instance", identity))
 
     def delete_current(self, identity: int, record: bytes, *, dead: bool) -> None:
@@ -310,7 +322,7 @@ class Batch:
         study = self.study_by_id(fixed.study)
         self.txn.delete("instance", id_key(identity))
         self.txn.delete("frames", id_key(identity))
-        self.txn.delete("uid", uid_key(4, uid))
+        self.txn.delete("instance_uid", uid_key(uid))
         self.txn.delete("child", child_key(series.id, fixed.number, uid, identity))
         for counts in (series.sop_classes, study.sop_classes):
             name = sop_class.decode()
@@ -350,7 +362,7 @@ class Batch:
         uid, _, _, _, table, *_ = decode_blobs(record, INSTANCE_FIXED.size)
         if table:
             return table
-        identity = self.id_of(4, uid)
+        identity = self.id_of("instance_uid", uid.decode())
         kept = None if identity is None else self.txn.get("frames", id_key(identity))
         return b"" if kept is None else kept[4:]
 
@@ -499,8 +511,7 @@ class Batch:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def finish(self, packs: Mapping[int, int]) -> None:
-        """Write everything that changed above the instances."""
-        self.write_pending()
+        """Write what is pending and everything that changed above the instances."""
         Parents(self).finish()
         self._flush_variants()
         self._flush_packs(packs)

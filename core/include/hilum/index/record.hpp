@@ -58,7 +58,8 @@ void check_record(std::uint8_t database, std::string_view name, std::span<const 
 /// empty.
 [[nodiscard]] std::string merge_attributes(const std::vector<std::span<const std::byte>>& lists);
 
-/// The attributes of `list` whose tag is in `tags` (sorted).
-[[nodiscard]] std::string select_attributes(std::span<const std::byte> list, std::span<const std::uint32_t> tags);
+/// The attributes of `list` whose tag is in `tags` (sorted), or with `others` those whose tag is not.
+[[nodiscard]] std::string select_attributes(std::span<const std::byte> list, std::span<const std::uint32_t> tags,
+                                            bool others = false);
 
 }  // namespace hilum::index
