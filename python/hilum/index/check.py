@@ -15,10 +15,12 @@ from hilum._core import merge_attributes, open_record, select_attributes
 from hilum._keys import child_key, decode_blobs, id_key, uid_key
 from hilum.errors import DataError, Unavailable
 from hilum.index.base import EventKind
+from hilum.index.counters import weight
 from hilum.index.environment import DATABASES
 from hilum.index.layout import (
     COUNTER,
     COUNTER_LENGTHS,
+    COUNTER_SPREAD,
     EVENT,
     FORMAT_VERSION,
     NO_IDS,
@@ -32,7 +34,6 @@ from hilum.index.records import (
     Patient,
     Series,
     Study,
-    id_of_order_key,
     instance_fixed,
     modality_of,
     order_key,
@@ -61,7 +62,6 @@ COUNTED = (
 _MAGIC = 0xBEEFC0DE.to_bytes(4, "little")
 _META_END = 152
 _ATTEMPTS = 5
-Found = tuple[int, int, int, int]
 
 
 def check_structure(path: Path) -> list[str]:
@@ -235,7 +235,9 @@ class _Check:
             if found is None:
                 self.report("series", child[-8:], "missing")
                 continue
-            series, triple = self.series(Series.decode(int.from_bytes(child[-8:], "big"), found, record), made, stored.attributes)
+            series, triple = self.series(
+                Series.decode(int.from_bytes(child[-8:], "big"), found, record), made, stored.attributes
+            )
             if series.child_key != child:
                 self.report("child", child, "is not where its series belongs")
             lists.append((series.uid, triple))
@@ -350,36 +352,36 @@ class _Check:
 
     def counters(self, level: int, root: bytes) -> None:
         """Counters made again in one walk over the order keys."""
+        rows: list[list[tuple[bytes, list[int]]]] = [[] for _ in COUNTER_LENGTHS]
         sums = [[0, 0, 0, 0] for _ in COUNTER_LENGTHS]
         last = b""
+
+        def close(first: int) -> None:
+            """End the prefixes of ``last`` from a depth on, the longest first."""
+            for depth in reversed(range(first, len(COUNTER_LENGTHS))):
+                below = rows[depth + 1] if depth + 1 < len(rows) else []
+                kept = [(last[: COUNTER_LENGTHS[depth]], sums[depth])]
+                rows[depth] += kept + (below if sums[depth][0] > COUNTER_SPREAD else [])
+                sums[depth] = [0, 0, 0, 0]
+                if depth + 1 < len(rows):
+                    rows[depth + 1] = []
+            if first == 0:
+                for prefix, total in rows[0]:
+                    self.expect("count", bytes((level, len(prefix))) + prefix, COUNTER.pack(*total))
+                rows[0] = []
+
         for place, _ in self.txn.walk("order", prefix=root):
             key = place[1:]
-            for i, length in enumerate(COUNTER_LENGTHS):
-                if last and key[:length] != last[:length]:
-                    self.count(level, last[:length], sums[i])
-                    sums[i] = [0, 0, 0, 0]
-            weights = self.weights(level, key)
+            if last:
+                changed = (d for d, length in enumerate(COUNTER_LENGTHS) if key[:length] != last[:length])
+                close(next(changed, len(COUNTER_LENGTHS)))
+            weights = weight(self.txn, level, key)
             for total in sums:
-                for i, weight in enumerate(weights):
-                    total[i] += weight
+                for i, part in enumerate(weights):
+                    total[i] += part
             last = key
         if last:
-            for i, length in enumerate(COUNTER_LENGTHS):
-                self.count(level, last[:length], sums[i])
-
-    def count(self, level: int, prefix: bytes, total: list[int]) -> None:
-        self.expect("count", bytes((level, len(prefix))) + prefix, COUNTER.pack(*total))
-
-    def weights(self, level: int, key: bytes) -> Found:
-        if level == 1:
-            return 1, 0, 0, 0
-        identity = id_of_order_key(key)
-        record = self.txn.get("study", id_key(identity))
-        if record is None:
-            self.report("study", id_key(identity), "missing")
-            return 0, 0, 0, 0
-        study = Study.decode(identity, record)
-        return 1, study.series, study.instances, study.total_bytes
+            close(0)
 
     def logs(self) -> None:
         """Packs, events, tombstones and the meta database."""

@@ -7,6 +7,7 @@ import struct
 __all__ = [
     "COUNTER",
     "COUNTER_LENGTHS",
+    "COUNTER_SPREAD",
     "EVENT",
     "FORMAT_VERSION",
     "INLINE_TABLE",
@@ -21,8 +22,11 @@ __all__ = [
 
 FORMAT_VERSION = 1
 
-COUNTER_LENGTHS = (2, 3, 4, 6, 10, 11)
-"""Lengths of the order key's prefixes for which counters are kept."""
+COUNTER_LENGTHS = (2, 3, 4, 5, 6, 10, 11)
+"""Lengths of the order key's prefixes for which counters may be kept."""
+
+COUNTER_SPREAD = 512
+"""Counters of longer prefixes are kept below a counter of more studies (patients) than this only."""
 
 STUDY_ROOT = b"\x02"
 """First byte of all studies in the order database."""

@@ -387,7 +387,9 @@ class LmdbIndex:
     def packs(self) -> list[PackState]:
         """State of every pack, by number."""
         with self._env.read() as txn:
-            return [PackState(int.from_bytes(key, "big"), *PACK.unpack(record[4:])[:4]) for key, record in txn.walk("pack")]
+            return [
+                PackState(int.from_bytes(key, "big"), *PACK.unpack(record[4:])[:4]) for key, record in txn.walk("pack")
+            ]
 
     def statistics(self) -> IndexStatistics:
         """Totals, without a walk."""

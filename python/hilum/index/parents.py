@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from hilum._core import merge_attributes, select_attributes
-from hilum._keys import add_counts, decode_blobs, id_key, uid_key
-from hilum.index.layout import COUNTER, COUNTER_LENGTHS, PATIENT_ROOT, STUDY_ROOT
+from hilum._keys import decode_blobs, id_key, uid_key
+from hilum.index.counters import Changes
+from hilum.index.layout import PATIENT_ROOT, STUDY_ROOT
 from hilum.index.records import (
     INSTANCE_FIXED,
     SERIES_FIXED,
@@ -45,7 +46,7 @@ class Parents:
         self.patients: dict[int, Patient] = {}
         self.merge_patients: set[int] = set()
         self.patient_lists: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
-        self.counters: dict[bytes, list[int]] = {}
+        self.counters = Changes(self.txn)
         self.fresh: list[tuple[bytes, int, tuple[bytes, ...]]] = []
         self.posted: Items = []
         self.unposted: Items = []
@@ -70,7 +71,7 @@ class Parents:
         if self.fresh:
             self.txn.put_postings(self.batch.rules.pairs(self.fresh))
         self.txn.put_postings(self.posted)
-        self._flush_counters()
+        self.counters.write()
 
     def _flush(self, *names: str) -> None:
         for name in names:
@@ -195,13 +196,13 @@ class Parents:
             self.txn.delete("child", id_key(old_patient) + old_key)
         if counted and old_key != key:
             self.txn.delete("order", STUDY_ROOT + old_key)
-            self._bump(2, old_key, -1, -old_counts[0], -old_counts[1], -old_counts[2])
+            self.counters.add(2, old_key, -1, -old_counts[0], -old_counts[1], -old_counts[2])
             counted, old_counts = 0, [0, 0, 0]
         if not counted:
             self.puts["order"].append((STUDY_ROOT + key, b""))
         if old_patient != patient.id or not counted:
             self.puts["child"].append((id_key(patient.id) + key, b""))
-        self._bump(
+        self.counters.add(
             2, key, 1 - counted, study.series - old_counts[0], study.instances - old_counts[1],
             study.total_bytes - old_counts[2],
         )  # fmt: skip
@@ -236,7 +237,7 @@ class Parents:
             self.txn.delete(name, key)
         self._leave_patient(study)
         _, _, _, series, instances, size = study.before
-        self._bump(2, old_key, -1, -series, -instances, -size)
+        self.counters.add(2, old_key, -1, -series, -instances, -size)
         attributes, derived = decode_blobs(study.stored or b"", STUDY_FIXED.size)[2:]
         old = self._study_keys([attributes, derived], self._stored_lists(self.removed_series[study.id]))
         self.unposted.extend((key, old_key) for key in old)
@@ -312,7 +313,7 @@ class Parents:
                 self.txn.delete("patient", id_key(patient.id))
                 self.txn.delete("patient_key", person_key(patient.key))
                 self.txn.delete("order", PATIENT_ROOT + key)
-                self._bump(1, key, -1, 0, 0, 0)
+                self.counters.add(1, key, -1, 0, 0, 0)
                 self.unposted.extend((k, key) for k in old)
             return
         if patient.stored is None:
@@ -322,7 +323,7 @@ class Parents:
         if patient.stored is None:
             self.puts["patient_key"].append((person_key(patient.key), id_key(patient.id)))
             self.puts["order"].append((PATIENT_ROOT + key, b""))
-            self._bump(1, key, 1, 0, 0, 0)
+            self.counters.add(1, key, 1, 0, 0, 0)
         self.puts["patient"].append((id_key(patient.id), patient.encode()))
         if patient.stored is None:
             self.fresh.append((key, 1, (patient.attributes,)))
@@ -335,29 +336,6 @@ class Parents:
         keys = [key[8:] for key, _ in self.txn.walk("child", prefix=id_key(patient.id))]
         studies = (self.batch.study_by_id(id_of_order_key(key)) for key in keys)
         return sorted(studies, key=lambda study: study.uid)
-
-    # --- counters ----------------------------------------------------------------------------------------------------
-
-    def _bump(self, level: int, key: bytes, studies: int, series: int, instances: int, size: int) -> None:
-        delta = (studies, series, instances, size)
-        if not any(delta):
-            return
-        add_counts(self.counters, level, key, COUNTER_LENGTHS, *delta)
-
-    def _flush_counters(self) -> None:
-        items: Items = []
-        keys = sorted(self.counters)
-        stored = dict(self.txn.get_many("count", keys))
-        for key in keys:
-            record = stored.get(key)
-            after = self.counters[key]
-            if record is not None:
-                after = [a + b for a, b in zip(COUNTER.unpack(record[4:]), after, strict=True)]
-            if after[0] > 0:
-                items.append((key, COUNTER.pack(*after)))
-            elif record is not None:
-                self.txn.delete("count", key)
-        self.txn.put_many("count", items)
 
 
 def _count(counts: dict[str, int], name: str, delta: int) -> None:

@@ -257,20 +257,28 @@ AS_STUDY = b"\xff"
 
 
 def _short_parents(study_attributes: bytes, patient_list: bytes, study_list: bytes) -> tuple[bytes, bytes]:
-    """Lists of a series as its record has them: tags of the patient's only, where the study's record has the rest."""
+    """Lists of a series as its record has them: where the study's record has both, a bit for each of its attributes.
+
+    The bit says, from the least significant bit of the first byte on, whether the attribute is in the patient's list.
+    """
     tags = attribute_tags(patient_list)
+    if len(patient_list) + len(study_list) != len(study_attributes):
+        return patient_list, study_list
     own = select_attributes(study_attributes, tags)
     rest = select_attributes(study_attributes, tags, others=True)
-    if own == patient_list and rest == study_list:
-        return b"".join(tag.to_bytes(4, "little") for tag in tags), AS_STUDY
-    return patient_list, study_list
+    if own != patient_list or rest != study_list:
+        return patient_list, study_list
+    known = set(tags)
+    bits = sum(1 << i for i, tag in enumerate(attribute_tags(study_attributes)) if tag in known)
+    return bits.to_bytes((bits.bit_length() + 7) // 8, "little"), AS_STUDY
 
 
 def _whole_parents(study_record: bytes, patient_list: bytes, study_list: bytes) -> tuple[bytes, bytes]:
     if study_list != AS_STUDY:
         return patient_list, study_list
     attributes = decode_blobs(study_record, STUDY_FIXED.size)[2]
-    tags = [int.from_bytes(patient_list[i : i + 4], "little") for i in range(0, len(patient_list), 4)]
+    bits = int.from_bytes(patient_list, "little")
+    tags = [tag for i, tag in enumerate(attribute_tags(attributes)) if bits >> i & 1]
     return select_attributes(attributes, tags), select_attributes(attributes, tags, others=True)
 
 
