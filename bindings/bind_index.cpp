@@ -3,6 +3,7 @@
 #include "hilum/index/attributes.hpp"
 #include "hilum/index/fold.hpp"
 #include "hilum/index/match.hpp"
+#include "hilum/index/posting_blocks.hpp"
 #include "hilum/index/postings.hpp"
 #include "hilum/index/qido_json.hpp"
 #include "hilum/index/record.hpp"
@@ -39,6 +40,10 @@ std::vector<Bytes> borrow_all(const py::iterable& objects) {
 
 py::bytes as_bytes(const std::string& text) {
     return {text.data(), text.size()};
+}
+
+std::string_view as_text(Bytes bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 index::Condition to_condition(const py::handle& source) {
@@ -117,10 +122,6 @@ py::bytes attributes_json(Bytes list) {
     std::string out;
     index::write_object(list, out);
     return as_bytes(out);
-}
-
-std::string_view as_text(Bytes bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 py::list seal_records(int database, const py::list& items) {
@@ -226,23 +227,53 @@ public:
             throw py::stop_iteration();
         }
         const std::string_view key = batch_->key(at_);
-        if (!key_ || key != last_) {
-            last_ = key;
-            key_ = py::bytes(key.data(), key.size());
+        std::string orders;
+        for (; at_ < batch_->size() && batch_->key(at_) == key; ++at_) {
+            orders.append(as_text(borrow(orders_[batch_->entity(at_)])));
         }
-        return py::make_tuple(key_, orders_[batch_->entity(at_++)]);
+        return py::make_tuple(py::bytes(key.data(), key.size()), as_bytes(orders), py::bytes());
     }
-
-    [[nodiscard]] std::size_t size() const noexcept { return batch_->size() - at_; }
 
 private:
     py::list entities_;
     std::vector<py::bytes> orders_;
     std::unique_ptr<index::PostingBatch> batch_;
     std::size_t at_ = 0;
-    py::object key_;
-    std::string_view last_;
 };
+
+py::list change_postings(const py::object& first, const py::object& value, const py::object& add,
+                         const py::object& remove) {
+    std::string orders;
+    if (!borrow(first).empty()) {
+        index::decode_postings(as_text(borrow(first)), as_text(borrow(value)), orders);
+    }
+    py::list out;
+    for (const auto& block :
+         index::encode_postings(index::merge_postings(orders, as_text(borrow(add)), as_text(borrow(remove))))) {
+        out.append(py::make_tuple(as_bytes(block.first), as_bytes(block.value)));
+    }
+    return out;
+}
+
+py::bytes intersect_postings(const py::list& groups) {
+    std::vector<std::vector<std::string_view>> lists;
+    for (const py::handle group : groups) {
+        auto& into = lists.emplace_back();
+        for (const py::handle list : py::cast<py::list>(group)) {
+            into.push_back(as_text(borrow(list)));
+        }
+    }
+    return as_bytes(index::intersect_postings(lists));
+}
+
+py::list split_postings(const py::object& orders) {
+    const std::string_view text = as_text(borrow(orders));
+    py::list out(text.size() / index::kOrderKey);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        out[i] = py::bytes(text.data() + i * index::kOrderKey, index::kOrderKey);
+    }
+    return out;
+}
 
 py::list text_list(const std::vector<std::string_view>& texts) {
     py::list out;
@@ -260,16 +291,15 @@ void bind_index(py::module_& m) {
         .def(py::init(&make_matcher), "conditions"_a)
         .def("match_rows", &match_rows, "rows"_a, "One bool per row of records (tuples of bytes, study first).")
         .def("match_lists", &match_lists, "lists"_a, "Whether attribute lists meet all conditions.");
-    py::class_<PostingPairs>(m, "PostingPairs", "Sorted (match key, order key) pairs, one by one.")
+    py::class_<PostingPairs>(m, "PostingPairs", "Match keys in order, each with its order keys and nothing to take out.")
         .def("__iter__", [](const py::object& self) { return self; })
-        .def("__next__", &PostingPairs::next)
-        .def("__length_hint__", &PostingPairs::size);
+        .def("__next__", &PostingPairs::next);
     py::class_<PostingRules>(m, "PostingRules", "What is posted in the match database.")
         .def(py::init([](const py::iterable& rules) { return PostingRules{make_rules(rules)}; }), "rules"_a)
         .def("keys", &posting_keys, "level"_a, "lists"_a, "Sorted match keys of one entity's attribute lists.")
         .def(
             "pairs", [](const PostingRules& self, const py::list& entities) { return PostingPairs(self, entities); },
-            "entities"_a, "Sorted (match key, order key) of many (order key, level, tuple of attribute lists).");
+            "entities"_a, "Match keys with order keys of many (order key, level, tuple of attribute lists).");
     m.def(
         "qido_json", &answers_json, "rows"_a, "tags"_a, "base_url"_a, "extras"_a = py::list(),
         "JSON array of rows of records; tags: sorted ints, None for all; extras: an attribute list per row, or none.");
@@ -308,6 +338,29 @@ void bind_index(py::module_& m) {
         "posted_value",
         [](const std::string& value, bool person) { return as_bytes(index::posted_value(value, person)); }, "value"_a,
         "person"_a, "Comparable form of a value as match keys hold it.");
+    m.def(
+        "posting_key",
+        [](int level, std::uint32_t tag, const py::object& kind, const py::object& value) {
+            const auto letter = static_cast<index::PostingKind>(as_text(borrow(kind)).at(0));
+            return as_bytes(index::posting_key(static_cast<std::uint8_t>(level), tag, letter, as_text(borrow(value))));
+        },
+        "level"_a, "tag"_a, "kind"_a, "value"_a = py::bytes(), "Match key of a folded value; kind: one letter.");
+    m.def(
+        "postings_in", [](const py::object& value) { return index::postings_in(as_text(borrow(value))); }, "value"_a,
+        "Number of order keys of a block.");
+    m.def(
+        "decode_postings",
+        [](const py::object& first, const py::object& value) {
+            std::string out;
+            index::decode_postings(as_text(borrow(first)), as_text(borrow(value)), out);
+            return as_bytes(out);
+        },
+        "first"_a, "value"_a, "Order keys of a block, one behind the other; DataError when it is damaged.");
+    m.def("change_postings", &change_postings, "first"_a, "value"_a, "add"_a, "remove"_a,
+          "Blocks (first order key, value) instead of one (none: empty), with order keys added and taken out.");
+    m.def("intersect_postings", &intersect_postings, "groups"_a,
+          "Order keys that are in at least one list of every group.");
+    m.def("split_postings", &split_postings, "orders"_a, "Order keys one by one.");
     m.def(
         "grams", [](const std::string& text) { return text_list(index::grams(text)); }, "text"_a,
         "Runs of three characters of a folded text.");

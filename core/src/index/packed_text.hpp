@@ -63,6 +63,7 @@ public:
     [[nodiscard]] std::uint64_t varint();
     void text(std::string& out);
     void list(std::string& out);
+    [[nodiscard]] std::string_view rest() const noexcept { return rest_; }
     /// Throws unless everything was read.
     void finish() const;
 

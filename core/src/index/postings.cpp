@@ -96,7 +96,6 @@ private:
     }
 
     void post_name(std::string_view name) {
-        add(PostingKind::family, trim(name.substr(0, name.find('^'))));
         for (const std::string_view word : name_words(name)) {
             add(PostingKind::word, word);
             const std::string sound = soundex(word);
@@ -141,18 +140,63 @@ std::uint64_t big_endian(std::string_view key, std::size_t at) {
     return out;
 }
 
+struct Posted {
+    std::uint8_t level;
+    std::uint32_t tag;
+    bool uid;  ///< has UIDs, without wildcards and ranges: two characters to a byte
+};
+
+/// Attributes by the first byte of their match keys, from 1 on. Part of the format: append, never change or remove.
+constexpr Posted kPosted[] = {
+    {2, 0x00100010, false},  // PatientName
+    {2, 0x00100020, false},  // PatientID
+    {2, 0x00100030, false},  // PatientBirthDate
+    {2, 0x00101000, false},  // OtherPatientIDs
+    {2, 0x00080050, false},  // AccessionNumber
+    {2, 0x00080090, false},  // ReferringPhysicianName
+    {2, 0x00200010, false},  // StudyID
+    {2, 0x00081030, false},  // StudyDescription
+    {2, 0x00080061, false},  // ModalitiesInStudy
+    {2, 0x00080062, true},   // SOPClassesInStudy
+    {3, 0x00180015, false},  // BodyPartExamined
+    {3, 0x00400009, false},  // ScheduledProcedureStepID
+    {3, 0x00401001, false},  // RequestedProcedureID
+    {3, 0x00200052, true},   // FrameOfReferenceUID
+};
+constexpr std::uint8_t kOtherAttribute = 0xFF;
+
+/// Two characters of digits and dots to a byte that is never 0.
+void append_uid(std::string_view uid, std::string& out) {
+    const auto code = [](char c) { return c == '.' ? 11U : static_cast<unsigned>(c - '0') + 1U; };
+    for (std::size_t i = 0; i < uid.size(); i += 2) {
+        out.push_back(static_cast<char>(code(uid[i]) << 4U | (i + 1 < uid.size() ? code(uid[i + 1]) : 0U)));
+    }
+}
+
 }  // namespace
 
 std::string posting_key(std::uint8_t level, std::uint32_t tag, PostingKind kind, std::string_view value) {
     value = value.substr(0, kMaxPostedBytes);
     std::string key;
-    key.reserve(6 + value.size());
-    key.push_back(static_cast<char>(level));
-    for (int shift = 24; shift >= 0; shift -= 8) {
-        key.push_back(static_cast<char>(tag >> shift & 0xFFU));
+    key.reserve(7 + value.size());
+    const auto* at = std::find_if(std::begin(kPosted), std::end(kPosted),
+                                  [&](const Posted& p) { return p.tag == tag && p.level == level; });
+    if (at != std::end(kPosted)) {
+        key.push_back(static_cast<char>(at - std::begin(kPosted) + 1));
+    } else {
+        key.push_back(static_cast<char>(kOtherAttribute));
+        key.push_back(static_cast<char>(level));
+        for (int shift = 24; shift >= 0; shift -= 8) {
+            key.push_back(static_cast<char>(tag >> shift & 0xFFU));
+        }
     }
     key.push_back(static_cast<char>(kind));
+    if (at != std::end(kPosted) && at->uid && value.find_first_not_of("0123456789.") == std::string_view::npos) {
+        append_uid(value, key);
+        return key;
+    }
     key.append(value);
+    std::replace(key.end() - static_cast<std::ptrdiff_t>(value.size()), key.end(), '\0', '\1');  // ends a match key
     return key;
 }
 

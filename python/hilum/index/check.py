@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
-from hilum._core import merge_attributes, open_record, select_attributes
+from hilum._core import decode_postings, merge_attributes, open_record, select_attributes, split_postings
 from hilum._keys import child_key, decode_blobs, id_key, uid_key
 from hilum.errors import DataError, Unavailable
 from hilum.index.base import EventKind
@@ -24,11 +24,13 @@ from hilum.index.layout import (
     EVENT,
     FORMAT_VERSION,
     NO_IDS,
+    ORDER_BYTES,
     PACK,
     PATIENT_ROOT,
     STUDY_ROOT,
     TOMBSTONE,
 )
+from hilum.index.postings import PostingList
 from hilum.index.records import (
     INSTANCE_FIXED,
     Patient,
@@ -55,8 +57,8 @@ __all__ = ["check_index", "check_structure", "is_cut", "structural_damage"]
 
 MAX_FINDINGS = 100
 COUNTED = (
-    "patient_key", "study_uid", "series_uid", "instance_uid", "patient", "study", "series", "instance", "order", "child",
-    "match", "count", "variant", "frames",
+    "patient_key", "study_uid", "series_uid", "instance_uid", "patient", "study", "series", "instance", "order",
+    "child", "match", "count", "variant", "frames",
 )  # fmt: skip
 """Databases of which the check knows how many entries there must be."""
 _MAGIC = 0xBEEFC0DE.to_bytes(4, "little")
@@ -82,7 +84,7 @@ def check_structure(path: Path) -> list[str]:
 
 
 def structural_damage(path: Path) -> list[str]:
-    """Findings of ``check_structure`` that hold while others write: the file did not change meanwhile, or none are left.
+    """Findings of ``check_structure`` that hold while others write.
 
     For what is about to open an index that may be damaged: LMDB ends the process at some damaged pages.
     """
@@ -160,6 +162,7 @@ class _Check:
         self.patient_tags = patient_tags
         self.findings: list[str] = []
         self.expected: Counter[str] = Counter()
+        self.posted = 0
         self.packs: dict[int, list[int]] = {}
         self.pack_ids: dict[int, tuple[int, int]] = {}
         self.highest = 0
@@ -180,6 +183,7 @@ class _Check:
         self.versions()
         self.counters(2, STUDY_ROOT)
         self.counters(1, PATIENT_ROOT)
+        self.postings()
         self.logs()
         for name in COUNTED:
             found = self.txn.entries(name)
@@ -211,10 +215,9 @@ class _Check:
             self.report(name, key, "is not what the records below it make")
 
     def post(self, keys: set[bytes], order: bytes) -> None:
-        cursor = self.txn.cursor("match")
-        self.expected["match"] += len(keys)
+        self.posted += len(keys)
         for key in keys:
-            if not cursor.set_key_dup(key, order):
+            if not PostingList(self.txn, key).holds(order):
                 self.report("match", key[:6], "missing")
 
     def occupy(self, pack: int, length: int) -> None:
@@ -337,7 +340,6 @@ class _Check:
         self.expect("patient_key", person_key(made.key), key)
         order = order_key(0, made.id)
         self.expect("order", PATIENT_ROOT + order, b"")
-        self.post(set(self.rules.keys(1, [made.attributes, made.derived])), order)
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 
@@ -382,6 +384,20 @@ class _Check:
             last = key
         if last:
             close(0)
+
+    def postings(self) -> None:
+        """Every block of match keys is whole, behind the one before it, and none holds too much."""
+        found = 0
+        last = b""
+        for key, value in self.txn.new_cursor("match").iternext():
+            self.expected["match"] += 1
+            orders = split_postings(decode_postings(key[-ORDER_BYTES:], value))
+            found += len(orders)
+            if key[: -ORDER_BYTES - 1] == last[: -ORDER_BYTES - 1] and orders[0] <= last[-ORDER_BYTES:]:
+                self.report("match", key[:6], "blocks overlap")
+            last = key[:-ORDER_BYTES] + orders[-1]
+        if found != self.posted:
+            self.report("match", b"", f"{found} order keys, {self.posted} expected")
 
     def logs(self) -> None:
         """Packs, events, tombstones and the meta database."""

@@ -55,7 +55,6 @@ DATABASES: dict[str, int] = {
 }
 """Name of each database to its number in checksums. Never renumber."""
 
-POSTING_BYTES = 12
 BAD_RECORD, BAD_FORMAT, IO_ERROR, NO_SPACE, READ_ONLY = 13, 14, 200, 201, 203
 READER_CHECK_SECONDS = 60.0
 ADVICE = "; run: hilum index rebuild"
@@ -154,15 +153,10 @@ class Transaction:
         """Delete one record; whether it was there."""
         return bool(self._txn.delete(key, db=self._handles[name]))
 
-    def put_postings(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write (match key, order key) pairs, best in order."""
-        self.cursor("match").putmulti(items, dupdata=False)
-
-    def delete_postings(self, items: Items) -> None:
-        """Delete (match key, order key) pairs."""
-        handle = self._handles["match"]
-        for key, value in items:
-            self._txn.delete(key, value, db=handle)
+    def put_plain(self, name: str, items: Items) -> None:
+        """Write (key, value) pairs as they are, sorted or not."""
+        items.sort()
+        self.cursor(name).putmulti(items)
 
     def entries(self, name: str) -> int:
         """Number of entries of a database."""
@@ -324,9 +318,8 @@ class Environment:
         return env
 
     def _open_database(self, env: Any, name: str) -> Any:
-        match = name == "match"
         try:
-            return env.open_db(name.encode(), create=not self.read_only, dupsort=match, dupfixed=match)
+            return env.open_db(name.encode(), create=not self.read_only)
         except lmdb.NotFoundError:
             raise NotFound(f"the index in {self.path} has no database {name}") from None
 

@@ -13,6 +13,7 @@ __all__ = [
     "INLINE_TABLE",
     "LATEST",
     "NO_IDS",
+    "ORDER_BYTES",
     "PACK",
     "PATIENT_ROOT",
     "STUDY_ROOT",
@@ -33,6 +34,9 @@ STUDY_ROOT = b"\x02"
 
 PATIENT_ROOT = b"\x01"
 """First byte of all patients in the order database."""
+
+ORDER_BYTES = 12
+"""Bytes of an order key."""
 
 INLINE_TABLE = 512
 """Frame tables of more bytes are kept apart from the instance record."""

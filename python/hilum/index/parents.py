@@ -9,6 +9,7 @@ from hilum._core import merge_attributes, select_attributes
 from hilum._keys import decode_blobs, id_key, uid_key
 from hilum.index.counters import Changes
 from hilum.index.layout import PATIENT_ROOT, STUDY_ROOT
+from hilum.index.postings import change
 from hilum.index.records import (
     INSTANCE_FIXED,
     SERIES_FIXED,
@@ -66,11 +67,9 @@ class Parents:
         for patient in self.patients.values():
             self._patient(patient)
         self._flush("patient", "patient_key", "order")
-        self.txn.delete_postings(self.unposted)
-        self.posted.sort()
+        change(self.txn, _gathered(self.posted, self.unposted))
         if self.fresh:
-            self.txn.put_postings(self.batch.rules.pairs(self.fresh))
-        self.txn.put_postings(self.posted)
+            change(self.txn, self.batch.rules.pairs(self.fresh))
         self.counters.write()
 
     def _flush(self, *names: str) -> None:
@@ -303,10 +302,6 @@ class Parents:
 
     def _patient(self, patient: Patient) -> None:
         key = order_key(0, patient.id)
-        old: set[bytes] = set()
-        if patient.stored is not None:
-            _, attributes, derived = decode_blobs(patient.stored, 24)
-            old = set(self.batch.rules.keys(1, [attributes, derived]))
         if patient.studies == 0:
             self.batch.patient_ids.pop(patient.key, None)
             if patient.stored is not None:
@@ -314,7 +309,6 @@ class Parents:
                 self.txn.delete("patient_key", person_key(patient.key))
                 self.txn.delete("order", PATIENT_ROOT + key)
                 self.counters.add(1, key, -1, 0, 0, 0)
-                self.unposted.extend((k, key) for k in old)
             return
         if patient.stored is None:
             patient.attributes = merge_attributes([own for _, own in sorted(self.patient_lists[patient.id])])
@@ -325,17 +319,20 @@ class Parents:
             self.puts["order"].append((PATIENT_ROOT + key, b""))
             self.counters.add(1, key, 1, 0, 0, 0)
         self.puts["patient"].append((id_key(patient.id), patient.encode()))
-        if patient.stored is None:
-            self.fresh.append((key, 1, (patient.attributes,)))
-            return
-        new = set(self.batch.rules.keys(1, [patient.attributes, patient.derived]))
-        self.unposted.extend((k, key) for k in old - new)
-        self.posted.extend((k, key) for k in new - old)
 
     def _studies_of(self, patient: Patient) -> list[Study]:
         keys = [key[8:] for key, _ in self.txn.walk("child", prefix=id_key(patient.id))]
         studies = (self.batch.study_by_id(id_of_order_key(key)) for key in keys)
         return sorted(studies, key=lambda study: study.uid)
+
+
+def _gathered(posted: Items, unposted: Items) -> list[tuple[bytes, bytes, bytes]]:
+    """Pairs of match key and order key as changes by match key."""
+    changes: dict[bytes, tuple[list[bytes], list[bytes]]] = {}
+    for which, pairs in enumerate((posted, unposted)):
+        for key, order in pairs:
+            changes.setdefault(key, ([], []))[which].append(order)
+    return [(key, b"".join(sorted(add)), b"".join(sorted(remove))) for key, (add, remove) in sorted(changes.items())]
 
 
 def _count(counts: dict[str, int], name: str, delta: int) -> None:

@@ -241,9 +241,8 @@ def parse_private_key(text: str) -> PrivateKey:
 def posting_rules(private_keys: Sequence[PrivateKey] = ()) -> PostingRules:
     """Rules of the core for what is posted.
 
-    Keys of patient level attributes are posted for patients (level byte 1, whole values only) and for studies (2);
-    keys of study level attributes for studies; keys of series level attributes for the study that holds the series
-    (level byte 3).
+    Keys of patient and study level attributes are posted for studies (level byte 2), those of series level attributes
+    for the study that holds the series (3). Patients are found through their studies.
     """
     rules = [
         _rule(spec.path, level, spec.vr, prefixes=spec.prefixes, grams=spec.grams)
@@ -262,12 +261,11 @@ def posting_rules(private_keys: Sequence[PrivateKey] = ()) -> PostingRules:
 def _rule(
     path: tuple[int, ...], level: int, vr: str, *, prefixes: bool, grams: bool
 ) -> tuple[tuple[int, ...], int, bool, bool, bool, bool]:
-    parts = level != 1
-    return path, level, prefixes and parts, grams and parts, vr == "PN", vr == "PN" and parts
+    return path, level, prefixes, grams, vr == "PN", vr == "PN"
 
 
 def _posted_levels(level: int) -> tuple[int, ...]:
-    return {1: (1, 2), 2: (2,), 3: (3,)}.get(level, ())
+    return {1: (2,), 2: (2,), 3: (3,)}.get(level, ())
 
 
 _STUDY_DEFAULTS = (

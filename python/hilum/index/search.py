@@ -6,13 +6,14 @@ import bisect
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from hilum._core import posted_value
+from hilum._core import posted_value, posting_key
 from hilum._keys import attribute_value, decode_blobs, id_key, uid_key
 from hilum.errors import DataError, LimitExceeded, UsageError
 from hilum.index.base import SearchResult
 from hilum.index.counters import Positions
 from hilum.index.layout import PATIENT_ROOT, STUDY_ROOT
-from hilum.index.plan import Planner, match_key
+from hilum.index.plan import Planner
+from hilum.index.postings import intersection, match_keys
 from hilum.index.query import Operation
 from hilum.index.records import (
     INSTANCE_FIXED,
@@ -22,6 +23,7 @@ from hilum.index.records import (
     STUDY_FIXED,
     decode_instance,
     id_of_order_key,
+    order_key,
     series_uid_of,
     study_uid_of,
 )
@@ -393,26 +395,22 @@ class Search:
 
     def _value_order(self, tag: int, *, descending: bool) -> Iterator[bytes]:
         """Order keys by the values of a posted attribute; each once, newest first under one value."""
-        prefix = match_key(self.top, tag, b"v")
-        cursor = self.txn.new_cursor("match")
-        dups = self.txn.new_cursor("match")
+        head = posting_key(2, tag, b"v")
+        start = head[:-1] + b"w" if descending else head
         seen: set[bytes] = set()
-        if descending:
-            if not (cursor.set_range(prefix[:-1] + b"w") and cursor.prev_nodup()) and not cursor.last():
+        for key in match_keys(self.txn, start, backwards=descending):
+            if not key.startswith(head):
                 return
-            keys = cursor.iterprev_nodup(keys=True, values=False)
-        elif cursor.set_range(prefix):
-            keys = cursor.iternext_nodup()
-        else:
-            return
-        for key in keys:
-            if not key.startswith(prefix):
-                return
-            dups.set_key(key)
-            for value in dups.iternext_dup():
+            found = intersection(self.txn, [[key]])
+            for value in found if self.top == 2 else sorted({self._patient_order(order) for order in found}):
                 if value not in seen:
                     seen.add(value)
                     yield value
+
+    def _patient_order(self, study_order: bytes) -> bytes:
+        """Order key of the patient of a study."""
+        study = self._need("study", id_key(id_of_order_key(study_order)))
+        return order_key(0, STUDY_FIXED.unpack_from(study, 8)[0])
 
     # --- headers -----------------------------------------------------------------------------------------------------
 

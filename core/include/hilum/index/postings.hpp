@@ -10,7 +10,7 @@
 
 namespace hilum::index {
 
-enum class PostingKind : std::uint8_t { value = 'v', prefix = 'p', family = 'f', word = 'w', sound = 's', gram = 'g' };
+enum class PostingKind : std::uint8_t { value = 'v', prefix = 'p', word = 'w', sound = 's', gram = 'g' };
 
 /// What is posted of one attribute.
 struct PostingRule {
@@ -19,14 +19,14 @@ struct PostingRule {
     bool prefixes = false;            ///< first one, two, three characters
     bool grams = false;               ///< every three characters in a row
     bool person = false;              ///< a name (VR PN): its component groups are values
-    bool words = false;               ///< family, words and their sounds of a name
+    bool words = false;               ///< words of a name and their sounds
 };
 
 inline constexpr std::size_t kMaxPostedBytes = 400;  ///< longer values are cut: the match key is then a prefix
 inline constexpr std::size_t kPrefixCharacters = 3;
 inline constexpr std::size_t kGramCharacters = 3;
 
-/// `level | tag BE | kind | value`.
+/// Attribute (one byte; 255, level and tag BE for those without a number) | kind | value; no zero in the value.
 [[nodiscard]] std::string posting_key(std::uint8_t level, std::uint32_t tag, PostingKind kind, std::string_view value);
 
 /// Comparable form of a value as it is posted: folded and trimmed, names by fold_name_group.

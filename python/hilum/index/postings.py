@@ -1,0 +1,200 @@
+"""Posting lists of the match database: read in the order of the study list, intersected, changed (docs/formats/index.md).
+
+A list is kept in blocks of at most 256 order keys; a block's key is the match key, a zero and its first order key.
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING, Any
+
+from hilum._core import change_postings, decode_postings, intersect_postings, postings_in, split_postings
+from hilum.index.layout import ORDER_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from hilum.index.environment import Transaction
+
+__all__ = ["PostingList", "change", "intersection", "match_keys"]
+
+END = b"\xff" * (ORDER_BYTES + 1)
+"""Above every order key."""
+COUNTED_BLOCKS = 16
+"""So many blocks are counted; what follows them is estimated."""
+MOST_BLOCKS = 32
+"""Blocks of one list that are read at once at most."""
+
+
+class PostingList:
+    """Order keys under one match key, from the newest on."""
+
+    __slots__ = ("_cursor", "_next", "_prefix", "_size", "key")
+
+    def __init__(self, txn: Transaction, key: bytes) -> None:
+        self.key = key
+        self._cursor = txn.cursor("match")
+        self._prefix = key + b"\0"
+        self._size = len(self._prefix) + ORDER_BYTES
+        self._next = b""
+
+    @property
+    def next(self) -> bytes:
+        """First order key that was not read yet; above all when there is none."""
+        return self._next
+
+    def _here(self) -> bool:
+        key: bytes = self._cursor.key()
+        return len(key) == self._size and key.startswith(self._prefix)
+
+    def read(self, blocks: int) -> bytes:
+        """Order keys of the next blocks, one behind the other."""
+        cursor = self._cursor
+        out: list[bytes] = []
+        if self._next != END and cursor.set_range(self._prefix + self._next):
+            while self._here():
+                if len(out) == blocks:
+                    self._next = cursor.key()[-ORDER_BYTES:]
+                    return b"".join(out)
+                out.append(decode_postings(cursor.key()[-ORDER_BYTES:], cursor.value()))
+                if not cursor.next():
+                    break
+        self._next = END
+        return b"".join(out)
+
+    def count(self) -> int:
+        """Number of order keys; above some thousand an estimate, as if they were spread evenly over time."""
+        cursor = self._cursor
+        total = blocks = 0
+        first = last = b""
+        if not cursor.set_range(self._prefix):
+            return 0
+        while self._here():
+            last = cursor.key()[-ORDER_BYTES:]
+            first = first or last
+            if blocks == COUNTED_BLOCKS:
+                return self._estimate(total, first, last)
+            total += postings_in(cursor.value())
+            blocks += 1
+            if not cursor.next():
+                break
+        return total
+
+    def _estimate(self, counted: int, first: bytes, last: bytes) -> int:
+        cursor = self._cursor
+        if not (cursor.set_range(self.key + b"\1") and cursor.prev()):
+            cursor.last()
+        start, here, end = (int.from_bytes(k[-ORDER_BYTES:], "big") for k in (first, last, cursor.key()))
+        return counted * max(1, end - start) // max(1, here - start)
+
+    def holds(self, order: bytes) -> bool:
+        """Whether an order key is in the list."""
+        cursor = self._cursor
+        if cursor.set_range(self._prefix + order):
+            if cursor.key() == self._prefix + order:
+                return True
+            found = cursor.prev()
+        else:
+            found = cursor.last()
+        return bool(found) and self._here() and order in split_postings(
+            decode_postings(cursor.key()[-ORDER_BYTES:], cursor.value())
+        )  # fmt: skip
+
+
+def match_keys(txn: Transaction, start: bytes, *, backwards: bool = False) -> Iterator[bytes]:
+    """Different match keys from ``start`` on (backwards: before it)."""
+    cursor: Any = txn.new_cursor("match")
+    if backwards:
+        found = cursor.prev() if cursor.set_range(start) else cursor.last()
+        while found:
+            key = cursor.key()[: -ORDER_BYTES - 1]
+            yield key
+            found = cursor.set_range(key + b"\0") and cursor.prev()
+        return
+    found = cursor.set_range(start)
+    while found:
+        block = cursor.key()
+        key = block[: -ORDER_BYTES - 1]
+        yield key
+        found = cursor.next()
+        if found and cursor.key().startswith(block[:-ORDER_BYTES]):  # a long list: on to the next key
+            found = cursor.set_range(key + b"\1")
+
+
+def intersection(txn: Transaction, groups: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
+    """Order keys that are in at least one list of every group of match keys, newest first."""
+    lists = [[PostingList(txn, key) for key in group] for group in groups]
+    held = [[b""] * len(group) for group in groups]
+    blocks = 1
+    while True:
+        horizon = END
+        for group, rows in zip(lists, held, strict=True):
+            if not any(rows) and all(one.next == END for one in group):
+                return
+            for i, one in enumerate(group):
+                if len(rows[i]) < ORDER_BYTES * 64 and one.next != END:
+                    rows[i] += one.read(blocks)
+                horizon = min(horizon, one.next)
+        yield from split_postings(intersect_postings([[_cut(row, horizon) for row in rows] for rows in held]))
+        if horizon == END:
+            return
+        held = [[row[len(_cut(row, horizon)) :] for row in rows] for rows in held]
+        blocks = min(2 * blocks, MOST_BLOCKS)
+
+
+def _cut(orders: bytes, horizon: bytes) -> bytes:
+    """Order keys before ``horizon``."""
+    if horizon == END:
+        return orders
+    count = len(orders) // ORDER_BYTES
+    at = bisect.bisect_left(range(count), horizon, key=lambda i: orders[i * ORDER_BYTES : (i + 1) * ORDER_BYTES])
+    return orders[: at * ORDER_BYTES]
+
+
+def change(txn: Transaction, changes: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+    """Add to and take from lists.
+
+    Parameters
+    ----------
+    changes : iterable of (bytes, bytes, bytes)
+        Match keys, each once, with the order keys to add and those to take out, sorted, one behind the other.
+    """
+    cursor = txn.cursor("match")
+    puts: list[tuple[bytes, bytes]] = []
+    gone: list[bytes] = []
+    for key, added, removed in changes:
+        prefix = key + b"\0"
+        while added or removed:
+            found, horizon = _block_of(
+                cursor, prefix, min(x for x in (added[:ORDER_BYTES], removed[:ORDER_BYTES]) if x)
+            )
+            add, remove = _cut(added, horizon), _cut(removed, horizon)
+            added, removed = added[len(add) :], removed[len(remove) :]
+            first, value = (b"", b"") if found is None else (found[0][-ORDER_BYTES:], found[1])
+            blocks = change_postings(first, value, add, remove)
+            if found is not None and (not blocks or blocks[0][0] != first):
+                gone.append(found[0])
+            puts += [(prefix + first, value) for first, value in blocks]
+    for block in gone:
+        txn.delete("match", block)
+    txn.put_plain("match", puts)
+
+
+def _block_of(cursor: Any, prefix: bytes, order: bytes) -> tuple[tuple[bytes, bytes] | None, bytes]:
+    """The block where an order key belongs, as (key, value), and the first order key that does not belong there."""
+    size = len(prefix) + ORDER_BYTES
+
+    def mine() -> bool:
+        key = cursor.key()
+        return len(key) == size and key.startswith(prefix)
+
+    at = cursor.set_range(prefix + order)
+    here = at and mine()
+    if not (here and cursor.key().endswith(order)):
+        back = cursor.prev() if at else cursor.last()
+        if not (back and mine()):
+            if not here:
+                return None, END
+            cursor.set_range(prefix + order)  # it goes before the first block of the list
+    found = (cursor.key(), cursor.value())
+    return found, cursor.key()[-ORDER_BYTES:] if cursor.next() and mine() else END
