@@ -7,6 +7,7 @@
 #include "hilum/index/postings.hpp"
 #include "hilum/index/qido_json.hpp"
 #include "hilum/index/record.hpp"
+#include "hilum/index/space.hpp"
 #include "hilum/index/stored.hpp"
 #include "module.hpp"
 
@@ -291,7 +292,8 @@ void bind_index(py::module_& m) {
         .def(py::init(&make_matcher), "conditions"_a)
         .def("match_rows", &match_rows, "rows"_a, "One bool per row of records (tuples of bytes, study first).")
         .def("match_lists", &match_lists, "lists"_a, "Whether attribute lists meet all conditions.");
-    py::class_<PostingPairs>(m, "PostingPairs", "Match keys in order, each with its order keys and nothing to take out.")
+    py::class_<PostingPairs>(m, "PostingPairs",
+                             "Match keys in order, each with its order keys and nothing to take out.")
         .def("__iter__", [](const py::object& self) { return self; })
         .def("__next__", &PostingPairs::next);
     py::class_<PostingRules>(m, "PostingRules", "What is posted in the match database.")
@@ -361,6 +363,8 @@ void bind_index(py::module_& m) {
     m.def("intersect_postings", &intersect_postings, "groups"_a,
           "Order keys that are in at least one list of every group.");
     m.def("split_postings", &split_postings, "orders"_a, "Order keys one by one.");
+    m.def("punch_hole", &index::punch_hole, "descriptor"_a, "offset"_a, "length"_a,
+          "Make a hole of a range of an open file; False where the file system cannot.");
     m.def(
         "grams", [](const std::string& text) { return text_list(index::grams(text)); }, "text"_a,
         "Runs of three characters of a folded text.");

@@ -21,11 +21,11 @@ constexpr std::size_t kHeadCount = std::size(kHeads);
 static_assert(kHeadCount < 255 && std::size(kWords) == 64);
 
 // Head bytes of texts.
-constexpr std::uint8_t kNibbles = 0x60;   ///< and up: so many characters less one, two to a byte
-constexpr std::uint8_t kWord = 0xA0;      ///< and up: a word of the table
-constexpr std::uint8_t kSame = 0xE1;      ///< number of a remembered text
-constexpr std::uint8_t kBegins = 0xE2;    ///< number of a remembered text, how much of it, then a plain text
-constexpr std::uint8_t kLongRaw = 0xE3;   ///< varint length, bytes
+constexpr std::uint8_t kNibbles = 0x60;  ///< and up: so many characters less one, two to a byte
+constexpr std::uint8_t kWord = 0xA0;     ///< and up: a word of the table
+constexpr std::uint8_t kSame = 0xE1;     ///< number of a remembered text
+constexpr std::uint8_t kBegins = 0xE2;   ///< number of a remembered text, how much of it, then a plain text
+constexpr std::uint8_t kLongRaw = 0xE3;  ///< varint length, bytes
 constexpr std::uint8_t kLongNibbles = 0xE4;
 constexpr std::uint8_t kMaxNibbles = 64;
 constexpr std::size_t kWorthBeginning = 5;
@@ -59,9 +59,8 @@ const std::unordered_map<std::string_view, std::uint8_t>& words() {
 
 std::size_t common(std::string_view a, std::string_view b) noexcept {
     const std::size_t most = std::min({a.size(), b.size(), std::size_t{255}});
-    return static_cast<std::size_t>(std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin())
-                                        .first -
-                                    a.begin());
+    return static_cast<std::size_t>(
+        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin()).first - a.begin());
 }
 
 /// Code of an attribute's tag and VR; 0 when the table has none.
@@ -147,7 +146,8 @@ void PackedWriter::text(std::string_view text) {
 }
 
 void PackedWriter::plain(std::string_view text) {
-    const bool nibbles = text.size() > 1 && std::all_of(text.begin(), text.end(), [](char c) { return code_of(c) < 16; });
+    const bool nibbles =
+        text.size() > 1 && std::all_of(text.begin(), text.end(), [](char c) { return code_of(c) < 16; });
     if (!nibbles) {
         if (text.size() < kNibbles) {
             out_.push_back(static_cast<char>(text.size()));

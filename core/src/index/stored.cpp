@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <optional>
 #include <vector>
 
@@ -21,17 +22,17 @@ constexpr std::size_t kNativeTable = 21;
 
 /// How one field of a fixed part is written.
 enum class Field : std::uint8_t {
-    u32,         ///< varint
-    u64,         ///< varint
-    near_key,    ///< id near the record's own: zigzag of the distance
-    order,       ///< six bytes
-    raw64,       ///< eight bytes
-    raw32,       ///< four bytes
-    number,      ///< biased u32 (SeriesNumber, InstanceNumber)
-    digest,      ///< 32 bytes
+    u32,       ///< varint
+    u64,       ///< varint
+    near_key,  ///< id near the record's own: zigzag of the distance
+    six,       ///< eight bytes of which two are zero
+    raw64,     ///< eight bytes
+    raw32,     ///< four bytes
+    number,    ///< biased u32 (SeriesNumber, InstanceNumber)
+    digest,    ///< 32 bytes
 };
 
-enum class Blob : std::uint8_t { text, list, pixels, table };
+enum class Blob : std::uint8_t { text, list, counts, pixels, table };
 
 struct Layout {
     std::span<const Field> fixed;
@@ -41,15 +42,15 @@ struct Layout {
 using F = Field;
 using B = Blob;
 constexpr Field kPatientFixed[] = {F::u32, F::u32, F::u64, F::u64};
-constexpr Field kStudyFixed[] = {F::near_key, F::order, F::u32, F::u32, F::u64, F::u64};
-constexpr Field kSeriesFixed[] = {F::near_key, F::raw64, F::u64, F::u64, F::number, F::u32};
-constexpr Field kInstanceFixed[] = {F::near_key, F::near_key, F::raw64, F::u64,    F::u64, F::u64,   F::u64,
-                                    F::raw64,    F::raw32,    F::u32,   F::number, F::u32, F::digest};
+constexpr Field kStudyFixed[] = {F::near_key, F::six, F::u32, F::u32, F::u64, F::u64};
+constexpr Field kSeriesFixed[] = {F::near_key, F::six, F::u64, F::u64, F::number, F::u32};
+constexpr Field kInstanceFixed[] = {F::near_key, F::near_key, F::six, F::u64,    F::u64, F::u64,   F::u64,
+                                    F::raw64,    F::raw32,    F::u32, F::number, F::u32, F::digest};
 constexpr Field kVersionFixed[] = {F::u64,   F::u64,   F::u64, F::u64,    F::u64, F::u64,   F::u64,
                                    F::raw64, F::raw32, F::u32, F::number, F::u32, F::digest};
 constexpr Blob kPatientBlobs[] = {B::text, B::list, B::list};
-constexpr Blob kStudyBlobs[] = {B::text, B::text, B::list, B::list};
-constexpr Blob kSeriesBlobs[] = {B::text, B::text, B::list, B::list, B::list, B::list};
+constexpr Blob kStudyBlobs[] = {B::counts, B::counts, B::list, B::list};
+constexpr Blob kSeriesBlobs[] = {B::text, B::counts, B::list, B::list, B::list, B::list};
 constexpr Blob kInstanceBlobs[] = {B::text, B::text, B::text, B::pixels, B::table, B::text, B::list, B::list};
 constexpr Blob kVersionBlobs[] = {B::text, B::text, B::text, B::pixels, B::table, B::text,
                                   B::list, B::text, B::text, B::list,   B::list,  B::list};
@@ -99,7 +100,7 @@ void pack_field(Field field, std::string_view bytes, std::uint64_t own, std::str
             return put_varint(zigzag(own - value), out);
         case Field::number:
             return put_varint(zigzag(value - kNumberBias), out);
-        case Field::order:
+        case Field::six:
             return put_le(value, 6, out);
         default:
             out.append(bytes);
@@ -115,11 +116,17 @@ void unpack_field(Field field, PackedReader& in, std::uint64_t own, std::string&
             return put_le(own - unzigzag(in.varint()), 8, out);
         case Field::number:
             return put_le(unzigzag(in.varint()) + kNumberBias, 4, out);
-        case Field::order:
+        case Field::six:
             return put_le(load_le(in.take(6)), 8, out);
         default:
             out.append(in.take(width(field)));
     }
+}
+
+/// A number as it is written in decimal, without zeros in front.
+bool read_count(std::string_view text, std::uint64_t& out) noexcept {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    return error == std::errc{} && end == text.data() + text.size() && (text.size() == 1 || text[0] != '0');
 }
 
 /// Eleven fields separated by TAB: eight numbers, photometric interpretation, frames, source.
@@ -141,6 +148,44 @@ bool pack_pixels(std::string_view blob, PackedWriter& out) {
     return true;
 }
 
+/// Lines of `name TAB count`.
+bool pack_counts(std::string_view blob, PackedWriter& out) {
+    const auto lines = static_cast<std::size_t>(std::count(blob.begin(), blob.end(), '\n')) + (blob.empty() ? 0 : 1);
+    const auto each = [&](auto&& use) {
+        for (std::string_view rest = blob; !rest.empty();) {
+            const std::string_view line = rest.substr(0, rest.find('\n'));
+            const std::size_t tab = line.find('\t');
+            std::uint64_t count = 0;
+            const bool whole = tab != std::string_view::npos && read_count(line.substr(tab + 1), count);
+            if (!whole || !use(line.substr(0, tab), count)) {
+                return false;
+            }
+            rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+        }
+        return true;
+    };
+    if ((!blob.empty() && blob.back() == '\n') || !each([](std::string_view, std::uint64_t) { return true; })) {
+        return false;
+    }
+    out.number(lines);
+    return each([&](std::string_view name, std::uint64_t count) {
+        out.text(name);
+        out.number(count);
+        return true;
+    });
+}
+
+void unpack_counts(PackedReader& in, std::string& out) {
+    for (std::uint64_t lines = in.varint(); lines > 0; --lines) {
+        in.text(out);
+        out.push_back('\t');
+        out.append(std::to_string(in.varint()));
+        if (lines > 1) {
+            out.push_back('\n');
+        }
+    }
+}
+
 void pack_blob(Blob kind, std::string_view blob, PackedWriter& out) {
     bool special = false;
     out.mark(1);
@@ -150,6 +195,9 @@ void pack_blob(Blob kind, std::string_view blob, PackedWriter& out) {
             return out.text(blob);
         case Blob::list:
             special = out.list(blob);
+            break;
+        case Blob::counts:
+            special = pack_counts(blob, out);
             break;
         case Blob::pixels:
             special = pack_pixels(blob, out);
@@ -177,6 +225,8 @@ void unpack_blob(Blob kind, PackedReader& in, std::string& out) {
     switch (kind) {
         case Blob::list:
             return in.list(out);
+        case Blob::counts:
+            return unpack_counts(in, out);
         case Blob::pixels:
             for (int i = 0; i < 4; ++i) {
                 if (i > 0) {
@@ -226,7 +276,7 @@ bool pack_record(std::uint64_t own, std::string_view body, std::string& out) {
     out.append(body.substr(0, 2));
     std::size_t at = kHeader;
     for (const Field field : layout.fixed) {
-        if (field == Field::order && load_le(body.substr(at + 6, 2)) != 0) {
+        if (field == Field::six && load_le(body.substr(at + 6, 2)) != 0) {
             return false;
         }
         pack_field(field, body.substr(at, width(field)), own, out);

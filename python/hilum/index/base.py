@@ -224,7 +224,7 @@ class IndexStatistics:
     total_bytes: int
     """Bytes of all current objects."""
     index_bytes: int
-    """Bytes of the index file in use."""
+    """Bytes that the index file takes of the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +399,10 @@ class Index(Protocol):
 
     def is_complete(self) -> bool:
         """Whether no rebuild is going on or has stopped half way."""
+        ...
+
+    def tidy(self) -> None:
+        """Take less of the disk, after a bulk import or rebuild; writers wait for it, readers do not."""
         ...
 
     def close(self) -> None:

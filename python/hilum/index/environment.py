@@ -162,6 +162,16 @@ class Transaction:
         """Number of entries of a database."""
         return int(self._txn.stat(self._handles[name])["entries"])
 
+    def pages(self, name: str) -> int:
+        """Number of pages of a database."""
+        found = self._txn.stat(self._handles[name])
+        return int(found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"])
+
+    @property
+    def number(self) -> int:
+        """Number of this transaction, or of the snapshot that it reads."""
+        return int(self._txn.id())
+
     def empty(self, name: str) -> None:
         """Delete everything in a database."""
         self._txn.drop(self._handles[name], delete=False)
@@ -465,6 +475,15 @@ class Environment:
         env = self._enter()
         try:
             return {**env.info(), "psize": int(env.stat()["psize"])}
+        finally:
+            self._leave()
+
+    def reader_numbers(self) -> list[int]:
+        """Numbers of the snapshots that are read now, by any process."""
+        env = self._enter()
+        try:
+            lines = [line.split() for line in str(env.readers()).splitlines()[1:]]
+            return [int(line[2]) for line in lines if len(line) == 3 and line[2].isdigit()]
         finally:
             self._leave()
 

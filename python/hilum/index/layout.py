@@ -16,7 +16,9 @@ __all__ = [
     "ORDER_BYTES",
     "PACK",
     "PATIENT_ROOT",
+    "REBUILDING",
     "STUDY_ROOT",
+    "TIDIED",
     "TOMBSTONE",
     "VARIANT",
 ]
@@ -64,3 +66,6 @@ LATEST = b"latest_ns"
 
 REBUILDING = b"rebuilding"
 """In ``meta`` from the beginning of a rebuild to its end."""
+
+TIDIED = b"tidied"
+"""In ``meta`` since free pages were given back once."""

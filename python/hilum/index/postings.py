@@ -1,4 +1,4 @@
-"""Posting lists of the match database: read in the order of the study list, intersected, changed (docs/formats/index.md).
+"""Posting lists of the match database: read newest first, intersected, changed (docs/formats/index.md).
 
 A list is kept in blocks of at most 256 order keys; a block's key is the match key, a zero and its first order key.
 """

@@ -57,7 +57,7 @@ def version_key(uid: bytes, received_ns: int, sha256: bytes) -> bytes:
 
 def variant_of(triple: Triple) -> int:
     """Hash by which a variant is known among its series' instances."""
-    digest = blake2b(digest_size=8)
+    digest = blake2b(digest_size=6)
     for part in triple:
         digest.update(len(part).to_bytes(4, "little"))
         digest.update(part)
