@@ -32,7 +32,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LmdbIndex]:
     index = LmdbIndex(folder / f"studies-{STUDIES}")
     present = index.statistics().studies
     entries = synthetic_entries(STUDIES - present, first=present)
-    while batch := list(itertools.islice(entries, 5000)):
+    while batch := list(itertools.islice(entries, 50_000)):
         index.apply(batch)
     yield index
     index.close()

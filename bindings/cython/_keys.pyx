@@ -104,6 +104,38 @@ cdef bytes make_child_key(uint64_t parent, uint32_t number, bytes uid, uint64_t 
     return key
 
 
+cdef bytes pack_uid(bytes uid):
+    """Two characters of a UID to a byte, ended by a zero: sorts like the text. What is no UID: 255 and the text."""
+    cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(uid)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(uid)
+    cdef Py_ssize_t i
+    cdef int nibble
+    for i in range(size):
+        if text[i] != 46 and not 48 <= text[i] <= 57:
+            return b"\xff" + uid[:LONGEST_TEXT]
+    if size > LONGEST_UID:
+        return b"\xff" + uid[:LONGEST_TEXT]
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, 1 + size // 2)
+    cdef char* out = PyBytes_AS_STRING(key)
+    for i in range(size + 1 + (size + 1) % 2):
+        nibble = 0 if i >= size else 1 if text[i] == 46 else text[i] - 46
+        if i % 2 == 0:
+            out[i // 2] = <char>(nibble << 4)
+        else:
+            out[i // 2] = <char>((<uint8_t>out[i // 2]) | nibble)
+    return key
+
+
+def uid_key(bytes uid not None, uint64_t study=0):
+    """Key of a study, an instance or, with its study's id, a series in the database of its level's UIDs."""
+    cdef bytes key = pack_uid(uid)
+    cdef char tail[6]
+    if study == 0:
+        return key
+    put_be(tail, study, 6)
+    return key + tail[:6]
+
+
 def child_key(uint64_t parent, uint32_t number, bytes uid not None, uint64_t identity):
     """Key under which a series or instance stands among its parent's children, in display order."""
     return make_child_key(parent, number, uid, identity)

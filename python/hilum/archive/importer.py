@@ -44,6 +44,8 @@ TEMPORARY_PREFIX: Final = "hilum-"
 """Of the names of files in ``ROOT/tmp``: large members of ZIP files while they are stored."""
 
 CHUNK_FILES: Final = 256
+TIDY_FROM: Final = 1000
+"""After an import of so many objects the index gives back what it does not need of the disk."""
 CHUNK_BYTES: Final = 16 << 20
 _NOT_DICOM: Final = 2
 _ENVIRONMENT: Final = 200
@@ -219,6 +221,9 @@ class Importer:
             self._drain(collector)
             for thread in threads:
                 thread.join()
+        if self._index is not None and self._ingest is not None and collector.stored >= TIDY_FROM:
+            with suppress(HilumError):  # the index is whole without it
+                self._index.tidy()
         if progress is not None:
             progress(collector.progress())
         return collector.report()
@@ -553,6 +558,11 @@ class _Collector:
         self._files = self._bytes = self._stored_bytes = 0
         self._totals: tuple[int, int] | None = None
         self._report = ImportReport({}, 0, 0, 0, 0.0)
+
+    @property
+    def stored(self) -> int:
+        """Objects that were stored so far."""
+        return self._counts["stored"]
 
     def count(self, paths: Sequence[str | os.PathLike[str]], exclude: Collection[tuple[int, int]]) -> None:
         """Count the files, in a thread of its own."""

@@ -55,6 +55,7 @@ _BATCH: Final = 512
 _COPY_BYTES: Final = 16 << 20
 _MAP_ABOVE: Final = 1 << 20
 _MOST_LISTED: Final = 1000
+_TIDY_FROM: Final = 1000  # objects indexed at once
 _TRIES: Final = 3
 _MAINTENANCE: Final = "recovery.lock"
 """Of recovery, rebuild and the compaction of a pack: one at a time. Taken before the committer's exclusion."""
@@ -184,6 +185,8 @@ def recover(
         report = _replay(packs, index, settings, {n: span for n, span in spans.items() if span[0] < span[1]}, progress)
         if not complete:
             index.complete()
+        if report.objects >= _TIDY_FROM:
+            index.tidy()
         if report.objects:
             _log.info("%d objects were indexed from the packs", report.objects)
         return report
@@ -246,6 +249,7 @@ def rebuild(
             spans[info.number] = (0, end)
         report = _replay(packs, index, settings, spans, progress)
         index.complete()
+        index.tidy()
         return report
 
 

@@ -406,9 +406,7 @@ class LmdbIndex:
             studies, series, instances, size = Positions(txn, 2).totals()
             patients = Positions(txn, 1).totals()[0]
             versions = txn.entries("version")
-        return IndexStatistics(
-            patients, studies, series, instances, versions, size, stored_bytes(self.path)
-        )
+        return IndexStatistics(patients, studies, series, instances, versions, size, stored_bytes(self.path))
 
     def verify(self) -> list[str]:
         """Findings of a full check of every record, key and counter; empty when all is right."""

@@ -164,37 +164,42 @@ def change(txn: Transaction, changes: Iterable[tuple[bytes, bytes, bytes]]) -> N
     gone: list[bytes] = []
     for key, added, removed in changes:
         prefix = key + b"\0"
+        if not (cursor.set_range(prefix) and cursor.key().startswith(prefix)):  # no list of this key
+            if len(added) == ORDER_BYTES:
+                puts.append((prefix + added, b""))
+            else:
+                puts += [(prefix + first, value) for first, value in change_postings(b"", b"", added, b"")]
+            continue
         while added or removed:
-            found, horizon = _block_of(
-                cursor, prefix, min(x for x in (added[:ORDER_BYTES], removed[:ORDER_BYTES]) if x)
-            )
+            block, value, horizon = _block_of(cursor, prefix, _smaller(added[:ORDER_BYTES], removed[:ORDER_BYTES]))
             add, remove = _cut(added, horizon), _cut(removed, horizon)
             added, removed = added[len(add) :], removed[len(remove) :]
-            first, value = (b"", b"") if found is None else (found[0][-ORDER_BYTES:], found[1])
+            first = block[-ORDER_BYTES:]
             blocks = change_postings(first, value, add, remove)
-            if found is not None and (not blocks or blocks[0][0] != first):
-                gone.append(found[0])
+            if not blocks or blocks[0][0] != first:
+                gone.append(block)
             puts += [(prefix + first, value) for first, value in blocks]
     for block in gone:
         txn.delete("match", block)
     txn.put_plain("match", puts)
 
 
-def _block_of(cursor: Any, prefix: bytes, order: bytes) -> tuple[tuple[bytes, bytes] | None, bytes]:
-    """The block where an order key belongs, as (key, value), and the first order key that does not belong there."""
-    size = len(prefix) + ORDER_BYTES
+def _smaller(a: bytes, b: bytes) -> bytes:
+    """The smaller of two order keys, of which one may be missing."""
+    return min(a, b) if a and b else a or b
 
-    def mine() -> bool:
-        key = cursor.key()
-        return len(key) == size and key.startswith(prefix)
 
+def _block_of(cursor: Any, prefix: bytes, order: bytes) -> tuple[bytes, bytes, bytes]:
+    """Key and value of the block of a list where an order key belongs, and the first that no longer belongs there.
+
+    The list has blocks: this one is the last that begins at or before the order key, else the first.
+    """
     at = cursor.set_range(prefix + order)
-    here = at and mine()
+    here = at and cursor.key().startswith(prefix)
     if not (here and cursor.key().endswith(order)):
         back = cursor.prev() if at else cursor.last()
-        if not (back and mine()):
-            if not here:
-                return None, END
-            cursor.set_range(prefix + order)  # it goes before the first block of the list
-    found = (cursor.key(), cursor.value())
-    return found, cursor.key()[-ORDER_BYTES:] if cursor.next() and mine() else END
+        if not (back and cursor.key().startswith(prefix)):
+            cursor.set_range(prefix)  # it goes before the first block
+    block, value = cursor.item()
+    following = cursor.next() and cursor.key()
+    return block, value, following[-ORDER_BYTES:] if following and following.startswith(prefix) else END

@@ -38,10 +38,10 @@ def test_events_are_counted_by_whole_numbers(tmp_path: Path) -> None:
     index = LmdbIndex(tmp_path / "index")
     index.apply(list(synthetic_entries(3)))
     for since in (2**70, -1, 1.0, "1", None):
-        with pytest.raises(UsageError, match="^since must be"):
+        with pytest.raises(UsageError, match="since must be"):
             index.events(since)  # type: ignore[arg-type]
     for limit in (-1, 0.5, None):
-        with pytest.raises(UsageError, match="^limit must be"):
+        with pytest.raises(UsageError, match="limit must be"):
             index.events(0, limit)  # type: ignore[arg-type]
     assert [event.sequence for event in index.events(1, 1)] == [2]
     assert index.events(2**61) == []
