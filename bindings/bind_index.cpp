@@ -362,6 +362,12 @@ void bind_index(py::module_& m) {
           "Blocks (first order key, value) instead of one (none: empty), with order keys added and taken out.");
     m.def("intersect_postings", &intersect_postings, "groups"_a,
           "Order keys that are in at least one list of every group.");
+    m.def(
+        "postings_before",
+        [](const py::object& orders, const py::object& horizon) {
+            return index::postings_before(as_text(borrow(orders)), as_text(borrow(horizon)));
+        },
+        "orders"_a, "horizon"_a, "Number of sorted order keys below another one.");
     m.def("split_postings", &split_postings, "orders"_a, "Order keys one by one.");
     m.def("punch_hole", &index::punch_hole, "descriptor"_a, "offset"_a, "length"_a,
           "Make a hole of a range of an open file; False where the file system cannot.");

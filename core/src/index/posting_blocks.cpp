@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <compare>
+#include <iterator>
 #include <limits>
 
 #include "hilum/error.hpp"
@@ -159,6 +161,41 @@ PostingBlock encode_block(std::string_view orders) {
     return block;
 }
 
+/// An order key as numbers, for quick comparisons.
+struct Key {
+    std::uint64_t order;
+    std::uint64_t id;
+    auto operator<=>(const Key&) const = default;
+};
+
+/// Sorted keys of sorted lists, each once.
+std::vector<Key> union_of(const std::vector<std::string_view>& lists) {
+    std::vector<Key> out;
+    std::vector<std::size_t> ends{0};
+    for (const std::string_view list : lists) {
+        for (std::size_t at = 0; at + kOrderKey <= list.size(); at += kOrderKey) {
+            out.push_back({load48(list.substr(at)), load48(list.substr(at + kHalf))});
+        }
+        if (out.size() > ends.back()) {
+            ends.push_back(out.size());
+        }
+    }
+    const auto at = [&](std::size_t i) { return out.begin() + static_cast<std::ptrdiff_t>(ends[i]); };
+    while (ends.size() > 2) {  // neighbours are merged until one list is left
+        std::vector<std::size_t> kept{0};
+        for (std::size_t i = 2; i < ends.size(); i += 2) {
+            std::inplace_merge(at(i - 2), at(i - 1), at(i));
+            kept.push_back(ends[i]);
+        }
+        if (ends.size() % 2 == 0) {
+            kept.push_back(ends.back());
+        }
+        ends = std::move(kept);
+    }
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+}
+
 [[noreturn]] void throw_bad_block() {
     throw Error(Errc::bad_record, "a block of match keys is damaged; rebuild the index");
 }
@@ -247,33 +284,39 @@ std::string merge_postings(std::string_view orders, std::string_view add, std::s
 }
 
 std::string intersect_postings(const std::vector<std::vector<std::string_view>>& groups) {
-    std::string out;
+    std::vector<Key> out;
     bool started = false;
     for (const auto& group : groups) {
-        std::vector<std::string_view> keys;
-        for (const std::string_view list : group) {
-            for (std::size_t at = 0; at + kOrderKey <= list.size(); at += kOrderKey) {
-                keys.push_back(list.substr(at, kOrderKey));
-            }
+        std::vector<Key> keys = union_of(group);
+        if (started) {
+            std::vector<Key> both;
+            std::set_intersection(out.begin(), out.end(), keys.begin(), keys.end(), std::back_inserter(both));
+            keys = std::move(both);
         }
-        if (group.size() > 1) {
-            std::sort(keys.begin(), keys.end());
-            keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
-        }
-        std::string next;
-        std::string_view before(out);
-        for (const std::string_view key : keys) {
-            while (started && !before.empty() && before.substr(0, kOrderKey) < key) {
-                before.remove_prefix(kOrderKey);
-            }
-            if (!started || before.substr(0, kOrderKey) == key) {
-                next.append(key);
-            }
-        }
-        out = std::move(next);
+        out = std::move(keys);
         started = true;
     }
-    return out;
+    std::string text;
+    text.reserve(out.size() * kOrderKey);
+    for (const Key& key : out) {
+        put48(key.order, text);
+        put48(key.id, text);
+    }
+    return text;
+}
+
+std::size_t postings_before(std::string_view orders, std::string_view horizon) noexcept {
+    std::size_t low = 0;
+    std::size_t high = orders.size() / kOrderKey;
+    while (low < high) {
+        const std::size_t middle = (low + high) / 2;
+        if (orders.substr(middle * kOrderKey, kOrderKey) < horizon) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 }  // namespace hilum::index

@@ -203,6 +203,8 @@ class Planner:
     def _scan(self, level: int, tag: int, pattern: str) -> Driver | None:
         """Every different value, when they are few enough, against the pattern."""
         head = posting_key(level, tag, b"v")
+        while pattern.endswith("^*"):  # names are kept without empty components at their end
+            pattern = pattern[:-2] + "*"
         keys: list[bytes] = []
         cost = 0
         for seen, key in enumerate(match_keys(self.txn, head)):

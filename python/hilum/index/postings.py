@@ -5,10 +5,16 @@ A list is kept in blocks of at most 256 order keys; a block's key is the match k
 
 from __future__ import annotations
 
-import bisect
 from typing import TYPE_CHECKING, Any
 
-from hilum._core import change_postings, decode_postings, intersect_postings, postings_in, split_postings
+from hilum._core import (
+    change_postings,
+    decode_postings,
+    intersect_postings,
+    postings_before,
+    postings_in,
+    split_postings,
+)
 from hilum.index.layout import ORDER_BYTES
 
 if TYPE_CHECKING:
@@ -20,7 +26,7 @@ __all__ = ["PostingList", "change", "intersection", "match_keys"]
 
 END = b"\xff" * (ORDER_BYTES + 1)
 """Above every order key."""
-COUNTED_BLOCKS = 16
+COUNTED_BLOCKS = 8
 """So many blocks are counted; what follows them is estimated."""
 MOST_BLOCKS = 32
 """Blocks of one list that are read at once at most."""
@@ -138,7 +144,7 @@ def intersection(txn: Transaction, groups: Sequence[Sequence[bytes]]) -> Iterato
         yield from split_postings(intersect_postings([[_cut(row, horizon) for row in rows] for rows in held]))
         if horizon == END:
             return
-        held = [[row[len(_cut(row, horizon)) :] for row in rows] for rows in held]
+        held = [[row[postings_before(row, horizon) * ORDER_BYTES :] for row in rows] for rows in held]
         blocks = min(2 * blocks, MOST_BLOCKS)
 
 
@@ -146,9 +152,7 @@ def _cut(orders: bytes, horizon: bytes) -> bytes:
     """Order keys before ``horizon``."""
     if horizon == END:
         return orders
-    count = len(orders) // ORDER_BYTES
-    at = bisect.bisect_left(range(count), horizon, key=lambda i: orders[i * ORDER_BYTES : (i + 1) * ORDER_BYTES])
-    return orders[: at * ORDER_BYTES]
+    return orders[: postings_before(orders, horizon) * ORDER_BYTES]
 
 
 def change(txn: Transaction, changes: Iterable[tuple[bytes, bytes, bytes]]) -> None:

@@ -35,4 +35,7 @@ void decode_postings(std::string_view first, std::string_view value, std::string
 /// Order keys that are in at least one list of every group. Lists are sorted.
 [[nodiscard]] std::string intersect_postings(const std::vector<std::vector<std::string_view>>& groups);
 
+/// Number of sorted order keys that are below `horizon`.
+[[nodiscard]] std::size_t postings_before(std::string_view orders, std::string_view horizon) noexcept;
+
 }  // namespace hilum::index
