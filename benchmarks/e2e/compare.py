@@ -216,12 +216,15 @@ def section_retrieve(report: Report, work: Path, runs: int, seconds: int) -> Non
                 post_all(server.base, files, 4)
             at = [f"{server.dicom_web}/studies/{s}/series/{e}/instances/{i}" for s, e, i in uids]
             stored = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+            whole = 'multipart/related; type="application/dicom"; transfer-syntax=*'
             series = at[0].rsplit("/instances/", 1)[0]
             for _ in range(runs):
                 answer = wrk(server, [p + "/frames/1" for p in at], stored, 8, seconds, work)
                 report.add("retrieve", "stored frames/s", server.name, answer["rate"])
                 answer = wrk(server, [p + "/rendered" for p in at], "image/jpeg", 8, seconds, work)
                 report.add("retrieve", "rendered JPEG/s", server.name, answer["rate"])
+                answer = wrk(server, at, whole, 8, seconds, work)
+                report.add("retrieve", "whole instances/s", server.name, answer["rate"])
                 begin = time.perf_counter()
                 fetch(server, series + "/metadata", "application/dicom+json")
                 report.add("retrieve", "metadata of 500, ms", server.name, (time.perf_counter() - begin) * 1e3)
