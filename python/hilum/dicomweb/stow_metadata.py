@@ -59,8 +59,14 @@ class MetadataParts:
         if parse_content_type(content_type)[0] in METADATA_TYPES and not location:
             self._metadata.append((content_type, spool))
         else:
-            self._bulk.setdefault(urljoin(self._base, location), []).append((content_type, spool))
+            self._bulk.setdefault(self._absolute(location), []).append((content_type, spool))
         return spool
+
+    def _absolute(self, uri: str) -> str:
+        try:
+            return urljoin(self._base, uri)
+        except ValueError:  # not a URI: the same text is the same place
+            return uri
 
     def discard(self) -> None:
         """Give back memory and files."""
@@ -103,7 +109,7 @@ class MetadataParts:
         with ExitStack() as stack:
 
             def bulk(uri: str) -> Sequence[BulkPart]:
-                parts = self._bulk.get(urljoin(self._base, uri))
+                parts = self._bulk.get(self._absolute(uri))
                 if parts is None:
                     raise DataError("a BulkDataURI is the Content-Location of no part")
                 return [_bulk_part(content_type, spool, stack) for content_type, spool in parts]

@@ -226,6 +226,7 @@ for _ in range(40):
         {"00420011": {"vr": "OB", "InlineBinary": "%%"}},
         {"00420011": {"vr": "OB", "InlineBinary": "AQ==", "BulkDataURI": "x"}},
         {"00420011": {"vr": "OB", "BulkDataURI": 5}},
+        {"00420011": {"vr": "OB", "BulkDataURI": "http://[::"}},
         {"00080018": {"vr": "UI", "Value": []}},
         {"00080016": {"vr": "UI", "Value": [{}]}},
         DEEP,
