@@ -2,8 +2,13 @@
 #include "samples.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace hilum::codec::j2k {
 namespace {
@@ -27,15 +32,24 @@ std::int32_t clamped(std::int32_t value, const Range& r) noexcept {
     return std::clamp(value, r.low - r.shift, r.high - r.shift) + r.shift;
 }
 
-/// Rounds to even as lrintf() does; what does not fit is clamped first, NaN becomes the low end.
-std::int32_t clamped(float value, const Range& r) noexcept {
+/// Rounds to even as lrintf() does; what does not fit is held at the ends, NaN at the low one.
+void round_all(const float* from, std::size_t n, std::int32_t* to) noexcept {
     constexpr float kMost = 2147483520.0F;
-    const float held = value > -kMost ? (value < kMost ? value : kMost) : -kMost;
-    return clamped(static_cast<std::int32_t>(std::lrintf(held)), r);
+    std::size_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 4 <= n; i += 4) {
+        const __m128 held = _mm_min_ps(_mm_max_ps(_mm_loadu_ps(from + i), _mm_set1_ps(-kMost)), _mm_set1_ps(kMost));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm_cvtps_epi32(held));
+    }
+#endif
+    for (; i < n; ++i) {
+        const float held = from[i] > -kMost ? (from[i] < kMost ? from[i] : kMost) : -kMost;
+        to[i] = static_cast<std::int32_t>(std::lrintf(held));
+    }
 }
 
-template <typename Sample, typename Value>
-void store_as(const Value* row, std::size_t n, const Range& range, unsigned step, std::byte* out) noexcept {
+template <typename Sample>
+void store_as(const std::int32_t* row, std::size_t n, const Range& range, unsigned step, std::byte* out) noexcept {
     if (step == 1) {
         for (std::size_t i = 0; i < n; ++i) {
             const auto sample = static_cast<Sample>(clamped(row[i], range));
@@ -46,19 +60,6 @@ void store_as(const Value* row, std::size_t n, const Range& range, unsigned step
     for (std::size_t i = 0; i < n; ++i) {
         const auto sample = static_cast<Sample>(clamped(row[i], range));
         std::memcpy(out + i * step * sizeof(Sample), &sample, sizeof(sample));
-    }
-}
-
-template <typename Value>
-void store_any(const Value* row, std::size_t n, const Component& component, unsigned container, unsigned step,
-               std::byte* out) noexcept {
-    const Range range = range_of(component);
-    if (container == 1) {
-        store_as<std::uint8_t>(row, n, range, step, out);
-    } else if (container == 2) {
-        store_as<std::uint16_t>(row, n, range, step, out);
-    } else {
-        store_as<std::uint32_t>(row, n, range, step, out);
     }
 }
 
@@ -89,12 +90,24 @@ void undo_ict(float* y, float* u, float* v, std::size_t n) noexcept {
 
 void store_row(const std::int32_t* row, std::size_t n, const Component& component, unsigned container, unsigned step,
                std::byte* out) noexcept {
-    store_any(row, n, component, container, step, out);
+    const Range range = range_of(component);
+    if (container == 1) {
+        store_as<std::uint8_t>(row, n, range, step, out);
+    } else if (container == 2) {
+        store_as<std::uint16_t>(row, n, range, step, out);
+    } else {
+        store_as<std::uint32_t>(row, n, range, step, out);
+    }
 }
 
 void store_row(const float* row, std::size_t n, const Component& component, unsigned container, unsigned step,
                std::byte* out) noexcept {
-    store_any(row, n, component, container, step, out);
+    std::array<std::int32_t, 512> whole;
+    for (std::size_t at = 0; at < n; at += whole.size()) {
+        const std::size_t count = std::min(n - at, whole.size());
+        round_all(row + at, count, whole.data());
+        store_row(whole.data(), count, component, container, step, out + at * step * container);
+    }
 }
 
 }  // namespace hilum::codec::j2k
