@@ -97,6 +97,11 @@ class IngestSettings:
         "same SOP Instance UID, other bytes: never, always or if-changed replace the current object (both are kept)",
         choices=("never", "always", "if-changed"),
     )
+    study_complete_seconds: float = _setting(
+        60.0,
+        "a study is complete when nothing was added to it for so long (needs the DICOM port); 0: never told",
+        least=0,
+    )
     gather_ms: float = _setting(2.0, "how long a commit waits for company", least=0, most=1000)
     batch_bytes: int = _setting(32 * MIB, "a commit takes no more than this", least=MIB, most=GIB)
     queue_bytes: int = _setting(96 * MIB, "objects waiting in memory; beyond it senders wait", least=MIB)

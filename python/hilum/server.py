@@ -341,6 +341,7 @@ def _dicom_tls(dimse: DimseSettings) -> tuple[ssl.SSLContext | None, ssl.SSLCont
 def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socket, life: Life) -> int:
     """Run the DICOM process."""
     import hilum
+    from hilum.archive.completion import StudyCompletion
     from hilum.archive.incoming import Incoming
     from hilum.archive.refusals import Refusals
     from hilum.dimse.admission import Admission
@@ -397,10 +398,15 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     server = DimseServer(dimse, listener, handler, incoming, metrics.observe_association, services, admission, port_tls)
     server.start()
     commitment.start()
+    completion = StudyCompletion(archive, settings.ingest.study_complete_seconds)
+    if settings.ingest.study_complete_seconds:
+        completion.start()
     try:
         wait_for_end(life)
     finally:
         server.stop(_DRAIN_S - 1)
         commitment.stop()
+        if settings.ingest.study_complete_seconds:
+            completion.stop()
         archive.close()
     return 0

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
+from hilum.archive.completion import read_completed
 from hilum.archive.refusals import read_refusals
 from hilum.errors import HilumError
 from hilum.web.assets import INLINE_STYLE_HEADERS, Assets
@@ -78,6 +79,14 @@ class Events(BaseModel):
     next: int = Field(description="Give it as `since` to get what follows")
 
 
+class Completed(BaseModel):
+    """A study that was quiet for `ingest.study_complete_seconds`."""
+
+    study: str
+    last_event: int = Field(description="Sequence of the last event that added to it")
+    time: float = Field(description="Unix time at which it was told; give it as `since` to get what follows")
+
+
 class RefusedRequest(BaseModel):
     """A request of a DICOM peer that was refused, or several of the same kind within a second."""
 
@@ -133,6 +142,13 @@ def create_api(
         limit: Annotated[int, Query(ge=1, le=10000)] = 100,
     ) -> Events:
         return _events(archive, since, limit)
+
+    @api.get("/completed", summary="Studies to which nothing was added for a while", tags=["administration"])
+    def get_completed(
+        since: Annotated[float, Query(ge=0, description="Unix time; only what was told later")] = 0,
+    ) -> list[Completed]:
+        found = read_completed(archive.root, since)
+        return [Completed(study=i.study_instance_uid, last_event=i.last_event, time=i.time) for i in found]
 
     @api.get("/dicom/refusals", summary="The last refused DICOM requests, with the reason", tags=["administration"])
     def get_refusals(
