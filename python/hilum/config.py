@@ -176,6 +176,7 @@ class DimseSettings:
         (), "who may connect; empty: everyone", pattern=_AE_TITLE, expected=_AE_EXPECTED
     )
     max_associations: int = _setting(64, "beyond it A-ASSOCIATE is rejected (transient, local limit)", least=1)
+    max_associations_per_ae: int = _setting(0, "of one calling AE title, then rejected as above; 0: no limit", least=0)
     max_pdu_bytes: int = _setting(262_144, "longest P-DATA PDU that we offer; 0: no limit", least=0, most=1 << 31)
     idle_seconds: float = _setting(60.0, "an association without traffic is aborted", least=1)
     peers: tuple[str, ...] = _setting(

@@ -137,6 +137,7 @@ class DimseServer:
             gate = GateSettings(
                 max_associations=settings.max_associations, max_pdu_bytes=settings.max_pdu_bytes, tls=tls
             )
+            gate = replace(gate, max_associations_per_ae=settings.max_associations_per_ae)
             if admission is not None:
                 gate = replace(gate, admit=admission, refused=functools.partial(admission.refused, ""))
             self._gate = Gate(

@@ -54,6 +54,8 @@ class GateSettings:
     """What a peer may take of us before and after its association is accepted."""
 
     max_associations: int = 64
+    max_associations_per_ae: int = 0
+    """Of one calling AE title; 0: no limit."""
     max_waiting: int = 1024
     """Connections without a complete A-ASSOCIATE-RQ; beyond it the oldest goes."""
     request_s: float = 10.0
@@ -450,7 +452,12 @@ class Gate(AssociationServer):
                 peer.shutdown(socket.SHUT_WR)
             peer.close()
             return
-        if len(self.active_associations) >= self._gate.max_associations:
+        active = self.active_associations
+        title = waiting.data[26:42].decode("ascii", "replace").strip(" \0")
+        quota = self._gate.max_associations_per_ae
+        used = sum(str(assoc.requestor.ae_title).strip() == title for assoc in active) if quota else 0
+        if len(active) >= self._gate.max_associations or (quota and used >= quota):
+            self._gate.refused(waiting.address[0], "associate", "too many associations at once")
             self._observe("rejected")
             with suppress(OSError):
                 peer.send(_REJECT_LOCAL_LIMIT)

@@ -179,6 +179,23 @@ def test_move_to_a_peer_with_tls(start: Any, tmp_path: Path, certificates: Certi
     assert (counts.status, counts.completed) == (0, 3)
 
 
+def test_p37_one_ae_cannot_take_all_associations(start: Any, tmp_path: Path) -> None:
+    server = start(tmp_path / "archive", "--workers", "1", HILUM__DIMSE__MAX_ASSOCIATIONS_PER_AE="2")
+    contexts = [build_context(VERIFICATION)]
+
+    def call(title: str) -> Any:
+        return AE(ae_title=title).associate("127.0.0.1", server.dicom_port, contexts)
+
+    greedy = [call("GREEDY") for _ in range(3)]
+    assert [assoc.is_established for assoc in greedy] == [True, True, False]
+    assert greedy[2].acceptor.primitive.diagnostic == 2
+    other = call("OTHER")
+    assert other.send_c_echo().Status == 0
+    for assoc in (*greedy[:2], other):
+        assoc.release()
+    assert refusals(server)[0]["reason"] == "too many associations at once"
+
+
 def test_rules_for_peers_and_why_not(start: Any, tmp_path: Path) -> None:
     peers = (
         "STORER 127.0.0.1 services=echo,store",
