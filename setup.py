@@ -52,7 +52,16 @@ def sources(*patterns: str) -> list[str]:
 
 
 optional_compile, optional_link = optional_flags()
-flags = ["-O3", "-g1", "-fvisibility=hidden", "-Wall", "-Wextra", *pkg_config("--cflags"), *optional_compile]
+flags = [
+    "-O3",
+    "-g1",
+    "-fvisibility=hidden",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    *pkg_config("--cflags"),
+    *optional_compile,
+]
 if os.environ.get("HILUM_WERROR") == "1":
     flags.append("-Werror")
 
