@@ -67,6 +67,16 @@ void bind_codec(py::module_& m) {
           "One JPEG 2000 frame into out, of jpeg2000_size: without its highest resolutions, with threads inside.");
     m.def("jpeg2000_size", &jpeg2000_size, "data"_a, "discard_levels"_a,
           "(rows, columns) of a JPEG 2000 frame without its highest resolutions: each halves both, rounded up.");
+    m.def(
+        "codec_libraries",
+        [] {
+            py::list all;
+            for (const auto& [name, version] : codec::libraries()) {
+                all.append(py::make_tuple(name, version));
+            }
+            return py::tuple(all);
+        },
+        "(name, version) of each library that codecs are built on, or \"left out\".");
     m.def("codecs", &codecs, "(transfer syntax UID, its name, decoder, whose code) for each decoder, best first.");
 }
 

@@ -51,14 +51,18 @@ def _version(name: str) -> str:
 def _check_core(report: dict[str, Any], troubles: list[str]) -> None:
     """Look at the engine: what it runs on, what it decodes."""
     try:
-        from hilum.codecs.registry import cpu_features, decoders
+        from hilum.codecs.registry import cpu_features, decoders, libraries
     except ImportError as error:
         troubles.append(f"the engine cannot be loaded: {error}; build it with: make build")
         return
     report["cpu"] = cpu_features()
+    report["codec libraries"] = libraries()
+    choices: dict[str, list[str]] = {}
+    for decoder in decoders():
+        syntax = f"{decoder.transfer_syntax_name} ({decoder.transfer_syntax_uid})"
+        choices.setdefault(syntax, []).append(f"{decoder.name} ({decoder.provider})")
     report["decoders"] = {
-        f"{decoder.transfer_syntax_name} ({decoder.transfer_syntax_uid})": f"{decoder.name} ({decoder.provider})"
-        for decoder in decoders()
+        syntax: names[0] + (f"; then {', '.join(names[1:])}" if names[1:] else "") for syntax, names in choices.items()
     }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from hilum import _core
+from hilum.codecs.providers import joined, provider_of
 from hilum.codecs.registry import core_decodes
 from hilum.errors import HilumError, UsageError
 
@@ -26,6 +27,7 @@ __all__ = [
     "check_out",
     "decode_frame",
     "decode_frames",
+    "for_core",
     "for_each_frame",
     "frame_dtype",
     "frame_shape",
@@ -292,6 +294,10 @@ def decode_frame(
         out = np.empty(frame_shape(pixels), frame_dtype(pixels))
     else:
         check_out(out, pixels)
+    provider = None if core_decodes(transfer_syntax_uid) else provider_of(transfer_syntax_uid)
+    if provider is not None:
+        provider.decode(joined(data), pixels, out)
+        return out
     precision, is_signed = _core.decode(data, transfer_syntax_uid, fields, bit_offset, out=out)
     if report is not None:
         report += _contradictions(transfer_syntax_uid, pixels, precision, is_signed)
@@ -312,3 +318,31 @@ def _contradictions(
             f"the code stream is {code_stream}, Pixel Representation (0028,0103) says {attribute}: "
             "the code stream is believed"
         )
+
+
+def for_core(
+    data: Buffer | Sequence[Buffer], transfer_syntax_uid: str, pixels: PixelDescription, bit_offset: int = 0
+) -> tuple[Buffer | Sequence[Buffer], str, PixelDescription, int]:
+    """Give what the core can decode by itself: the frame as it is, or decoded by a provider and native.
+
+    Parameters
+    ----------
+    data, transfer_syntax_uid, pixels, bit_offset
+        As of `decode_frame`.
+
+    Returns
+    -------
+    tuple
+        The same four.
+
+    Raises
+    ------
+    DataError
+        As `decode_frame`.
+    """
+    if core_decodes(transfer_syntax_uid) or provider_of(transfer_syntax_uid) is None:
+        return data, transfer_syntax_uid, pixels, bit_offset
+    decoded = decode_frame(data, transfer_syntax_uid, pixels)
+    colour = "RGB" if pixels.samples_per_pixel == 3 else pixels.photometric_interpretation
+    native = replace(pixels, planar_configuration=0, photometric_interpretation=colour, number_of_frames=1)
+    return decoded.tobytes(), "1.2.840.10008.1.2.1", native, 0

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from hilum import _core
+from hilum.codecs.providers import PROVIDERS
 
-__all__ = ["Decoder", "can_decode", "core_decodes", "cpu_features", "decoders"]
+__all__ = ["Decoder", "can_decode", "core_decodes", "cpu_features", "decoders", "libraries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,31 @@ class Decoder:
 
 @cache
 def decoders() -> tuple[Decoder, ...]:
-    """All decoders, by transfer syntax, the preferred one first.
+    """All decoders, by transfer syntax, the preferred one first: those of the core, then packages.
 
     Returns
     -------
     tuple of Decoder
     """
-    return tuple(Decoder(*fields) for fields in _core.codecs())
+    found = [Decoder(*fields) for fields in _core.codecs()]
+    for provider in PROVIDERS:
+        if provider.version is not None:
+            found += [Decoder(uid, name, provider.name, provider.package) for uid, name in provider.syntaxes]
+    return tuple(found)
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the codec libraries that the core was built with, and of the packages that decode what it cannot.
+
+    Returns
+    -------
+    dict
+        ``"left out"`` for a library that the build did not find, ``"not installed"`` for a package.
+    """
+    found = dict(_core.codec_libraries())
+    for provider in PROVIDERS:
+        found[provider.package] = provider.version or "not installed"
+    return found
 
 
 def cpu_features() -> dict[str, bool]:

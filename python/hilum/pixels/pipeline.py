@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from hilum import _core
-from hilum.codecs.decode import as_tuple
+from hilum.codecs.decode import as_tuple, for_core
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def render_frame(
     LimitExceeded
         The frame or the picture is above the core's limits.
     """
+    data, transfer_syntax_uid, pixels, bit_offset = for_core(data, transfer_syntax_uid, pixels, bit_offset)
     return _core.render(
         data,
         transfer_syntax_uid,
@@ -161,6 +162,7 @@ def render_pixels(
     ndarray
         ``uint8``, ``(rows, columns)`` for grey or ``(rows, columns, 3)`` for RGB.
     """
+    data, transfer_syntax_uid, pixels, bit_offset = for_core(data, transfer_syntax_uid, pixels, bit_offset)
     samples, rows, columns, channels = _core.render_pixels(
         data,
         transfer_syntax_uid,
@@ -207,4 +209,5 @@ def stored_range(
     tuple of float, or None
         In stored units; None when all is padding.
     """
+    data, transfer_syntax_uid, pixels, bit_offset = for_core(data, transfer_syntax_uid, pixels, bit_offset)
     return _core.stored_range(data, transfer_syntax_uid, as_tuple(pixels), attributes, frame_bit_offset=bit_offset)

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "hilum/codec/codec.hpp"
 
@@ -18,6 +21,9 @@ struct Syntax {
 
 /// All syntaxes that have a decoder, in the order of their UIDs.
 [[nodiscard]] std::span<const Syntax> syntaxes() noexcept;
+
+/// (name, version) of each library that codecs are built on, "left out" for one that the build did not find.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> libraries();
 
 /// nullptr when nothing decodes it.
 [[nodiscard]] const Syntax* find_syntax(std::string_view uid) noexcept;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "entropy.hpp"
 
+#include <bit>
 #include <cstdlib>
+#include <cstring>
 
 namespace hilum::codec::jpeg12 {
 namespace {
@@ -208,8 +210,22 @@ bool build(HuffmanTable& table, std::span<const std::uint8_t, 16> counts,
     return true;
 }
 
-void BitReader::fill(unsigned count) noexcept {
-    while (valid_ < count) {
+void BitReader::refill() noexcept {
+    if (end_ - at_ >= 8 && valid_ <= 32) {
+        std::uint32_t next = 0;
+        std::memcpy(&next, at_, sizeof(next));
+        const std::uint32_t inverse = ~next;
+        if (((inverse - 0x01010101U) & ~inverse & 0x80808080U) == 0) {  // no byte is FF
+            if constexpr (std::endian::native == std::endian::little) {
+                next = __builtin_bswap32(next);
+            }
+            window_ = window_ << 32U | next;
+            valid_ += 32;
+            at_ += 4;
+            return;
+        }
+    }
+    while (valid_ <= 48) {
         std::uint64_t byte = 0;
         const bool marker = at_ < end_ && *at_ == std::byte{0xFF} && (end_ - at_ < 2 || at_[1] != std::byte{0});
         if (at_ >= end_ || marker) {

@@ -51,7 +51,12 @@ public:
     }
 
 private:
-    void fill(unsigned count) noexcept;
+    void fill(unsigned count) noexcept {
+        if (valid_ < count) {
+            refill();
+        }
+    }
+    void refill() noexcept;  ///< at least 16 bits are valid afterwards
 
     const std::byte* at_;
     const std::byte* end_;

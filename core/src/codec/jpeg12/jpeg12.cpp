@@ -83,7 +83,6 @@ public:
     }
 
     void write(const PixelDescription& d, std::span<std::byte> out) const {
-        const std::size_t container = bytes_of(sample_type(d));
         std::array<std::uint16_t, 64> samples;
         for (unsigned c = 0; c < info_.components; ++c) {
             const Component& component = components_[c];
@@ -92,19 +91,35 @@ public:
                 transform(component.coefficients.data() + std::size_t{block} * 64, quantisation, samples);
                 const std::uint32_t top = block / component.blocks_across * 8;
                 const std::uint32_t left = block % component.blocks_across * 8;
-                for (std::uint32_t y = top; y < std::min(top + 8, d.rows); ++y) {
-                    for (std::uint32_t x = left; x < std::min(left + 8, d.columns); ++x) {
-                        std::byte* to =
-                            out.data() + ((std::size_t{y} * d.columns + x) * d.samples_per_pixel + c) * container;
-                        const std::uint32_t value = samples[(y - top) * 8 + (x - left)];
-                        std::memcpy(to, &value, container);  // little endian, as every machine that we build for
-                    }
-                }
+                store(samples, top, left, c, d, out);
             }
         }
     }
 
 private:
+    static void store(const std::array<std::uint16_t, 64>& samples, std::uint32_t top, std::uint32_t left,
+                      unsigned component, const PixelDescription& d, std::span<std::byte> out) noexcept {
+        const std::size_t container = bytes_of(sample_type(d));
+        const std::size_t step = d.samples_per_pixel * container;
+        const std::uint32_t width = std::min(8U, d.columns - left);
+        for (std::uint32_t y = 0; y < std::min(8U, d.rows - top); ++y) {
+            std::byte* to = out.data() + (std::size_t{top + y} * d.columns + left) * step + component * container;
+            const std::uint16_t* from = samples.data() + std::size_t{y} * 8;
+            if (step == 2) {
+                std::memcpy(to, from, std::size_t{width} * 2);
+                continue;
+            }
+            for (std::uint32_t x = 0; x < width; ++x, to += step) {
+                if (container == 2) {
+                    std::memcpy(to, from + x, 2);
+                } else {
+                    const std::uint32_t wide = from[x];
+                    std::memcpy(to, &wide, 4);
+                }
+            }
+        }
+    }
+
     void take(unsigned marker, std::span<const std::byte> segment, std::size_t start) {
         switch (marker) {
             case 0xC1:
