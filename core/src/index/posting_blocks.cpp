@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <compare>
+#include <cstring>
 #include <iterator>
 #include <limits>
 
@@ -31,10 +32,16 @@ std::uint64_t load48(std::string_view at) noexcept {
     return value;
 }
 
-void put48(std::uint64_t value, std::string& out) {
-    for (int shift = 40; shift >= 0; shift -= 8) {
-        out.push_back(static_cast<char>(value >> static_cast<unsigned>(shift)));
+void set48(std::uint64_t value, char* at) noexcept {
+    for (unsigned i = 0; i < kHalf; ++i) {
+        at[i] = static_cast<char>(value >> (40U - 8U * i));
     }
+}
+
+void put48(std::uint64_t value, std::string& out) {
+    char bytes[kHalf];
+    set48(value, bytes);
+    out.append(bytes, kHalf);
 }
 
 /// YYYYMMDD x 2^17 + seconds as seconds of months of 31 days from 1 on; 0 stays, what is no date gets a number of its
@@ -61,11 +68,6 @@ std::uint64_t order_of(std::uint64_t time) noexcept {
 
 Posting posting_of(std::string_view order_key) noexcept {
     return {time_of(kMax48 - load48(order_key)), kMax48 - load48(order_key.substr(kHalf))};
-}
-
-void put_posting(const Posting& posting, std::string& out) {
-    put48(kMax48 - order_of(posting.time), out);
-    put48(kMax48 - (posting.id & kMax48), out);
 }
 
 class BitWriter {
@@ -229,16 +231,17 @@ void decode_postings(std::string_view first, std::string_view value, std::string
     }
     BitReader bits(packed);
     Posting posting = posting_of(first);
-    std::size_t last = out.size() - kOrderKey;
-    for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t start = out.size();
+    out.resize(start + count * kOrderKey);
+    char* at = out.data() + start;
+    for (std::size_t i = 0; i < count; ++i, at += kOrderKey) {
         posting.time -= bits.take(time_bits);
         posting.id = low + bits.take(id_bits);
-        put_posting(posting, out);
-        const std::string_view text(out);
-        if (text.substr(last, kOrderKey) >= text.substr(last + kOrderKey, kOrderKey)) {
+        set48(kMax48 - order_of(posting.time), at);
+        set48(kMax48 - (posting.id & kMax48), at + kHalf);
+        if (std::memcmp(at - kOrderKey, at, kOrderKey) >= 0) {
             throw_bad_block();
         }
-        last += kOrderKey;
     }
 }
 
