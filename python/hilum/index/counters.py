@@ -107,8 +107,13 @@ class Positions:
         return b"\xff" * 13, position
 
     def _leaves(self, prefix: bytes) -> Iterator[bytes]:
-        for key, _ in self.txn.walk("order", prefix=self.root + prefix):
-            yield key[1:]
+        cursor = self.txn.new_cursor("order")
+        wanted = self.root + prefix
+        if cursor.set_range(wanted):
+            for key in cursor.iternext(values=False):
+                if not key.startswith(wanted):
+                    return
+                yield key[1:]
 
     def _weight(self, key: bytes) -> Totals:
         return (1, 0, 0, 0) if self.unit == 0 else weight(self.txn, self.level, key)

@@ -129,6 +129,13 @@ def match_keys(txn: Transaction, start: bytes, *, backwards: bool = False) -> It
 
 def intersection(txn: Transaction, groups: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
     """Order keys that are in at least one list of every group of match keys, newest first."""
+    if len(groups) == 1 and len(groups[0]) == 1:
+        only = PostingList(txn, groups[0][0])
+        blocks = 1
+        while only.next != END:
+            yield from split_postings(only.read(blocks))
+            blocks = min(2 * blocks, MOST_BLOCKS)
+        return
     lists = [[PostingList(txn, key) for key in group] for group in groups]
     held = [[b""] * len(group) for group in groups]
     blocks = 1
