@@ -39,7 +39,10 @@ def read(source: Path) -> Cells:
     for each in json.loads(source.read_text())["benchmarks"]:
         info = each["extra_info"]
         speed = info["bytes"] / each["stats"]["min"] / 1e6
-        cells.setdefault((info["syntax"], info["kind"]), {})[info["library"]] = speed
+        cell = cells.setdefault((info["syntax"], info["kind"]), {})
+        cell[info["library"]] = speed
+        if "speed_up" in info:
+            cell["speed-up"] = info["speed_up"]
     return cells
 
 
@@ -52,20 +55,23 @@ def table(cells: Cells) -> str:
     ]
     threads = []
     for (syntax, kind), cell in cells.items():
-        if "2 threads" in cell:
-            threads.append(f"{syntax} {cell['2 threads'] / cell['1 threads']:.2f}")
+        if kind == "series":
+            threads.append(f"{syntax} {cell['2 threads'] / cell['1 threads']:.2f} ({cell['speed-up']:.2f})")
             continue
         peers = [speed for name, speed in cell.items() if name != "hilum"]
         ratio = f"{cell['hilum'] / max(peers):.1f}" if peers and "hilum" in cell else "-"
         speeds = " | ".join(f"{cell[name]:.0f}" if name in cell else "-" for name in libraries)
         lines.append(f"| {syntax}, {kind} | {speeds} | {ratio} |")
-    lines += ["", f"Two threads to one, 24 CT frames in one call: {', '.join(threads)}."]
+    lines += [
+        "",
+        f"Two threads to one, CT frames of a series in one call, by the clock (by processor time): {', '.join(threads)}.",
+    ]
     return "\n".join(lines)
 
 
 def plot(cells: Cells) -> str:
     """SVG: bars by syntax and class, each syntax to its own scale."""
-    shown = {key: cell for key, cell in cells.items() if "2 threads" not in cell}
+    shown = {key: cell for key, cell in cells.items() if key[1] != "series"}
     syntaxes = list(dict.fromkeys(syntax for syntax, _ in shown))
     parts: list[str] = []
     y = 40
