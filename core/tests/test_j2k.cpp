@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our JPEG 2000 decoder against OpenJPEG: same code stream, same bytes, over all parameters that its encoder has.
 #include <algorithm>
+#include <array>
 #include <random>
 #include <string>
 
@@ -244,6 +245,14 @@ Bytes reduced_by_openjpeg(const Bytes& data, unsigned levels, std::size_t& pixel
     return out;
 }
 
+constexpr std::array kSod{std::byte{0xFF}, std::byte{0x93}};
+
+void put(Bytes& data, std::size_t at, std::uint32_t value, unsigned bytes) {
+    for (unsigned i = 0; i < bytes; ++i) {
+        data[at + i] = static_cast<std::byte>(value >> 8U * (bytes - 1 - i));
+    }
+}
+
 HILUM_TEST("lower resolutions: the size halves, the samples are OpenJPEG's", {
     for (const int irreversible : {0, 1}) {
         Picture p = picture(150, 203, 1, 12, false, 0, 9);
@@ -260,13 +269,15 @@ HILUM_TEST("lower resolutions: the size halves, the samples are OpenJPEG's", {
         }
         HILUM_CHECK_THROWS(Errc::out_of_range, jpeg2000::reduced_size(data, 4));
     }
+    Picture narrow = picture(64, 2, 1, 8, false, 0, 9);
+    Bytes data = encode_j2k(narrow, plain(2));
+    put(data, 16, 1, 4);  // XOsiz: of columns 0 and 1 only 1 is left, and none of it at half the size
+    narrow.columns = 1;
+    const auto body = std::search(data.begin(), data.end(), kSod.begin(), kSod.end()) + 2;
+    std::fill(body, data.end(), std::byte{0});  // packets that are empty
+    HILUM_CHECK(jpeg2000::reduced_size(data, 1).second == 0);
+    HILUM_CHECK(decode_with(data, describe(narrow), {1, 1}).empty());
 });
-
-void put(Bytes& data, std::size_t at, std::uint32_t value, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; ++i) {
-        data[at + i] = static_cast<std::byte>(value >> 8U * (bytes - 1 - i));
-    }
-}
 
 HILUM_TEST("truncated anywhere: refused with an offset inside of the frame, or the whole picture", {
     const Picture p = picture(64, 64, 1, 12, false, 0, 3);

@@ -200,6 +200,9 @@ void TileDecoder::decode_blocks(unsigned threads) {
 void TileDecoder::write(const Output& out) const {
     const Rect image = reduced(stream_.size.image, discard_);
     const Rect area = reduced(tile_.area, discard_);
+    if (area.empty()) {  // a tile, or an image, of which nothing is left at this resolution
+        return;
+    }
     const std::size_t width = area.width();
     std::vector<std::unique_ptr<Synthesis>> sources;
     for (std::size_t c = 0; c < tile_.components.size(); ++c) {
