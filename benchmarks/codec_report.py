@@ -64,7 +64,7 @@ def table(cells: Cells) -> str:
         lines.append(f"| {syntax}, {kind} | {speeds} | {ratio} |")
     lines += [
         "",
-        f"Two threads to one, CT frames of a series in one call, by the clock (by processor time): {', '.join(threads)}.",
+        f"Two threads to one, CT frames in one call, by the clock (by processor time): {', '.join(threads)}.",
     ]
     return "\n".join(lines)
 
