@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     hilum::bindings::bind_index(m);
     hilum::bindings::bind_codec(m);
     hilum::bindings::bind_frames(m);
+    hilum::bindings::bind_encode(m);
     hilum::bindings::bind_pixel(m);
     m.def(
         "cpu_features",

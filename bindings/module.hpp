@@ -21,6 +21,7 @@ void bind_pack(py::module_& m);
 void bind_index(py::module_& m);
 void bind_codec(py::module_& m);
 void bind_frames(py::module_& m);
+void bind_encode(py::module_& m);
 void bind_pixel(py::module_& m);
 
 }  // namespace hilum::bindings

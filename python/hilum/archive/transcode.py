@@ -1,33 +1,53 @@
-"""Objects in Explicit VR Little Endian, whatever they are stored in (PS3.18 8.7.3.5.2.
+"""Objects and frames in another transfer syntax than the stored one (PS3.5 annex A, PS3.18 8.7.3.5.2).
 
-What a client means that names no transfer syntax).
-
-Header and trailer are written again by pydicom; the pixels pass through frame by frame, so memory does not grow
-with the object, and the length is known before the first byte.
+All that need not change stays byte for byte. Frames are decoded and encoded by several threads and go through one by
+one, so memory does not grow with the object; compressed frames wait in a temporary file, because the offset table and
+the length come before them.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from dataclasses import dataclass
-from io import BytesIO
+import tempfile
+import zlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from pydicom import dcmread
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import dcmwrite, write_dataset
-from pydicom.uid import UID
 
+from hilum.archive.headers import (
+    Lossy,
+    encoding_of,
+    new_uid,
+    pixel_element_end,
+    trailer,
+    write_header,
+)
+from hilum.archive.stored_object import StoredObject, object_of_record
+from hilum.codecs.encode import (
+    CONTAINERS,
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    NATIVE,
+    EncodeOptions,
+    can_encode,
+    check_encode,
+    encode_frame,
+    encoded_photometric,
+    is_lossy,
+    lossy_method,
+)
+from hilum.codecs.layout import read_layout
 from hilum.codecs.registry import can_decode
-from hilum.dicom.scan import FrameTable
-from hilum.errors import DataError
+from hilum.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pydicom.dataset import Dataset, FileDataset
+    from collections.abc import Callable, Iterable, Iterator
 
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import InstanceRecord
@@ -39,22 +59,21 @@ __all__ = [
     "Transcoded",
     "can_transcode",
     "decoded_bytes",
+    "frame_in_syntax",
     "native_frame",
     "transcode",
+    "transcode_object",
 ]
 
-IMPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
-EXPLICIT_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-EXPLICIT_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-NATIVE: Final = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, DEFLATED, EXPLICIT_BIG_ENDIAN})
 _TAGS: Final = {"PixelData": 0x7FE00010, "FloatPixelData": 0x7FE00008, "DoubleFloatPixelData": 0x7FE00009}
 _VRS: Final = {"FloatPixelData": b"OF", "DoubleFloatPixelData": b"OD"}
 _MAX_LENGTH: Final = 0xFFFFFFFE
+_MAX_OFFSET: Final = 0xFFFFFFFF
 _CHUNK: Final = 1 << 18
-_WORDS: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-_DECODED_COLOUR: Final = {"YBR_FULL_422": "YBR_FULL", "YBR_ICT": "RGB", "YBR_RCT": "RGB", "YBR_PARTIAL_422": "YBR_FULL"}
-"""Photometric interpretation of decoded samples: chrominance is expanded, the transform of JPEG 2000 undone."""
+_IN_MEMORY: Final = 32 << 20
+_ITEM: Final = b"\xfe\xff\x00\xe0"
+_SEQUENCE_END: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_LITTLE: Final = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +82,79 @@ class Transcoded:
 
     length: int
     pieces: Iterator[bytes]
+    transfer_syntax_uid: str = EXPLICIT_LITTLE_ENDIAN
+    sop_instance_uid: str = ""
+    """The new UID of an object that was compressed with loss, else empty."""
 
 
-def can_transcode(record: InstanceRecord) -> bool:
-    """Whether the object can be given in Explicit VR Little Endian."""
-    return record.transfer_syntax_uid in NATIVE or record.pixels is None or can_decode(record.transfer_syntax_uid)
+def can_transcode(record: InstanceRecord, transfer_syntax_uid: str = EXPLICIT_LITTLE_ENDIAN) -> bool:
+    """Whether an object of an archive can be given in a transfer syntax."""
+    from hilum.types import PixelDescription
+
+    if record.pixels is None:
+        return transfer_syntax_uid in NATIVE
+    if record.transfer_syntax_uid not in NATIVE and not can_decode(record.transfer_syntax_uid):
+        return False
+    return can_encode(transfer_syntax_uid, PixelDescription(*record.pixels))  # type: ignore[arg-type]
+
+
+def transcode(
+    retrieve: Retriever,
+    record: InstanceRecord,
+    transfer_syntax_uid: str = EXPLICIT_LITTLE_ENDIAN,
+    options: EncodeOptions | None = None,
+) -> Transcoded:
+    """Give an object of an archive in a transfer syntax; see `transcode_object`."""
+    return transcode_object(object_of_record(retrieve, record), transfer_syntax_uid, options)
+
+
+def transcode_object(
+    stored: StoredObject,
+    transfer_syntax_uid: str,
+    options: EncodeOptions | None = None,
+    *,
+    threads: int = 0,
+) -> Transcoded:
+    """Give an object in a transfer syntax.
+
+    Parameters
+    ----------
+    stored : StoredObject
+    transfer_syntax_uid : str
+    options : EncodeOptions, optional
+    threads : int
+        At most; 0: as many as there are processors.
+
+    Returns
+    -------
+    Transcoded
+        With a new SOP Instance UID where the syntax and options lose something.
+
+    Raises
+    ------
+    UsageError
+        The syntax has no encoder or cannot hold the pixels.
+    DataError
+        The header or a frame cannot be read, or the result would exceed 4 GiB in an uncompressed syntax. All but
+        later frames of an uncompressed answer are tried before this returns.
+    """
+    count = stored.frame_count
+    if not count or stored.pixels is None:
+        return _without_pixels(stored, transfer_syntax_uid)
+    options = check_encode(transfer_syntax_uid, _decoded_description(stored), options)
+    threads = threads or os.cpu_count() or 1
+    if transfer_syntax_uid in NATIVE:
+        plain = _native(stored, transfer_syntax_uid, options, threads)
+        return _deflated(plain) if transfer_syntax_uid == DEFLATED else plain.finish()
+    return _encapsulated(stored, transfer_syntax_uid, options, threads)
+
+
+def frame_in_syntax(
+    stored: StoredObject, frame: int, transfer_syntax_uid: str, options: EncodeOptions | None = None
+) -> bytes:
+    """Give one frame (from 0) in a transfer syntax; nothing of the others is read."""
+    samples, described = stored.samples(frame, containers=transfer_syntax_uid in CONTAINERS)
+    return encode_frame(samples, transfer_syntax_uid, described, options or EncodeOptions())
 
 
 def native_frame(retrieve: Retriever, record: InstanceRecord, frame: int) -> bytes:
@@ -75,43 +162,6 @@ def native_frame(retrieve: Retriever, record: InstanceRecord, frame: int) -> byt
     if record.transfer_syntax_uid in (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN, DEFLATED):
         return retrieve.stored_frame(record, frame)
     return decoded_bytes(retrieve, record, frame)
-
-
-def transcode(retrieve: Retriever, record: InstanceRecord) -> Transcoded:
-    """Give an object in Explicit VR Little Endian.
-
-    Raises
-    ------
-    DataError
-        Its header cannot be written again, its frames cannot be decoded, or they exceed 4 GiB.
-    """
-    pixels = retrieve.pixels(record)
-    header = _read(retrieve.header(record))
-    frames = retrieve.frame_count(record)
-    if pixels is None or not frames:
-        whole = _part10(header, record)
-        return Transcoded(len(whole), iter((whole,)))
-    if record.transfer_syntax_uid in (IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN):
-        return _as_stored(retrieve, record, header, pixels)
-    frame_size = _describe(header, pixels)
-    size = frame_size * frames
-    if pixels.bits_allocated == 1 and pixels.rows * pixels.columns % 8:
-        raise DataError("one-bit frames that do not end on a byte are given as stored only: ask for transfer-syntax=*")
-    if size > _MAX_LENGTH:
-        raise DataError("the pixels are too many for an uncompressed transfer syntax: ask for transfer-syntax=*")
-    head = _part10(header, record) + _pixel_head(pixels, size + (size & 1))
-
-    first = decoded_bytes(retrieve, record, 0)  # what cannot be decoded is known before the first byte goes out
-
-    def pieces() -> Iterator[bytes]:
-        yield head
-        yield first
-        for frame in range(1, frames):
-            yield decoded_bytes(retrieve, record, frame)
-        if size & 1:
-            yield b"\0"
-
-    return Transcoded(len(head) + size + (size & 1), pieces())
 
 
 def decoded_bytes(retrieve: Retriever, record: InstanceRecord, frame: int) -> bytes:
@@ -123,84 +173,237 @@ def decoded_bytes(retrieve: Retriever, record: InstanceRecord, frame: int) -> by
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _read(data: bytes) -> FileDataset:
-    try:
-        return dcmread(BytesIO(data), force=True, stop_before_pixels=True)
-    except Exception as error:
-        raise _cannot(error) from None
+# Frames
 
 
-def _cannot(error: Exception) -> DataError:
-    return DataError(f"the header cannot be written in another transfer syntax ({type(error).__name__})")
+def _decoded_description(stored: StoredObject) -> PixelDescription:
+    """Describe decoded frames, as far as it is known before one is decoded."""
+    from hilum.archive.stored_object import decoded_photometric
+
+    assert stored.pixels is not None
+    fragment = b""
+    if stored.pixels.samples_per_pixel == 3 and stored.transfer_syntax_uid not in NATIVE:
+        fragment = stored.stored_frame(0)[0][0]
+    colour = decoded_photometric(stored, fragment)
+    return replace(stored.pixels, planar_configuration=0, photometric_interpretation=colour)
 
 
-def _part10(header: FileDataset, record: InstanceRecord) -> bytes:
-    """Give the header as a Part-10 file that ends where its pixel data would begin."""
-    if record.transfer_syntax_uid == EXPLICIT_BIG_ENDIAN:
-        header.walk(_swap_words)
-    meta = header.file_meta
-    meta.TransferSyntaxUID = UID(EXPLICIT_LITTLE_ENDIAN)
-    meta.MediaStorageSOPClassUID = UID(record.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(record.sop_instance_uid)
-    out = BytesIO()
-    try:
-        dcmwrite(out, header, implicit_vr=False, little_endian=True, enforce_file_format=True)
-    except Exception as error:
-        raise _cannot(error) from None
-    return out.getvalue()
+def _in_order(count: int, make: Callable[[int], Any], threads: int) -> Iterator[Any]:
+    """``make(0)``, ``make(1)``, … by several threads, no more of them ahead than there are threads."""
+    if count == 1 or threads == 1:
+        yield from map(make, range(count))
+        return
+    with ThreadPoolExecutor(threads, "hilum-transcode") as pool:
+        waiting = deque(pool.submit(make, index) for index in range(min(count, threads + 1)))
+        following = len(waiting)
+        try:
+            while waiting:
+                done = waiting.popleft().result()
+                if following < count:
+                    waiting.append(pool.submit(make, following))
+                    following += 1
+                yield done
+        finally:
+            for one in waiting:
+                one.cancel()
 
 
-def _swap_words(_dataset: Dataset, element: Any) -> None:
-    """Reverse the bytes of words, which pydicom leaves as they were read."""
-    width = _WORDS.get(element.VR)
-    if width and isinstance(element.value, bytes) and len(element.value) % width == 0:
-        element.value = np.frombuffer(element.value, f">u{width}").astype(f"<u{width}").tobytes()
+# Without pixel data
 
 
-def _describe(header: FileDataset, pixels: PixelDescription) -> int:
-    """Let the header describe decoded pixels; gives their bytes per frame."""
-    colour = pixels.photometric_interpretation
-    if pixels.samples_per_pixel > 1:
-        header.PlanarConfiguration = 0
-        header.PhotometricInterpretation = _DECODED_COLOUR.get(colour, colour)
-    return (pixels.rows * pixels.columns * pixels.samples_per_pixel * pixels.bits_allocated + 7) // 8
+def _without_pixels(stored: StoredObject, transfer_syntax_uid: str) -> Transcoded:
+    if transfer_syntax_uid not in NATIVE:
+        raise UsageError("the object has no pixel data to compress: ask for an uncompressed transfer syntax")
+    whole = stored if stored.pixels is None else replace(stored, header_length=stored.size)
+    meta, dataset = write_header(whole, transfer_syntax_uid)
+    plain = _Plain(transfer_syntax_uid, meta, dataset, 0, iter(()), b"")
+    return _deflated(plain) if transfer_syntax_uid == DEFLATED else plain.finish()
 
 
-def _pixel_head(pixels: PixelDescription, length: int) -> bytes:
+# Uncompressed
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """An object whose pixel data is not encapsulated."""
+
+    transfer_syntax_uid: str
+    meta: bytes
+    head: bytes
+    size: int
+    pixels: Iterator[bytes]
+    tail: bytes
+
+    def dataset(self) -> Iterator[bytes]:
+        yield self.head
+        yield from self.pixels
+        if self.tail:
+            yield self.tail
+
+    def finish(self) -> Transcoded:
+        def pieces() -> Iterator[bytes]:
+            yield self.meta
+            yield from self.dataset()
+
+        length = len(self.meta) + len(self.head) + self.size + len(self.tail)
+        return Transcoded(length, pieces(), self.transfer_syntax_uid)
+
+
+def _native(stored: StoredObject, uid: str, options: EncodeOptions, threads: int) -> _Plain:
+    assert stored.pixels is not None
+    layout = read_layout(stored.read(0, min(stored.header_length, 1 << 20)))
+    value, end = pixel_element_end(stored, layout)
+    target = encoding_of(uid)
+    tail = trailer(stored, end, layout, target)
+    if stored.transfer_syntax_uid in _LITTLE and uid != EXPLICIT_BIG_ENDIAN and not layout.big_endian:
+        meta, dataset = write_header(stored, uid)
+        vr = stored.read(stored.header_length + 4, 2) if layout.explicit_vr else None
+        head = dataset + _pixel_head(stored.pixels, end - value, target, vr)
+        return _Plain(uid, meta, head, end - value, _copied(stored, value, end), tail)
+    described = _decoded_description(stored)
+    bits = described.rows * described.columns * described.samples_per_pixel * described.bits_allocated
+    size = (bits * stored.frame_count + 7) // 8
+    if size > _MAX_LENGTH:
+        raise DataError("the pixels are too many for an uncompressed transfer syntax: ask for transfer-syntax=*")
+    meta, dataset = write_header(stored, uid, pixels=described)
+    padded = size + (size & 1)
+    head = dataset + _pixel_head(described, padded, target, None)
+    return _Plain(uid, meta, head, padded, _native_frames(stored, uid, options, threads, bits), tail)
+
+
+def _pixel_head(pixels: PixelDescription, length: int, target: tuple[bool, bool], vr: bytes | None) -> bytes:
     tag = _TAGS[pixels.keyword]
-    vr = _VRS.get(pixels.keyword) or (b"OB" if pixels.bits_allocated <= 8 else b"OW")
-    return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, vr, 0, length)
+    order = ">" if target[1] else "<"
+    if not target[0]:
+        return struct.pack(f"{order}HHI", tag >> 16, tag & 0xFFFF, length)
+    vr = vr or _VRS.get(pixels.keyword) or (b"OB" if pixels.bits_allocated <= 8 else b"OW")
+    return struct.pack(f"{order}HH2sHI", tag >> 16, tag & 0xFFFF, vr, 0, length)
 
 
-def _as_stored(
-    retrieve: Retriever, record: InstanceRecord, header: FileDataset, pixels: PixelDescription
-) -> Transcoded:
-    """Implicit VR: the pixels are the same bytes, only the elements around them are written again."""
-    table = FrameTable(record.frame_table)
-    first = table[0].fragments[0][0]
-    size = (table.frame_bits * len(table) + 7) // 8
-    size = min(size + (size & 1), retrieve.size(record) - first)
-    head = _part10(header, record) + _pixel_head(pixels, size + (size & 1))
-    tail = b"\0" * (size & 1) + _trailer(retrieve.read(record, first + size))
+def _copied(stored: StoredObject, start: int, end: int) -> Iterator[bytes]:
+    for at in range(start, end, _CHUNK):
+        yield stored.read(at, min(_CHUNK, end - at))
+
+
+def _native_frames(
+    stored: StoredObject, uid: str, options: EncodeOptions, threads: int, frame_bits: int
+) -> Iterator[bytes]:
+    """Frames one after the other; the first is made now, so that what cannot be decoded is known at once."""
+    assert stored.pixels is not None
+    make: Callable[[int], bytes] = lambda frame: frame_in_syntax(stored, frame, uid, options)  # noqa: E731
+    if frame_bits % 8:
+        pieces = _packed(_in_order(stored.frame_count, lambda frame: stored.samples(frame)[0], threads))
+    else:
+        pieces = _in_order(stored.frame_count, make, threads)
+    first = next(pieces)
+
+    def all_pieces() -> Iterator[bytes]:
+        size = len(first)
+        yield first
+        for piece in pieces:
+            size += len(piece)
+            yield piece
+        if size & 1:
+            yield b"\0"
+
+    return all_pieces()
+
+
+def _packed(frames: Iterable[Any]) -> Iterator[bytes]:
+    """One-bit frames that do not end on a byte, without gaps (PS3.5 8.1.1)."""
+    left = np.zeros(0, np.uint8)
+    for frame in frames:
+        bits = np.concatenate([left, frame.reshape(-1) != 0])
+        whole = len(bits) // 8 * 8
+        left = bits[whole:]
+        yield np.packbits(bits[:whole].astype(bool), bitorder="little").tobytes()
+    if len(left):
+        yield np.packbits(left.astype(bool), bitorder="little").tobytes()
+
+
+def _deflated(plain: _Plain) -> Transcoded:
+    """The data set deflated as a whole (PS3.5 A.5)."""
+    spool = _spool()
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    for piece in plain.dataset():
+        spool.write(packer.compress(piece))
+    spool.write(packer.flush())
+    size = spool.tell()
+    if size & 1:
+        spool.write(b"\0")
+        size += 1
 
     def pieces() -> Iterator[bytes]:
-        yield head
-        yield from retrieve.stream(record, first, size, chunk=_CHUNK)
+        yield plain.meta
+        yield from _unspooled(spool)
+
+    return Transcoded(len(plain.meta) + size, pieces(), DEFLATED)
+
+
+# Encapsulated
+
+
+def _spool() -> Any:
+    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by _unspooled
+
+
+def _unspooled(spool: Any) -> Iterator[bytes]:
+    with spool:
+        spool.seek(0)
+        while piece := spool.read(_CHUNK):
+            yield piece
+
+
+def _encapsulated(stored: StoredObject, uid: str, options: EncodeOptions, threads: int) -> Transcoded:
+    assert stored.pixels is not None
+    layout = read_layout(stored.read(0, min(stored.header_length, 1 << 20)))
+    lossy = is_lossy(uid, options)
+    described: list[PixelDescription] = []
+
+    def make(frame: int) -> bytes:
+        samples, description = stored.samples(frame, containers=not lossy)
+        if not frame:
+            described.append(description)
+        return encode_frame(samples, uid, description, options)
+
+    spool = _spool()
+    offsets: list[int] = []
+    sizes: list[int] = []
+    for data in _in_order(stored.frame_count, make, threads):
+        offsets.append(spool.tell())
+        sizes.append(len(data))
+        padded = len(data) + (len(data) & 1)
+        if padded > _MAX_LENGTH:
+            raise DataError("a compressed frame is larger than 4 GiB")
+        spool.write(_ITEM + struct.pack("<I", padded))
+        spool.write(data)
+        spool.write(b"\0" * (padded - len(data)))
+    spool.write(_SEQUENCE_END)
+    length = spool.tell()
+
+    colour = encoded_photometric(uid, described[0], lossy=lossy)
+    pixels = replace(described[0], photometric_interpretation=colour)
+    derived = Lossy(lossy_method(uid), _ratio(stored.pixels, sizes), new_uid()) if lossy else None
+    extended = offsets[-1] > _MAX_OFFSET
+    meta, dataset = write_header(
+        stored, uid, pixels=pixels, extended_offsets=(offsets, sizes) if extended else None, lossy=derived
+    )
+    table = b"" if extended else struct.pack(f"<{len(offsets)}I", *offsets)
+    head = dataset + b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + _ITEM + struct.pack("<I", len(table)) + table
+    tail = trailer(stored, pixel_element_end(stored, layout)[1], layout, encoding_of(uid))
+
+    def pieces() -> Iterator[bytes]:
+        yield meta + head
+        yield from _unspooled(spool)
         if tail:
             yield tail
 
-    return Transcoded(len(head) + size + len(tail), pieces())
+    total = len(meta) + len(head) + length + len(tail)
+    return Transcoded(total, pieces(), uid, derived.sop_instance_uid if derived is not None else "")
 
 
-def _trailer(data: bytes) -> bytes:
-    """Elements after the pixel data, from Implicit VR; what cannot be read as elements is left out."""
-    if len(data) < 8:
-        return b""
-    try:
-        rest = read_dataset(BytesIO(data), is_implicit_VR=True, is_little_endian=True)
-        out = DicomBytesIO()
-        out.is_little_endian, out.is_implicit_VR = True, False
-        write_dataset(out, rest)
-    except Exception:
-        return b""
-    return bytes(out.getvalue())
+def _ratio(pixels: PixelDescription, sizes: list[int]) -> float:
+    bits = pixels.rows * pixels.columns * pixels.samples_per_pixel * pixels.bits_allocated
+    return bits * len(sizes) / 8 / max(sum(sizes), 1)
+
+
