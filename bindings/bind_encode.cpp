@@ -15,8 +15,8 @@ namespace hilum::bindings {
 namespace {
 
 codec::EncodeOptions to_options(const py::object& quality, const py::object& near, const py::object& step) {
-    return {static_cast<int>(to_number(quality, "quality") & 0x7FFFU), static_cast<int>(to_number(near, "near") & 0x7FFFU),
-            to_real(step, "step")};
+    return {static_cast<int>(to_number(quality, "quality") & 0x7FFFU),
+            static_cast<int>(to_number(near, "near") & 0x7FFFU), to_real(step, "step")};
 }
 
 py::bytes encode(const py::object& samples, const py::object& transfer_syntax_uid, const py::object& pixels,
@@ -42,7 +42,8 @@ void check_encode(const py::object& transfer_syntax_uid, const py::object& pixel
                   const py::object& near, const py::object& step) {
     const codec::PixelDescription d = to_description(pixels);
     codec::check_description(d);
-    codec::require_encoder(to_text(transfer_syntax_uid, "transfer_syntax_uid")).check(d, to_options(quality, near, step));
+    codec::require_encoder(to_text(transfer_syntax_uid, "transfer_syntax_uid"))
+        .check(d, to_options(quality, near, step));
 }
 
 py::tuple encoders() {

@@ -241,6 +241,38 @@ def stored_range(
     frame_bit_offset: int = 0,
 ) -> tuple[float, float] | None: ...
 
+# --- encode
+
+def encode(
+    samples: Buffer,
+    transfer_syntax_uid: str,
+    pixels: tuple[int, int, int, int, int, int, int, int, str, int, str],
+    *,
+    quality: int = 90,
+    near: int = 0,
+    step: float = 0.0,
+) -> bytes: ...
+def check_encode(
+    transfer_syntax_uid: str,
+    pixels: tuple[int, int, int, int, int, int, int, int, str, int, str],
+    *,
+    quality: int = 90,
+    near: int = 0,
+    step: float = 0.0,
+) -> None: ...
+def encoders() -> tuple[tuple[str, str, str], ...]: ...
+def precision(samples: Buffer, pixels: tuple[int, int, int, int, int, int, int, int, str, int, str]) -> int: ...
+def jpeg_colour(data: Buffer) -> str: ...
+def layout(data: Buffer) -> tuple[bool, int, int, bool, bool]: ...
+def rewrite(
+    data: Buffer,
+    begin: int,
+    source: tuple[bool, bool],
+    target: tuple[bool, bool],
+    pixels_signed: bool,
+    replacements: list[tuple[int, bytes]],
+) -> bytes: ...
+
 # --- index
 
 class Matcher(metaclass=_Pybind11Type):

@@ -119,7 +119,8 @@ void check(const PixelDescription& d, const EncodeOptions& options) {
 void check_lossless(const PixelDescription& d, const EncodeOptions& options) {
     check(d, options);
     if (options.step != 0) {
-        throw Error(Errc::invalid_argument, "a quantisation step needs 1.2.840.10008.1.2.4.203: this syntax is lossless");
+        throw Error(Errc::invalid_argument,
+                    "a quantisation step needs 1.2.840.10008.1.2.4.203: this syntax is lossless");
     }
 }
 

@@ -98,9 +98,8 @@ std::size_t encode(std::span<const std::byte> samples, const PixelDescription& d
     cinfo.err = jpeg_std_error(&manager.base);
     manager.base.error_exit = &on_error;
     manager.base.output_message = &on_output;
-    const unsigned long size =
-        run_encoder(manager, cinfo, reinterpret_cast<const unsigned char*>(samples.data()), d, options.quality,
-                    reinterpret_cast<unsigned char*>(out.data()), out.size());
+    const unsigned long size = run_encoder(manager, cinfo, reinterpret_cast<const unsigned char*>(samples.data()), d,
+                                           options.quality, reinterpret_cast<unsigned char*>(out.data()), out.size());
     if (size == 0) {
         throw Error(Errc::invalid_argument, std::string("JPEG: ") + manager.message);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG lossless, process 14, predictor 1 (ISO/IEC 10918-1 annex H): two passes, the first counts, so that each component
-// has the best Huffman table there is for it.
+// JPEG lossless, process 14, predictor 1 (ISO/IEC 10918-1 annex H): two passes, the first counts, so that each
+// component has the best Huffman table there is for it.
 #include <algorithm>
 #include <array>
 #include <bit>

@@ -28,14 +28,16 @@ void check(const PixelDescription& d, const EncodeOptions& options) {
 void check_lossless(const PixelDescription& d, const EncodeOptions& options) {
     check(d, options);
     if (options.near != 0) {
-        throw Error(Errc::invalid_argument, "NEAR must be 0 in JPEG-LS lossless; near-lossless is 1.2.840.10008.1.2.4.81");
+        throw Error(Errc::invalid_argument,
+                    "NEAR must be 0 in JPEG-LS lossless; near-lossless is 1.2.840.10008.1.2.4.81");
     }
 }
 
 /// No code is longer than LIMIT, 2 * (bits + max(8, bits)) bits (A.2.1, C.2.4.1.2); lines may end in a run code.
 std::uint64_t bound(const PixelDescription& d) {
     const unsigned bits = std::max<unsigned>(8, d.bits_allocated);
-    return 4096 + (std::uint64_t{d.rows} * d.columns * d.samples_per_pixel * 4 * bits + 7) / 8 + std::uint64_t{d.rows} * 8;
+    return 4096 + (std::uint64_t{d.rows} * d.columns * d.samples_per_pixel * 4 * bits + 7) / 8 +
+           std::uint64_t{d.rows} * 8;
 }
 
 std::size_t encode(std::span<const std::byte> samples, const PixelDescription& d, const EncodeOptions& options,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// PackBits per byte plane and row (PS3.5 G.3 to G.5): where neighbours are equal is found for 64 bytes at a time, packets
-// then come from bit scans.
+// PackBits per byte plane and row (PS3.5 G.3 to G.5): where neighbours are equal is found for 64 bytes at a time,
+// packets then come from bit scans.
 #include <algorithm>
 #include <array>
 #include <bit>

@@ -47,9 +47,8 @@ private:
     using Owners = std::map<std::uint32_t, PrivateOwner>;  // by group and block
 
     bool keeps_length(Tag tag) const noexcept {
-        return from_ == to_ && std::ranges::none_of(replacements_, [&](const Replacement& r) {
-                   return r.tag.group() == tag.group();
-               });
+        return from_ == to_ &&
+               std::ranges::none_of(replacements_, [&](const Replacement& r) { return r.tag.group() == tag.group(); });
     }
 
     void append(Bytes bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }

@@ -1,4 +1,4 @@
-"""Headers of objects whose pixel data is written again: only what has to differ does (PS3.5 8.2, A.4; PS3.3 C.7.6.1)."""
+"""Headers of objects whose pixel data is written again: only what must differ does (PS3.5 8.2, A.4; PS3.3 C.7.6.1)."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _written_meta(meta: Dataset) -> bytes:
 
 def _parse(data: bytes, keywords: list[str]) -> Dataset:
     try:
-        return dcmread(BytesIO(data), force=True, stop_before_pixels=True, specific_tags=keywords)  # type: ignore[arg-type]
+        return dcmread(BytesIO(data), force=True, stop_before_pixels=True, specific_tags=keywords)
     except Exception as error:
         raise DataError(f"the header cannot be read ({type(error).__name__})") from None
 
@@ -164,7 +164,8 @@ def _lossy_elements(data: bytes, lossy: Lossy, target: tuple[bool, bool]) -> dic
         data,
         [
             "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "DerivationDescription",
-            "SourceImageSequence", "DerivationCodeSequence", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
+            "SourceImageSequence", "DerivationCodeSequence", "LossyImageCompressionRatio",
+            "LossyImageCompressionMethod",
         ],
     )  # fmt: skip
     image_type = _values(known, "ImageType") or ["DERIVED", "PRIMARY"]
@@ -234,6 +235,3 @@ def trailer(stored: StoredObject, end: int, layout: Layout, target: tuple[bool, 
         return rewrite(data, 0, layout.encoding, target)
     except DataError:
         return b""
-
-
-

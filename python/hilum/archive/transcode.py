@@ -26,7 +26,7 @@ from hilum.archive.headers import (
     trailer,
     write_header,
 )
-from hilum.archive.stored_object import StoredObject, object_of_record
+from hilum.archive.stored_object import StoredObject, decoded_photometric, object_of_record
 from hilum.codecs.encode import (
     CONTAINERS,
     DEFLATED,
@@ -178,8 +178,6 @@ def decoded_bytes(retrieve: Retriever, record: InstanceRecord, frame: int) -> by
 
 def _decoded_description(stored: StoredObject) -> PixelDescription:
     """Describe decoded frames, as far as it is known before one is decoded."""
-    from hilum.archive.stored_object import decoded_photometric
-
     assert stored.pixels is not None
     fragment = b""
     if stored.pixels.samples_per_pixel == 3 and stored.transfer_syntax_uid not in NATIVE:
@@ -325,9 +323,13 @@ def _deflated(plain: _Plain) -> Transcoded:
     """The data set deflated as a whole (PS3.5 A.5)."""
     spool = _spool()
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-    for piece in plain.dataset():
-        spool.write(packer.compress(piece))
-    spool.write(packer.flush())
+    try:
+        for piece in plain.dataset():
+            spool.write(packer.compress(piece))
+        spool.write(packer.flush())
+    except BaseException:
+        spool.close()
+        raise
     size = spool.tell()
     if size & 1:
         spool.write(b"\0")
@@ -344,7 +346,7 @@ def _deflated(plain: _Plain) -> Transcoded:
 
 
 def _spool() -> Any:
-    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by _unspooled
+    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
 
 
 def _unspooled(spool: Any) -> Iterator[bytes]:
@@ -369,15 +371,14 @@ def _encapsulated(stored: StoredObject, uid: str, options: EncodeOptions, thread
     spool = _spool()
     offsets: list[int] = []
     sizes: list[int] = []
-    for data in _in_order(stored.frame_count, make, threads):
-        offsets.append(spool.tell())
-        sizes.append(len(data))
-        padded = len(data) + (len(data) & 1)
-        if padded > _MAX_LENGTH:
-            raise DataError("a compressed frame is larger than 4 GiB")
-        spool.write(_ITEM + struct.pack("<I", padded))
-        spool.write(data)
-        spool.write(b"\0" * (padded - len(data)))
+    try:
+        for data in _in_order(stored.frame_count, make, threads):
+            offsets.append(spool.tell())
+            sizes.append(len(data))
+            spool.write(_fragment(data))
+    except BaseException:
+        spool.close()
+        raise
     spool.write(_SEQUENCE_END)
     length = spool.tell()
 
@@ -402,8 +403,14 @@ def _encapsulated(stored: StoredObject, uid: str, options: EncodeOptions, thread
     return Transcoded(total, pieces(), uid, derived.sop_instance_uid if derived is not None else "")
 
 
+def _fragment(data: bytes) -> bytes:
+    """Item of even length (PS3.5 A.4)."""
+    padded = len(data) + (len(data) & 1)
+    if padded > _MAX_LENGTH:
+        raise DataError("a compressed frame is larger than 4 GiB")
+    return _ITEM + struct.pack("<I", padded) + data + b"\0" * (padded - len(data))
+
+
 def _ratio(pixels: PixelDescription, sizes: list[int]) -> float:
     bits = pixels.rows * pixels.columns * pixels.samples_per_pixel * pixels.bits_allocated
     return bits * len(sizes) / 8 / max(sum(sizes), 1)
-
-

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from hilum.cli import config, delete, dicom, doctor, export, import_, index, pack, refusals, serve, studies, verify
+from hilum.cli import (
+    config,
+    delete,
+    dicom,
+    doctor,
+    export,
+    import_,
+    index,
+    pack,
+    refusals,
+    serve,
+    studies,
+    transcode,
+    verify,
+)
 from hilum.errors import HilumError, UsageError
 
 __all__ = ["app", "main"]
@@ -25,6 +39,7 @@ app.command("import")(import_.import_)
 app.command("serve")(serve.serve)
 app.command("studies")(studies.studies)
 app.command("export")(export.export)
+app.command("transcode")(transcode.transcode)
 app.command("verify")(verify.verify)
 app.command("delete")(delete.delete)
 app.command("refusals")(refusals.refusals)

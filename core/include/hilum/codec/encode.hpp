@@ -3,10 +3,10 @@
 // span of bound(description) bytes) -> bytes written.
 //
 // `samples` is a frame as the decoders give it: interleaved, native byte order, one container per sample, one byte for
-// a one-bit sample; its address need not be aligned. An encoder reads nothing else, writes nothing outside of `out`, and
-// throws hilum::Error: unsupported_pixels where the syntax cannot hold the description, invalid_argument for options
-// out of range, buffer_too_small. Values that Bits Stored cannot hold (overlay bits above them) are not cut: the code
-// stream then has the precision of the container. All functions are thread-safe: there is no state.
+// a one-bit sample; its address need not be aligned. An encoder reads nothing else, writes nothing outside of `out`,
+// and throws hilum::Error: unsupported_pixels where the syntax cannot hold the description, invalid_argument for
+// options out of range, buffer_too_small. Values that Bits Stored cannot hold (overlay bits above them) are not cut:
+// the code stream then has the precision of the container. All functions are thread-safe: there is no state.
 #pragma once
 
 #include <cstddef>
@@ -46,8 +46,8 @@ struct EncodedSyntax {
 [[nodiscard]] const Encoder& require_encoder(std::string_view uid);
 
 /// Checks description, options, sizes; then the encoder's own `encode`. Returns the bytes written.
-std::size_t encode_frame(std::span<const std::byte> samples, const Encoder& encoder, const PixelDescription& description,
-                         const EncodeOptions& options, std::span<std::byte> out);
+std::size_t encode_frame(std::span<const std::byte> samples, const Encoder& encoder,
+                         const PixelDescription& description, const EncodeOptions& options, std::span<std::byte> out);
 
 namespace native {
 extern const Encoder kEncodeLittle;
