@@ -27,6 +27,9 @@ __all__ = ["Lossy", "encoding_of", "new_uid", "pixel_element_end", "trailer", "w
 
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 _EXTENDED_OFFSET_LENGTHS: Final = 0x7FE00002
+_ICON_IMAGES: Final = 0x00880200
+"""Icons are compressed in the syntax of the object (PS3.3 C.7.6.1.1.6); one that would not be any more is left out."""
+_ENCAPSULATED: Final = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff"
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _META: Final = (True, False)
 
@@ -95,6 +98,8 @@ def write_header(
     if extended_offsets is not None:
         for tag, numbers in zip((_EXTENDED_OFFSET_TABLE, _EXTENDED_OFFSET_LENGTHS), extended_offsets, strict=True):
             changes[tag] = write_element(tag, "OV", struct.pack(f"<{len(numbers)}Q", *numbers), target)
+    if stored.transfer_syntax_uid != transfer_syntax_uid and _ENCAPSULATED in data:
+        changes[_ICON_IMAGES] = b""
     before = stored.pixels
     if pixels is not None and before is not None:
         if pixels.photometric_interpretation != before.photometric_interpretation:

@@ -214,6 +214,8 @@ def check_encode(
         if error.code in _UNSUPPORTED:
             raise UsageError(str(error), code=error.code) from None
         raise
+    if pixels.keyword != "PixelData" and transfer_syntax_uid not in NATIVE:
+        raise UsageError("floating point pixel data cannot be encapsulated", code=_UNSUPPORTED[1])
     if is_lossy(transfer_syntax_uid, given) and pixels.photometric_interpretation.startswith("PALETTE"):
         raise UsageError("palette indices cannot be compressed with loss", code=_UNSUPPORTED[1])
     return given
