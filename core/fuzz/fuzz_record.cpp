@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Input: an index record, as damage that its checksum misses would leave it. Every part is read, and the record is
-// matched, posted and answered; whatever it holds gives a result or an error.
+// Input: an index record, as damage that its checksum misses would leave it, its stored form, or a block of match keys.
+// Every part is read, and the record is matched, posted and answered; whatever it holds gives a result or an error.
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hilum/error.hpp"
 #include "hilum/index/match.hpp"
+#include "hilum/index/posting_blocks.hpp"
 #include "hilum/index/postings.hpp"
 #include "hilum/index/qido_json.hpp"
 #include "hilum/index/record.hpp"
+#include "hilum/index/stored.hpp"
 
 namespace {
 
@@ -54,6 +58,20 @@ void read_lists(std::span<const std::byte> list) {
     }
 }
 
+void read_stored(std::span<const std::byte> record) {
+    const std::string_view text(reinterpret_cast<const char*>(record.data()), record.size());
+    const StoredAs form = stored_as(text.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(text[0] & 31));
+    std::string body;
+    unpack_body(form, record.first(std::min<std::size_t>(record.size(), 8)),
+                text.substr(std::min<std::size_t>(1, text.size())), body);
+}
+
+void read_block(std::span<const std::byte> block) {
+    const std::string_view text(reinterpret_cast<const char*>(block.data()), block.size());
+    std::string orders;
+    decode_postings(text.substr(0, kOrderKey), text.substr(std::min(kOrderKey, text.size())), orders);
+}
+
 template <typename Work>
 void attempt(Work work) {
     try {
@@ -70,5 +88,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                         reinterpret_cast<const std::byte*>(data) + size);
     attempt([&] { read_parts(record); });
     attempt([&] { read_lists(record); });
+    attempt([&] { read_stored(record); });
+    attempt([&] { read_block(record); });
     return 0;
 }
