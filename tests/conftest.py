@@ -6,10 +6,15 @@ import csv
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from real_files import ABSENT, find_shared_data
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# How quickly examples are made, and run, says how busy the machine is.
+settings.register_profile("hilum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hilum")
 
 
 @pytest.fixture(scope="session")
