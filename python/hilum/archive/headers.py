@@ -14,7 +14,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import generate_uid
 
 from hilum.codecs.layout import Layout, read_layout, rewrite
-from hilum.dicom.uids import TRANSFER_SYNTAXES
+from hilum.dicom.uids import IMPLEMENTATION_CLASS_UID, TRANSFER_SYNTAXES
 from hilum.errors import DataError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _meta(data: bytes, layout: Layout, transfer_syntax_uid: str, lossy: Lossy | 
             lossy.sop_instance_uid if lossy is not None else str(known.get("SOPInstanceUID", ""))
         )
         meta.TransferSyntaxUID = transfer_syntax_uid
-        meta.ImplementationClassUID = "1.2.826.0.1.3680043.8.498.1"
+        meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
         body = _written_meta(meta)
     return preamble + write_element(0x00020000, "UL", len(body), _META) + body
 

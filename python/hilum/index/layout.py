@@ -23,7 +23,7 @@ __all__ = [
     "VARIANT",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 COUNTER_LENGTHS = (2, 3, 4, 5, 6, 10, 11)
 """Lengths of the order key's prefixes for which counters may be kept."""
