@@ -1,4 +1,4 @@
-"""Round trips of every encoder over shapes, depths and signs; JPEG-LS and JPEG 2000 also by imagecodecs."""
+"""Round trips of every encoder over shapes, depths and signs."""
 
 from __future__ import annotations
 
