@@ -1,28 +1,50 @@
-"""Data sets as they go to a peer: the stored bytes, or written again where the peer did not take their syntax."""
+"""Data sets as they go to a peer: the stored bytes, or transcoded where the peer did not take their syntax."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.archive import transcode
 from hilum.archive.ingest import data_set_offset
-from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from hilum.codecs.encode import (
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    EncodeOptions,
+)
 from hilum.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import InstanceRecord
 
-__all__ = ["Outgoing", "data_set", "offered"]
+__all__ = ["TARGETS", "Outgoing", "data_set", "offered"]
 
 _WHOLE: Final = 4 << 20
 _CHUNK: Final = 1 << 20
 _META: Final = 1 << 16
+_LOSSLESS: Final = EncodeOptions(near=0, ratio=0.0, step=0.0)
+TARGETS: Final = (
+    EXPLICIT_LITTLE_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.201",  # HTJ2K
+    "1.2.840.10008.1.2.4.202",
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000
+    "1.2.840.10008.1.2.4.81",  # those from here on may lose something, and do not here
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.203",
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+)
+"""Transfer syntaxes that objects are given in when a peer does not take theirs, the first that it takes; all exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +55,30 @@ class Outgoing:
     pieces: Iterator[Any]
 
 
-def offered(record: InstanceRecord) -> tuple[str, ...]:
-    """Transfer syntaxes in which the object can be given, the stored one first."""
+def offered(record: InstanceRecord, taken: Collection[str], preferred: Sequence[str] = ()) -> list[str]:
+    """Transfer syntaxes in which an object can be given to a peer, the best first.
+
+    Parameters
+    ----------
+    record : InstanceRecord
+    taken : collection of str
+        What the peer takes for the object's SOP class.
+    preferred : sequence of str
+        What it takes best, after the stored one: the others follow.
+
+    Returns
+    -------
+    list of str
+        Never one that would lose something.
+    """
     own = record.transfer_syntax_uid
-    if not transcode.can_transcode(record):
-        return (own,)
-    others = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-    return (own, *(uid for uid in others if uid != own))
+    ranked = [uid for uid in preferred if uid in TARGETS] + [uid for uid in TARGETS if uid not in preferred]
+    others = [uid for uid in ranked if uid != own and uid in taken and transcode.can_transcode(record, uid)]
+    return [own, *others] if own in taken else others
 
 
 def data_set(retrieve: Retriever, record: InstanceRecord, transfer_syntax_uid: str) -> Outgoing:
-    """Give the data set of an object in one of the syntaxes of `offered`.
+    """Give the data set of an object in one of the syntaxes of `offered`; its frames are equal, its UID stays.
 
     Raises
     ------
@@ -54,11 +89,10 @@ def data_set(retrieve: Retriever, record: InstanceRecord, transfer_syntax_uid: s
     """
     if transfer_syntax_uid == record.transfer_syntax_uid:
         return Outgoing(transfer_syntax_uid, _stored(retrieve, record))
-    if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
-        return Outgoing(transfer_syntax_uid, _without_meta(transcode.transcode(retrieve, record).pieces))
-    if transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN:
-        return Outgoing(transfer_syntax_uid, _implicit(retrieve, record))
-    raise DataError("the object cannot be given in the transfer syntax that the peer takes")
+    if transfer_syntax_uid not in TARGETS:
+        raise DataError("the object cannot be given in the transfer syntax that the peer takes")
+    made = transcode.transcode(retrieve, record, transfer_syntax_uid, _LOSSLESS)
+    return Outgoing(transfer_syntax_uid, _without_meta(made.pieces))
 
 
 def _stored(retrieve: Retriever, record: InstanceRecord) -> Iterator[Any]:
@@ -72,49 +106,5 @@ def _stored(retrieve: Retriever, record: InstanceRecord) -> Iterator[Any]:
 
 def _without_meta(pieces: Iterator[bytes]) -> Iterator[Any]:
     head = next(pieces)
-    return chain((memoryview(head)[data_set_offset(head) :],), pieces)
-
-
-def _implicit(retrieve: Retriever, record: InstanceRecord) -> Iterator[Any]:
-    """Through explicit VR: the header is written again, the pixels pass through."""
-    pieces = transcode.transcode(retrieve, record).pieces
-    head = next(pieces)
-    pixels = retrieve.pixels(record)
-    if pixels is None or not retrieve.frame_count(record):
-        return iter((_rewritten(head),))
-    count = int.from_bytes(head[-4:], "little")
-    start = _rewritten(head[:-12]) + head[-12:-8] + head[-4:]
-
-    def rest() -> Iterator[Any]:
-        left = count
-        trailer = b""
-        for piece in pieces:
-            if left:
-                yield memoryview(piece)[:left]
-                trailer += bytes(memoryview(piece)[left:])
-                left -= min(left, len(piece))
-            else:
-                trailer += piece
-        if trailer:
-            yield _rewritten_elements(trailer)
-
-    return chain((start,), rest())
-
-
-def _rewritten(explicit: bytes) -> bytes:
-    return _rewritten_elements(explicit[data_set_offset(explicit) :])
-
-
-def _rewritten_elements(explicit: bytes) -> bytes:
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filereader import read_dataset
-    from pydicom.filewriter import write_dataset
-
-    try:
-        elements = read_dataset(BytesIO(explicit), is_implicit_VR=False, is_little_endian=True)
-        out = DicomBytesIO()
-        out.is_little_endian, out.is_implicit_VR = True, True
-        write_dataset(out, elements)
-    except Exception as error:  # pydicom raises of every kind, with values in its messages
-        raise DataError(f"the header cannot be written in implicit VR ({type(error).__name__})") from None
-    return bytes(out.getvalue())
+    rest = memoryview(head)[data_set_offset(head) :]
+    return chain((rest,), pieces) if rest else pieces

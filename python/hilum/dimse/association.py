@@ -61,7 +61,9 @@ class Proposal:
     abstract_syntax: str
     transfer_syntaxes: tuple[str, ...]
     as_scp: bool = False
-    """Propose to be the SCP of it too (PS3.7 D.3.3.4), as C-GET needs for storage classes."""
+    """Propose to be the SCP of it (PS3.7 D.3.3.4), as C-GET needs for storage classes."""
+    as_scu: bool = False
+    """With `as_scp`: and the SCU too, as some peers want it."""
     extended: bytes = b""
     """SOP class extended negotiation (PS3.4 C.5.1.1)."""
 
@@ -196,6 +198,10 @@ class Association:
         if not transfer_syntaxes:
             return found[0] if found else None
         return next((c for syntax in transfer_syntaxes for c in found if c.transfer_syntax == syntax), None)
+
+    def taken(self, abstract_syntax: str) -> dict[str, Accepted]:
+        """Accepted contexts of a SOP class by transfer syntax."""
+        return {c.transfer_syntax: c for c in self.contexts.values() if c.abstract_syntax == abstract_syntax}
 
     def next_message_id(self) -> int:
         """Identifier for the next request."""
@@ -396,10 +402,10 @@ def _request(calling: str, called: str, proposals: Sequence[Proposal], max_pdu: 
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     primitive.user_information = [length, implementation, version]
-    for uid in dict.fromkeys(p.abstract_syntax for p in proposals if p.as_scp):
+    for uid, as_scu in {p.abstract_syntax: p.as_scu for p in proposals if p.as_scp}.items():
         role = SCP_SCU_RoleSelectionNegotiation()
         role.sop_class_uid = uid
-        role.scu_role, role.scp_role = False, True
+        role.scu_role, role.scp_role = as_scu, True
         primitive.user_information.append(role)
     for proposal in proposals:
         if proposal.extended:

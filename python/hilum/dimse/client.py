@@ -77,6 +77,8 @@ class Remote:
     connect_s: float = 15.0
     timeout_s: float = 60.0
     tls: ssl.SSLContext | None = None
+    both_roles: bool = False
+    """For C-GET from peers that want SCU and SCP proposed for storage classes, as Siemens syngo; others want SCP alone."""
 
     def associate(self, proposals: Sequence[Proposal]) -> Association:
         """Request an association; Denied and Unavailable say why there is none."""
@@ -346,8 +348,8 @@ def _get_batch(
     each = (127 // max(1, len(classes))) - 1
     proposals = [Proposal(model, _PLAIN)]
     for uid in classes[:63]:
-        proposals += [Proposal(uid, (syntax,), as_scp=True) for syntax in _COMPRESSED[:each]]
-        proposals.append(Proposal(uid, _PLAIN, as_scp=True))
+        syntaxes = [*((syntax,) for syntax in _COMPRESSED[:each]), _PLAIN]
+        proposals += [Proposal(uid, offered, as_scp=True, as_scu=remote.both_roles) for offered in syntaxes]
     command: dict[int, int | str] = {
         Tag.COMMAND_FIELD: Field.C_GET,
         Tag.AFFECTED_SOP_CLASS: model,

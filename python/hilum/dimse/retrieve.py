@@ -21,7 +21,7 @@ from hilum.dimse.query import CANCELLED, MISMATCH, OUT_OF_RESOURCES, SUCCESS, UN
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from hilum.archive.archive import Archive
     from hilum.dimse.peers import Peer
@@ -169,6 +169,19 @@ class _Retrieval(ABC):
     def _run(self, link: Link, request: Request, records: Sequence[InstanceRecord], counts: _Counts) -> int:
         """Send the instances; gives the final status."""
 
+    def _given(
+        self, record: InstanceRecord, taken: Collection[str], preferred: Sequence[str] = ()
+    ) -> outgoing.Outgoing | None:
+        """Give the data set in the best syntax that the peer takes; None when it can be given in none of them."""
+        for syntax in outgoing.offered(record, taken, preferred):
+            try:
+                return outgoing.data_set(self._archive.retrieve, record, syntax)
+            except errors.Unavailable:
+                raise
+            except errors.HilumError as error:
+                LOGGER.warning("an instance cannot be given: %s", error)
+        return None
+
     @staticmethod
     def _pending(link: Link, request: Request, counts: _Counts) -> None:
         now = time.monotonic()
@@ -218,23 +231,15 @@ class GetService(_Retrieval):
         return counts.final_status()
 
     def _store(self, link: Link, taker: Mapping[str, int], record: InstanceRecord, number: int) -> int:
-        for syntax in outgoing.offered(record):
-            if syntax not in taker:
-                continue
-            try:
-                data = outgoing.data_set(self._archive.retrieve, record, syntax)
-            except errors.Unavailable:
-                raise
-            except errors.HilumError as error:
-                LOGGER.warning("C-GET: an instance cannot be given: %s", error)
-                continue
-            message_id = number % 0xFFFF + 1
-            link.send(taker[syntax], store_command(record, message_id), _whole(data.pieces))
-            answer = link.receive(_SUBOPERATION_S)
-            if answer is None:
-                raise errors.Unavailable("the peer does not answer a sub-operation")
-            return int(answer.command.get(Tag.STATUS, UNABLE))
-        return UNABLE
+        data = self._given(record, taker)
+        if data is None:
+            return UNABLE
+        message_id = number % 0xFFFF + 1
+        link.send(taker[data.transfer_syntax_uid], store_command(record, message_id), _whole(data.pieces))
+        answer = link.receive(_SUBOPERATION_S)
+        if answer is None:
+            raise errors.Unavailable("the peer does not answer a sub-operation")
+        return int(answer.command.get(Tag.STATUS, UNABLE))
 
 
 def _whole(pieces: Iterable[Any]) -> Iterable[Any]:
@@ -249,13 +254,14 @@ def _whole(pieces: Iterable[Any]) -> Iterable[Any]:
 def proposals_for(records: Iterable[InstanceRecord], syntaxes: Sequence[str] = ()) -> list[list[Proposal]]:
     """Presentation contexts that carry these instances, for one association or several of at most 128 contexts.
 
-    Each class gets a context for each stored syntax and one of uncompressed syntaxes.
+    Each class gets a context for each stored syntax, and contexts of the syntaxes that it may be transcoded to.
 
     Parameters
     ----------
     records : iterable of InstanceRecord
     syntaxes : sequence of str
-        Only these; empty: as stored, else uncompressed.
+        Only these, and Implicit VR Little Endian where none of them is uncompressed (PS3.5 10.1); empty: as stored,
+        else uncompressed.
     """
     classes: dict[str, dict[str, None]] = {}
     for record in records:
@@ -265,7 +271,8 @@ def proposals_for(records: Iterable[InstanceRecord], syntaxes: Sequence[str] = (
     for uid, stored in classes.items():
         allowed = [s for s in stored if not syntaxes or s in syntaxes]
         rest = tuple(s for s in plain if not syntaxes or s in syntaxes) or plain[1:]
-        own = [Proposal(uid, (s,)) for s in allowed if s not in plain][: _CONTEXTS - 2]
+        compressed = [*allowed, *(s for s in syntaxes if s in outgoing.TARGETS)]
+        own = [Proposal(uid, (s,)) for s in dict.fromkeys(compressed) if s not in plain][: _CONTEXTS - 2]
         first = tuple(s for s in rest if s in stored) or rest[:1]
         own += [Proposal(uid, (s,)) for s in dict.fromkeys((*first, *rest))]
         if len(bundles[-1]) + len(own) > _CONTEXTS:
@@ -389,7 +396,7 @@ class MoveService(_Retrieval):
                 with self._associate(peer, proposals) as association:
                     connected = True
                     while left and not stop.is_set():
-                        counts.take(left[-1], self._store(association, left[-1], originator))
+                        counts.take(left[-1], self._store(association, left[-1], originator, peer.syntaxes))
                         left.pop()
                         tries = refusals = 0
             except errors.HilumError as error:
@@ -423,19 +430,17 @@ class MoveService(_Retrieval):
             tls=self._tls if peer.tls else None,
         )
 
-    def _store(self, association: Association, record: InstanceRecord, originator: dict[str, int | str]) -> int:
-        for syntax in outgoing.offered(record):
-            context = association.context_for(record.sop_class_uid, (syntax,))
-            if context is None:
-                continue
-            try:
-                data = outgoing.data_set(self._archive.retrieve, record, syntax)
-            except errors.Unavailable:
-                raise
-            except errors.HilumError as error:
-                LOGGER.warning("C-MOVE: an instance cannot be given: %s", error)
-                continue
-            command = store_command(record, association.next_message_id(), **originator)
-            association.send(context, command, _whole(data.pieces))
-            return association.receive().status
-        return UNABLE
+    def _store(
+        self,
+        association: Association,
+        record: InstanceRecord,
+        originator: dict[str, int | str],
+        preferred: Sequence[str],
+    ) -> int:
+        taken = association.taken(record.sop_class_uid)
+        data = self._given(record, taken, preferred)
+        if data is None:
+            return UNABLE
+        command = store_command(record, association.next_message_id(), **originator)
+        association.send(taken[data.transfer_syntax_uid], command, _whole(data.pieces))
+        return association.receive().status
