@@ -6,41 +6,24 @@ import json
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from hilum.cli.common import JsonOption, human_bytes, print_json, printable, warn
+from hilum.cli.remote import asks_peer
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hilum.dimse.client import Counts, Remote, StoreOutcome
+    from hilum.dimse.client import Counts, StoreOutcome
     from hilum.types import Level
 
 __all__ = ["echo", "find", "get", "move", "store"]
 
-Host: TypeAlias = Annotated[str, typer.Argument(help="Host name or address of the peer.", metavar="PEER")]
-Port: TypeAlias = Annotated[int, typer.Argument(help="TCP port of the peer.", min=1, max=65535)]
-Calling: TypeAlias = Annotated[str, typer.Option("-aet", "--aet", "--aetitle", help="Our AE title.")]
-Called: TypeAlias = Annotated[str, typer.Option("-aec", "--aec", "--call", help="AE title of the peer.")]
-ConnectTimeout: TypeAlias = Annotated[
-    float, typer.Option("-to", "--timeout", help="Seconds for the connection.", min=1)
-]
-DimseTimeout: TypeAlias = Annotated[
-    float, typer.Option("-td", "--dimse-timeout", help="Seconds for each answer.", min=1)
-]
-Tls: TypeAlias = Annotated[bool, typer.Option("--tls", help="Encrypt (TLS 1.2 or 1.3).")]
-Trusted: TypeAlias = Annotated[
-    Path | None, typer.Option("--tls-ca", help="PEM file of the authorities that the peer's certificate may be of.")
-]
-Certificate: TypeAlias = Annotated[Path | None, typer.Option("--tls-cert", help="PEM file with our certificate.")]
-PrivateKey: TypeAlias = Annotated[Path | None, typer.Option("--tls-key", help="PEM file with its key.")]
-AnyName: TypeAlias = Annotated[
-    bool, typer.Option("--tls-any-name", help="Do not compare the host name with the peer's certificate.")
-]
 Keys: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("-k", "--key", help="Matching or return key: PatientID=4711, 0008,0050, StudyDate=20240101-."),
@@ -52,70 +35,31 @@ Associations: TypeAlias = Annotated[
 ]
 
 
-def _remote(
-    host: str,
-    port: int,
-    calling: str,
-    called: str,
-    connect_s: float,
-    timeout_s: float,
-    tls: tuple[bool, Path | None, Path | None, Path | None, bool],
-) -> Remote:
-    from hilum.dimse.client import Remote
-    from hilum.dimse.tls import client_context
-
-    wanted, trusted, certificate, key, any_name = tls
-    context = client_context(trusted, certificate, key, check_name=not any_name) if wanted else None
-    if not wanted and (trusted or certificate or key or any_name):
-        raise UsageError("options of TLS are given, but not --tls")
-    return Remote(host, port, called, calling, connect_s, timeout_s, context)
-
-
+@asks_peer()
 def echo(
-    host: Host,
-    port: Port,
-    aet: Calling = "HILUM",
-    aec: Called = "ANY-SCP",
+    remote: Any,
     repeat: Annotated[int, typer.Option("--repeat", help="How often.", min=1)] = 1,
-    timeout: ConnectTimeout = 15,
-    dimse_timeout: DimseTimeout = 60,
-    tls: Tls = False,
-    tls_ca: Trusted = None,
-    tls_cert: Certificate = None,
-    tls_key: PrivateKey = None,
-    tls_any_name: AnyName = False,
 ) -> None:
     """Ask a DICOM node whether it is there (C-ECHO)."""
     from hilum.dimse import client
 
-    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
     for _ in range(repeat):
-        print(f"{aec} at {host} port {port} answers in {client.echo(remote) * 1000:.1f} ms")
+        print(f"{remote.called} at {remote.host} port {remote.port} answers in {client.echo(remote) * 1000:.1f} ms")
 
 
+@asks_peer()
 def find(
-    host: Host,
-    port: Port,
+    remote: Any,
     keys: Keys = None,
     level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
     study: StudyRoot = False,
     patient: PatientRoot = False,
-    aet: Calling = "HILUM",
-    aec: Called = "ANY-SCP",
     cancel: Annotated[int, typer.Option("--cancel", help="C-CANCEL after so many answers; 0: never.", min=0)] = 0,
-    timeout: ConnectTimeout = 15,
-    dimse_timeout: DimseTimeout = 60,
     as_json: JsonOption = False,
-    tls: Tls = False,
-    tls_ca: Trusted = None,
-    tls_cert: Certificate = None,
-    tls_key: PrivateKey = None,
-    tls_any_name: AnyName = False,
 ) -> None:
     """Query a DICOM node (C-FIND)."""
     from hilum.dimse import client
 
-    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
     wanted, found_level = _query(keys or [], level)
     answers = client.find(remote, found_level, wanted, root=_root(study, patient), limit=cancel)
     if as_json:
@@ -130,28 +74,18 @@ def find(
     print(f"{count} answers", file=sys.stderr)
 
 
+@asks_peer(answer_s=600)
 def move(
-    host: Host,
-    port: Port,
+    remote: Any,
     destination: Annotated[str, typer.Option("-aem", "--aem", "--move", help="AE title that is to get the objects.")],
     keys: Keys = None,
     level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
     study: StudyRoot = False,
     patient: PatientRoot = False,
-    aet: Calling = "HILUM",
-    aec: Called = "ANY-SCP",
-    timeout: ConnectTimeout = 15,
-    dimse_timeout: DimseTimeout = 600,
-    tls: Tls = False,
-    tls_ca: Trusted = None,
-    tls_cert: Certificate = None,
-    tls_key: PrivateKey = None,
-    tls_any_name: AnyName = False,
 ) -> None:
     """Let a DICOM node send objects to another one (C-MOVE). ^C cancels in order."""
     from hilum.dimse import client
 
-    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
     wanted, found_level = _query(keys or [], level)
     with client.cancelling(threading.Event()) as stop:
         counts = client.move(
@@ -160,9 +94,9 @@ def move(
     _end(counts)
 
 
+@asks_peer()
 def get(
-    host: Host,
-    port: Port,
+    remote: Any,
     keys: Keys = None,
     level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
     study: StudyRoot = False,
@@ -173,21 +107,14 @@ def get(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out what is in the folder already.")] = False,
     associations: Associations = 1,
-    aet: Calling = "HILUM",
-    aec: Called = "ANY-SCP",
-    timeout: ConnectTimeout = 15,
-    dimse_timeout: DimseTimeout = 60,
-    tls: Tls = False,
-    tls_ca: Trusted = None,
-    tls_cert: Certificate = None,
-    tls_key: PrivateKey = None,
-    tls_any_name: AnyName = False,
+    both_roles: Annotated[
+        bool, typer.Option("--both-roles", help="Propose SCU and SCP for storage classes, as Siemens syngo wants it.")
+    ] = False,
 ) -> None:
     """Fetch objects from a DICOM node (C-GET), as files or into an archive."""
     from hilum.archive.archive import open as open_root
     from hilum.dimse import client
 
-    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
     wanted, found_level = _query(keys or [], level)
     folder.mkdir(parents=True, exist_ok=True)
     opened = open_root(archive) if archive is not None else None
@@ -199,7 +126,7 @@ def get(
 
     try:
         counts = client.get(
-            remote,
+            replace(remote, both_roles=both_roles),
             found_level,
             wanted,
             folder,
@@ -215,29 +142,19 @@ def get(
     _end(counts)
 
 
+@asks_peer()
 def store(
-    host: Host,
-    port: Port,
+    remote: Any,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH…")],
     ledger: Annotated[
         Path | None,
         typer.Option("--ledger", help="File that remembers what was sent: the same call goes on where it stopped."),
     ] = None,
     associations: Associations = 1,
-    aet: Calling = "HILUM",
-    aec: Called = "ANY-SCP",
-    timeout: ConnectTimeout = 15,
-    dimse_timeout: DimseTimeout = 60,
-    tls: Tls = False,
-    tls_ca: Trusted = None,
-    tls_cert: Certificate = None,
-    tls_key: PrivateKey = None,
-    tls_any_name: AnyName = False,
 ) -> None:
     """Send files to a DICOM node (C-STORE), byte for byte, in their transfer syntax."""
     from hilum.dimse import client
 
-    remote = _remote(host, port, aet, aec, timeout, dimse_timeout, (tls, tls_ca, tls_cert, tls_key, tls_any_name))
     sent = _Sent(ledger)
     started = time.monotonic()
     try:

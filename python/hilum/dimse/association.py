@@ -21,6 +21,7 @@ from pynetdicom.pdu_primitives import (
     MaximumLengthNotification,
     SCP_SCU_RoleSelectionNegotiation,
     SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
 )
 from pynetdicom.presentation import build_context
 
@@ -112,6 +113,8 @@ class Association:
         Encrypt (PS3.15 B).
     server_name : str, optional
         Name that the peer's certificate must hold; default: `host`.
+    user, passcode : str
+        User identity to tell the peer (PS3.7 D.3.3.7), with a request for its confirmation; empty: none.
 
     Raises
     ------
@@ -134,6 +137,8 @@ class Association:
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         max_pdu: int = _OUR_PDU,
+        user: str = "",
+        passcode: str = "",
     ) -> None:
         if not 0 < len(proposals) <= 128:
             raise UsageError("an association has 1 to 128 presentation contexts")
@@ -142,7 +147,7 @@ class Association:
         self._buffer = bytearray()
         self._message_id = 0
         self.alive = False
-        request = _request(calling, called, proposals, max_pdu)
+        request = _request(calling, called, proposals, max_pdu, (user, passcode) if user else None)
         try:
             self._socket: Any = socket.create_connection((host, port), timeout=connect_s)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -174,6 +179,8 @@ class Association:
         try:
             accepted.decode(bytes((2, 0)) + struct.pack(">I", len(body)) + body)
             self.peer_max_pdu = int(accepted.user_information.maximum_length or 0)  # type: ignore[union-attr]
+            self.identity_confirmed = bool(accepted.user_information.user_identity)  # type: ignore[union-attr]
+            """Whether the peer has confirmed the user."""
             self.roles = {
                 str(item.uid): bool(item.scp_role)
                 for item in accepted.user_information.role_selection.values()  # type: ignore[union-attr]
@@ -381,7 +388,9 @@ class Association:
         return data
 
 
-def _request(calling: str, called: str, proposals: Sequence[Proposal], max_pdu: int) -> bytes:
+def _request(
+    calling: str, called: str, proposals: Sequence[Proposal], max_pdu: int, identity: tuple[str, str] | None
+) -> bytes:
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
     try:
@@ -413,6 +422,18 @@ def _request(calling: str, called: str, proposals: Sequence[Proposal], max_pdu: 
             item.sop_class_uid = proposal.abstract_syntax
             item.service_class_application_information = proposal.extended
             primitive.user_information.append(item)
+    if identity is not None:
+        primitive.user_information.append(_identity(*identity))
     pdu = A_ASSOCIATE_RQ()
     pdu.from_primitive(primitive)
     return bytes(pdu.encode())
+
+
+def _identity(user: str, passcode: str) -> UserIdentityNegotiation:
+    item = UserIdentityNegotiation()
+    item.user_identity_type = 2 if passcode else 1
+    item.positive_response_requested = True
+    item.primary_field = user.encode()
+    if passcode:
+        item.secondary_field = passcode.encode()
+    return item
