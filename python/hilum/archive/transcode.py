@@ -14,7 +14,8 @@ import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -60,11 +61,14 @@ __all__ = [
     "can_transcode",
     "decoded_bytes",
     "frame_in_syntax",
+    "in_order",
     "native_frame",
+    "native_pixels",
     "transcode",
     "transcode_object",
 ]
 
+T = TypeVar("T")
 _TAGS: Final = {"PixelData": 0x7FE00010, "FloatPixelData": 0x7FE00008, "DoubleFloatPixelData": 0x7FE00009}
 _VRS: Final = {"FloatPixelData": b"OF", "DoubleFloatPixelData": b"OD"}
 _MAX_LENGTH: Final = 0xFFFFFFFE
@@ -87,15 +91,19 @@ class Transcoded:
     """The new UID of an object that was compressed with loss, else empty."""
 
 
-def can_transcode(record: InstanceRecord, transfer_syntax_uid: str = EXPLICIT_LITTLE_ENDIAN) -> bool:
-    """Whether an object of an archive can be given in a transfer syntax."""
+def can_transcode(
+    record: InstanceRecord,
+    transfer_syntax_uid: str = EXPLICIT_LITTLE_ENDIAN,
+    options: EncodeOptions | None = None,
+) -> bool:
+    """Whether an object of an archive can be given in a transfer syntax, as far as its description tells."""
     from hilum.types import PixelDescription
 
     if record.pixels is None:
         return transfer_syntax_uid in NATIVE
     if record.transfer_syntax_uid not in NATIVE and not can_decode(record.transfer_syntax_uid):
         return False
-    return can_encode(transfer_syntax_uid, PixelDescription(*record.pixels))  # type: ignore[arg-type]
+    return can_encode(transfer_syntax_uid, PixelDescription(*record.pixels), options)  # type: ignore[arg-type]
 
 
 def transcode(
@@ -142,7 +150,6 @@ def transcode_object(
     if not count or stored.pixels is None:
         return _without_pixels(stored, transfer_syntax_uid)
     options = check_encode(transfer_syntax_uid, _decoded_description(stored), options)
-    threads = threads or os.cpu_count() or 1
     if transfer_syntax_uid in NATIVE:
         plain = _native(stored, transfer_syntax_uid, options, threads)
         return _deflated(plain) if transfer_syntax_uid == DEFLATED else plain.finish()
@@ -186,8 +193,18 @@ def _decoded_description(stored: StoredObject) -> PixelDescription:
     return replace(stored.pixels, planar_configuration=0, photometric_interpretation=colour)
 
 
-def _in_order(count: int, make: Callable[[int], Any], threads: int) -> Iterator[Any]:
-    """``make(0)``, ``make(1)``, … by several threads, no more of them ahead than there are threads."""
+def in_order(count: int, make: Callable[[int], T], threads: int = 0) -> Iterator[T]:
+    """``make(0)``, ``make(1)``, … by several threads, no more of them ahead than there are threads.
+
+    Parameters
+    ----------
+    count : int
+    make : callable
+        Releases the GIL in what costs time.
+    threads : int
+        0: as many as there are processors.
+    """
+    threads = threads or os.cpu_count() or 1
     if count == 1 or threads == 1:
         yield from map(make, range(count))
         return
@@ -259,14 +276,35 @@ def _native(stored: StoredObject, uid: str, options: EncodeOptions, threads: int
         head = dataset + _pixel_head(stored.pixels, end - value, target, vr)
         return _Plain(uid, meta, head, end - value, _copied(stored, value, end), tail)
     described = _decoded_description(stored)
-    bits = described.rows * described.columns * described.samples_per_pixel * described.bits_allocated
-    size = (bits * stored.frame_count + 7) // 8
+    size = _native_size(stored, described)
     if size > _MAX_LENGTH:
         raise DataError("the pixels are too many for an uncompressed transfer syntax: ask for transfer-syntax=*")
     meta, dataset = write_header(stored, uid, pixels=described)
     padded = size + (size & 1)
     head = dataset + _pixel_head(described, padded, target, None)
-    return _Plain(uid, meta, head, padded, _native_frames(stored, uid, options, threads, bits), tail)
+    frames = _native_frames(stored, uid, options, threads)
+    pad = [b"\0"] if size & 1 else []
+    return _Plain(uid, meta, head, padded, chain(frames, pad), tail)
+
+
+def native_pixels(stored: StoredObject) -> tuple[int, Iterator[bytes]]:
+    """Give all frames as little-endian native samples: bytes in all, not padded, and the pieces.
+
+    Raises
+    ------
+    DataError
+        The first frame cannot be decoded.
+    """
+    pieces = _native_frames(stored, EXPLICIT_LITTLE_ENDIAN, EncodeOptions(), 0)
+    return _native_size(stored, _decoded_description(stored)), pieces
+
+
+def _frame_bits(described: PixelDescription) -> int:
+    return described.rows * described.columns * described.samples_per_pixel * described.bits_allocated
+
+
+def _native_size(stored: StoredObject, described: PixelDescription) -> int:
+    return (_frame_bits(described) * stored.frame_count + 7) // 8
 
 
 def _pixel_head(pixels: PixelDescription, length: int, target: tuple[bool, bool], vr: bytes | None) -> bytes:
@@ -283,28 +321,15 @@ def _copied(stored: StoredObject, start: int, end: int) -> Iterator[bytes]:
         yield stored.read(at, min(_CHUNK, end - at))
 
 
-def _native_frames(
-    stored: StoredObject, uid: str, options: EncodeOptions, threads: int, frame_bits: int
-) -> Iterator[bytes]:
+def _native_frames(stored: StoredObject, uid: str, options: EncodeOptions, threads: int) -> Iterator[bytes]:
     """Frames one after the other; the first is made now, so that what cannot be decoded is known at once."""
     assert stored.pixels is not None
-    make: Callable[[int], bytes] = lambda frame: frame_in_syntax(stored, frame, uid, options)  # noqa: E731
-    if frame_bits % 8:
-        pieces = _packed(_in_order(stored.frame_count, lambda frame: stored.samples(frame)[0], threads))
+    if _frame_bits(stored.pixels) % 8:
+        pieces = _packed(in_order(stored.frame_count, lambda frame: stored.samples(frame)[0], threads))
     else:
-        pieces = _in_order(stored.frame_count, make, threads)
+        pieces = in_order(stored.frame_count, lambda frame: frame_in_syntax(stored, frame, uid, options), threads)
     first = next(pieces)
-
-    def all_pieces() -> Iterator[bytes]:
-        size = len(first)
-        yield first
-        for piece in pieces:
-            size += len(piece)
-            yield piece
-        if size & 1:
-            yield b"\0"
-
-    return all_pieces()
+    return chain((first,), pieces)
 
 
 def _packed(frames: Iterable[Any]) -> Iterator[bytes]:
@@ -372,7 +397,7 @@ def _encapsulated(stored: StoredObject, uid: str, options: EncodeOptions, thread
     offsets: list[int] = []
     sizes: list[int] = []
     try:
-        for data in _in_order(stored.frame_count, make, threads):
+        for data in in_order(stored.frame_count, make, threads):
             offsets.append(spool.tell())
             sizes.append(len(data))
             spool.write(_fragment(data))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hilum.types import PixelDescription
 
 __all__ = [
+    "LOSSLESS",
     "NATIVE",
     "EncodeOptions",
     "Encoder",
@@ -86,6 +87,10 @@ class EncodeOptions:
     """Decode every lossless frame and compare."""
 
 
+LOSSLESS: Final = EncodeOptions(near=0, ratio=0.0, step=0.0)
+"""Nothing is lost where the syntax can do without; JPEG baseline cannot."""
+
+
 @cache
 def encoders() -> tuple[Encoder, ...]:
     """All encoders, by transfer syntax.
@@ -108,7 +113,9 @@ def _encodable() -> frozenset[str]:
     return frozenset(encoder.transfer_syntax_uid for encoder in encoders())
 
 
-def can_encode(transfer_syntax_uid: str, pixels: PixelDescription | None = None) -> bool:
+def can_encode(
+    transfer_syntax_uid: str, pixels: PixelDescription | None = None, options: EncodeOptions | None = None
+) -> bool:
     """Whether frames can be written in this transfer syntax.
 
     Parameters
@@ -116,6 +123,7 @@ def can_encode(transfer_syntax_uid: str, pixels: PixelDescription | None = None)
     transfer_syntax_uid : str
     pixels : PixelDescription, optional
         Of the frames; without it: whether there is an encoder at all.
+    options : EncodeOptions, optional
 
     Returns
     -------
@@ -126,7 +134,7 @@ def can_encode(transfer_syntax_uid: str, pixels: PixelDescription | None = None)
     if pixels is None:
         return True
     try:
-        check_encode(transfer_syntax_uid, pixels)
+        check_encode(transfer_syntax_uid, pixels, options)
     except (UsageError, DataError):
         return False
     return True

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from hilum.archive.incoming import Incoming
 from hilum.dicomweb import http
+from hilum.dicomweb.bulkdata import BulkData
+from hilum.dicomweb.frames import Frames
 from hilum.dicomweb.http import Answer, ClientGone, Request, Stream
 from hilum.dicomweb.negotiate import NotAcceptable
 from hilum.dicomweb.qido import Search
@@ -118,13 +120,15 @@ class DicomWeb:
         search = Search(archive, self.pool, paging, settings.max_results)
         self.retrieve = Retrieve(archive, self.pool)
         self.rendered = Rendered(archive, self.pool, self.retrieve)
+        frames = Frames(archive, self.retrieve)
+        bulkdata = BulkData(archive, self.retrieve, frames)
         self._store = Store(archive, self.pool, incoming, settings.max_body_bytes, observe_store)
         self._handlers: dict[str, Callable[[Request, Match], Awaitable[Answer | Stream]]] = {
             "search": search.answer,
             "objects": self.retrieve.objects,
             "metadata": self.retrieve.metadata,
-            "frames": self.retrieve.frames,
-            "bulkdata": self.retrieve.bulkdata,
+            "frames": frames.answer,
+            "bulkdata": bulkdata.answer,
             "rendered": self.rendered.image,
             "thumbnail": self.rendered.thumbnail,
         }

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = [
+    "DEFAULT_SYNTAX",
     "EXPLICIT_LITTLE_ENDIAN",
     "NATIVE",
     "STORED_MEDIA",
@@ -55,6 +57,17 @@ STORED_MEDIA: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(_VIDEO_MPEG, ("video/mpeg",)),
 }
 """Media types of a frame as stored, by transfer syntax (PS3.18 Table 8.7.3-5); the first is the usual one."""
+DEFAULT_SYNTAX: Final = {
+    "image/dicom-rle": "1.2.840.10008.1.2.5",
+    "image/jpeg": _JPEG + "70",
+    "image/jls": _JPEG + "80",
+    "image/jp2": _JPEG + "90",
+    "image/j2c": _JPEG + "90",
+    "image/jpx": _JPEG + "92",
+    "image/jphc": _JPEG + "201",
+    "image/jxl": _JPEG + "110",
+}
+"""Transfer syntax of a media type that comes without one (PS3.18 Table 8.7.3-5); ``image/*`` is ``image/jpeg``."""
 
 _ALIASES: Final = {
     "image/x-dicom+rle": "image/dicom-rle",
@@ -78,6 +91,7 @@ _ALIASES: Final = {
     "x-dicom-rle": "image/dicom-rle",
 }
 _MULTIPART: Final = "multipart/related"
+_OCTETS: Final = "application/octet-stream"
 _CACHED_HEADER_BYTES: Final = 512
 
 
@@ -186,6 +200,7 @@ class ObjectChoice:
     """``"multipart"``, ``"single"`` (application/dicom) or ``"zip"``."""
     transfer_syntax: str
     """UID asked for, ``*`` for as stored."""
+    quality: float = 1.0
 
 
 def choose_objects(ranges: tuple[MediaRange, ...], *, single: bool) -> tuple[ObjectChoice, ...]:
@@ -206,14 +221,14 @@ def choose_objects(ranges: tuple[MediaRange, ...], *, single: bool) -> tuple[Obj
     for wanted in ranges:
         syntax = wanted.transfer_syntax or EXPLICIT_LITTLE_ENDIAN
         if wanted.type == "application/zip":
-            choices.append(ObjectChoice("zip", wanted.transfer_syntax or "*"))
+            choices.append(ObjectChoice("zip", wanted.transfer_syntax or "*", wanted.quality))
         elif wanted.multipart and wanted.type in ("application/dicom", "*/*", "application/*"):
-            choices.append(ObjectChoice("multipart", syntax))
+            choices.append(ObjectChoice("multipart", syntax, wanted.quality))
         elif wanted.type == "application/dicom":
             if single:
-                choices.append(ObjectChoice("single", syntax))
+                choices.append(ObjectChoice("single", syntax, wanted.quality))
         elif _is_wild(wanted.type, "application", "multipart"):
-            choices.append(ObjectChoice("multipart", syntax))
+            choices.append(ObjectChoice("multipart", syntax, wanted.quality))
     if not choices:
         raise NotAcceptable(
             "objects are answered as multipart/related; type=application/dicom, as application/zip, "
@@ -245,7 +260,7 @@ class FrameChoice:
     """How frames are answered."""
 
     as_stored: bool
-    """The bytes of the frame as they are, else decoded to little-endian native samples."""
+    """The bytes of the frame as they are, else made: decoded to little-endian native samples, or encoded again."""
     media_type: str
     """Content type of a part, without parameters."""
     transfer_syntax: str
@@ -259,7 +274,12 @@ class FrameChoice:
 
 
 def choose_frames(
-    ranges: tuple[MediaRange, ...], stored: str, *, several: bool, can_decode: Callable[[], bool]
+    ranges: tuple[MediaRange, ...],
+    stored: str,
+    *,
+    several: bool,
+    can_decode: Callable[[], bool],
+    can_make: Callable[[str], bool],
 ) -> FrameChoice:
     """How to answer frames of an object stored in the transfer syntax ``stored``.
 
@@ -273,43 +293,82 @@ def choose_frames(
         More than one frame: multipart is needed.
     can_decode : callable
         Asked only when decoding is needed.
+    can_make : callable
+        ``can_make(transfer_syntax)``: whether the frames can be encoded so; asked only when that is needed.
 
     Notes
     -----
-    ``*/*`` and no Accept at all give the frames as stored, in a multipart answer, with their true media type.
+    ``*/*`` and no Accept at all give the frames as stored, in a multipart answer, with their true media type. Among
+    what the client likes equally well, as stored comes first: it costs nothing and loses nothing.
     """
-    native = stored in NATIVE or stored not in STORED_MEDIA
-    media = STORED_MEDIA.get(stored, ())
-    own_syntax = EXPLICIT_LITTLE_ENDIAN if stored in NATIVE else stored
-    plain_several = False
-    for wanted in ranges:
-        if several and not wanted.multipart and wanted.type != "*/*":
-            plain_several = True
-            continue
-        syntax = wanted.transfer_syntax
-        multipart = wanted.multipart or wanted.type == "*/*"
-        if wanted.type == "application/octet-stream" or wanted.type == "application/*":
-            if native or syntax in ("*", stored):
-                if not native or syntax in ("", "*", stored) or syntax in NATIVE:
-                    return FrameChoice(True, "application/octet-stream", own_syntax, multipart)
-            elif syntax in ("", EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN) and can_decode():
-                return FrameChoice(False, "application/octet-stream", EXPLICIT_LITTLE_ENDIAN, multipart)
-        elif _is_wild(wanted.type, *(name.partition("/")[0] for name in media)):
-            if syntax in ("", "*", stored):
-                name = media[0] if media else "application/octet-stream"
-                return FrameChoice(True, name, own_syntax, multipart)
-        elif wanted.type in media and syntax in ("", "*", stored):
-            return FrameChoice(True, wanted.type, own_syntax, multipart)
-    if plain_several:
+    usable = [wanted for wanted in ranges if not several or wanted.multipart or wanted.type == "*/*"]
+    for _, group in groupby(usable, key=lambda wanted: wanted.quality):
+        equals = list(group)
+        for wanted in equals:
+            if (choice := _as_stored(wanted, stored)) is not None:
+                return choice
+        for wanted in equals:
+            if (choice := _made(wanted, stored, can_decode, can_make)) is not None:
+                return choice
+    if not usable:
         raise NotAcceptable("several frames are answered as multipart/related; ask for one frame or for multipart")
-    made = ["application/octet-stream; transfer-syntax=*", *media]
-    if not native and can_decode():
-        made.append(f"application/octet-stream; transfer-syntax={EXPLICIT_LITTLE_ENDIAN}")
+    made = [f"{_OCTETS}; transfer-syntax=*", *STORED_MEDIA.get(stored, ())]
+    if not _is_native(stored) and can_decode():
+        made.append(f"{_OCTETS}; transfer-syntax={EXPLICIT_LITTLE_ENDIAN}")
+    made += [f"{media[0]}; transfer-syntax={uid}" for uid, media in STORED_MEDIA.items() if can_make(uid)]
     raise NotAcceptable(f"this object is stored in {stored}; its frames are answered as {', '.join(made)}")
 
 
+def _is_native(stored: str) -> bool:
+    return stored in NATIVE or stored not in STORED_MEDIA
+
+
+def _as_stored(wanted: MediaRange, stored: str) -> FrameChoice | None:
+    """What this range takes of the frames as they are stored."""
+    media = STORED_MEDIA.get(stored, ())
+    syntax = wanted.transfer_syntax
+    multipart = wanted.multipart or wanted.type == "*/*"
+    own_syntax = EXPLICIT_LITTLE_ENDIAN if stored in NATIVE else stored
+    if wanted.type in (_OCTETS, "application/*"):
+        if _is_native(stored):
+            fits = syntax in ("", "*", stored) or (syntax in NATIVE and stored in NATIVE)
+        else:
+            fits = syntax in ("*", stored)
+        return FrameChoice(True, _OCTETS, own_syntax, multipart) if fits else None
+    if syntax not in ("", "*", stored):
+        return None
+    if _is_wild(wanted.type, *(name.partition("/")[0] for name in media)):
+        return FrameChoice(True, media[0] if media else _OCTETS, own_syntax, multipart)
+    return FrameChoice(True, wanted.type, own_syntax, multipart) if wanted.type in media else None
+
+
+def _made(
+    wanted: MediaRange, stored: str, can_decode: Callable[[], bool], can_make: Callable[[str], bool]
+) -> FrameChoice | None:
+    """What can be made of the frames for this range."""
+    syntax = wanted.transfer_syntax
+    multipart = wanted.multipart or wanted.type == "*/*"
+    octets = wanted.type in (_OCTETS, "application/*")
+    if octets or wanted.type == "*/*":
+        if syntax in ("", EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
+            possible = not _is_native(stored) and can_decode()
+            return FrameChoice(False, _OCTETS, EXPLICIT_LITTLE_ENDIAN, multipart) if possible else None
+    elif syntax in ("", "*"):
+        syntax = DEFAULT_SYNTAX.get("image/jpeg" if wanted.type == "image/*" else wanted.type, "")
+    media = STORED_MEDIA.get(syntax, (_OCTETS,))
+    if octets:
+        name = _OCTETS
+    elif _is_wild(wanted.type, media[0].partition("/")[0]):
+        name = media[0]
+    elif wanted.type in media:
+        name = wanted.type
+    else:
+        return None
+    return FrameChoice(False, name, syntax, multipart) if syntax not in NATIVE and can_make(syntax) else None
+
+
 def choose_bulkdata(ranges: tuple[MediaRange, ...]) -> bool:
-    """Whether bulk data is answered as multipart; it is always ``application/octet-stream`` in little endian."""
+    """Whether bulk data that is no pixel data is answered as multipart; it is ``application/octet-stream``."""
     for wanted in ranges:
         if wanted.multipart and wanted.type in ("application/octet-stream", "*/*", "application/*"):
             return True

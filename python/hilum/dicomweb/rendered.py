@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from hilum.codecs.registry import can_decode
 from hilum.dicomweb import http
+from hilum.dicomweb.frames import check_frames
 from hilum.dicomweb.http import Answer, Request, Stream
 from hilum.dicomweb.icons import document_icon
 from hilum.dicomweb.negotiate import STORED_MEDIA, NotAcceptable, choose_rendered, parse_accept
+from hilum.dicomweb.parts import PRIVATE, etag_of, multipart_type, new_boundary, part_head
 from hilum.dicomweb.routing import parse_frames
-from hilum.dicomweb.wado import PRIVATE, check_frames, etag_of, multipart_type, new_boundary, part_head
 from hilum.errors import DataError, NotFound, UsageError
 from hilum.pixels.pipeline import RenderSettings, Window
 

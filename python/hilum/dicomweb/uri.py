@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from hilum.dicomweb import http
 from hilum.dicomweb.app import answer_with
+from hilum.dicomweb.frames import check_frames
 from hilum.dicomweb.http import Answer, Request, Stream
-from hilum.dicomweb.negotiate import ObjectChoice, choose_rendered, parse_accept
+from hilum.dicomweb.negotiate import choose_rendered, parse_accept
 from hilum.dicomweb.rendered import parse_render_query
 from hilum.dicomweb.routing import check_uid
-from hilum.dicomweb.wado import check_frames
+from hilum.dicomweb.syntaxes import select_one
 from hilum.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class WadoUri:
         kinds = parse_accept(given.get("contenttype", ""))
         wants_object = any(kind.type == "application/dicom" for kind in kinds)
         if wants_object or (not given.get("contenttype") and record.pixels is None):
-            choice = ObjectChoice("single", given.get("transfersyntax", "") or record.transfer_syntax_uid)
-            return await self._web.retrieve.one_object(request, record, choice)
+            syntax = select_one(record, given.get("transfersyntax", "") or record.transfer_syntax_uid)
+            return await self._web.retrieve.one_object(request, record, syntax)
         media_type, _ = choose_rendered(kinds, _IMAGES)
         number = _frame_number(given.get("framenumber", ""))
         check_frames(self._web.retrieve.frame_count(record), [number])

@@ -153,13 +153,6 @@ def test_w8_compressed_objects_are_decoded(web: httpx.Client, live_server: Any, 
     assert again.pixel_array.size == np.prod([len(frames), *frames[0].shape])
 
 
-def test_w8_what_cannot_be_made_is_406_and_says_what_can(web: httpx.Client, demo: Path) -> None:
-    _, _, path = sample(demo, "us-cine.dcm")
-    answer = web.get(path, headers={"Accept": "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.80"})
-    assert answer.status_code == 406
-    assert "transfer-syntax=*" in answer.text
-
-
 def test_w9_metadata_with_the_accept_of_ohif(web: httpx.Client, demo: Path) -> None:
     _, _, path = sample(demo, "mr-shoulder.dcm")
     accept = "application/dicom+json, multipart/related; type=application/octet-stream; transfer-syntax=*"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pydicom
 import pytest
 from objects import make_object, uid
 
@@ -165,6 +167,26 @@ def test_export_is_byte_exact(run: Run, source: Path, tmp_path: Path) -> None:
     assert "6 files" in run("export", tmp_path / "all").out
     with hilum.open(tmp_path / "copy") as copy:
         assert copy.import_paths([tmp_path / "all"]).counts == {"stored": 6}
+
+
+def test_export_in_a_transfer_syntax(run: Run, tmp_path: Path) -> None:
+    demo = Path(__file__).parent.parent.parent / "data" / "demo"
+    run("import", demo / "op-fundus.dcm", demo / "report-sr.dcm")
+    done = run("export", tmp_path / "out", "--transfer-syntax", "jpeg-ls", "--json")
+    files = {item["transfer_syntax_uid"]: item for item in json.loads(done.out)}
+    assert set(files) == {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.1"}
+    for syntax, item in files.items():
+        raw = Path(item["path"]).read_bytes()
+        assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (item["sha256"], item["size"])
+        assert pydicom.dcmread(item["path"]).file_meta.TransferSyntaxUID == syntax
+    image = pydicom.dcmread(files["1.2.840.10008.1.2.4.80"]["path"])
+    assert np.array_equal(image.pixel_array, pydicom.dcmread(demo / "op-fundus.dcm").pixel_array)
+    assert Path(files["1.2.840.10008.1.2.1"]["path"]).read_bytes() == (demo / "report-sr.dcm").read_bytes()
+    assert "1 of them as they were received" in run("export", tmp_path / "again", "-t", "jpeg-ls").out
+    for name, reason in (("jpeg", "loses something"), ("1.2.840.10008.1.2.4.110", "no encoder"), ("x", "no such")):
+        refused = run("export", tmp_path / "none", "-t", name)
+        assert (refused.status, reason in refused.err) == (2, True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_verify_and_rebuild(run: Run, root: Path, source: Path) -> None:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hilum import errors
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Request
+from hilum.dicomweb.jp2 import jp2_boxed
 from hilum.dicomweb.paging import PagingMemory
 from hilum.dicomweb.qido import parse_parameters
 from hilum.dicomweb.rendered import parse_render_query
 from hilum.dicomweb.small_cache import SmallCache
 from hilum.dicomweb.status import HTTP_STATUS, failure_reason, http_status
 from hilum.dicomweb.stow import Outcome, response_data_set, response_status
-from hilum.dicomweb.wado import jp2_boxed
 from hilum.dicomweb.xml import native_dicom_model
 
 

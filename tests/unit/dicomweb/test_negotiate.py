@@ -5,6 +5,7 @@ import pytest
 from hilum.dicomweb.negotiate import (
     EXPLICIT_LITTLE_ENDIAN,
     STORED_MEDIA,
+    FrameChoice,
     NotAcceptable,
     choose_bulkdata,
     choose_frames,
@@ -15,6 +16,7 @@ from hilum.dicomweb.negotiate import (
 )
 
 JPEG, J2K, RLE = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5"
+JPEG_LS, LOSSLESS_JPEG = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.70"
 OCTETS = "application/octet-stream"
 ELE = EXPLICIT_LITTLE_ENDIAN
 PART = "multipart/related; type=application/octet-stream"
@@ -81,17 +83,58 @@ def test_choose_frames(
     ranges = parse_accept(accept)
     if expected is None:
         with pytest.raises(NotAcceptable):
-            choose_frames(ranges, stored, several=several, can_decode=lambda: decoder)
+            choose_frames(ranges, stored, several=several, can_decode=lambda: decoder, can_make=lambda _: False)
         return
-    found = choose_frames(ranges, stored, several=several, can_decode=lambda: decoder)
+    found = choose_frames(ranges, stored, several=several, can_decode=lambda: decoder, can_make=lambda _: False)
     assert (found.as_stored, found.media_type, found.transfer_syntax, found.multipart) == expected
     assert '"' not in found.content_type
+
+
+@pytest.mark.parametrize(
+    ("accept", "stored", "makes", "expected"),
+    [
+        ("image/jls", ELE, JPEG_LS, (False, "image/jls", JPEG_LS)),
+        ("image/jls", ELE, RLE, None),
+        ("image/jls;transfer-syntax=*", JPEG, JPEG_LS, (False, "image/jls", JPEG_LS)),
+        ("image/jpeg", ELE, LOSSLESS_JPEG, (False, "image/jpeg", LOSSLESS_JPEG)),
+        ("image/*", ELE, LOSSLESS_JPEG, (False, "image/jpeg", LOSSLESS_JPEG)),
+        (f"image/*;transfer-syntax={JPEG_LS}", J2K, JPEG_LS, (False, "image/jls", JPEG_LS)),
+        (f"image/jp2;transfer-syntax={JPEG_LS}", ELE, JPEG_LS, None),
+        (f"image/j2c;transfer-syntax={J2K}", RLE, J2K, (False, "image/j2c", J2K)),
+        (f"{OCTETS};transfer-syntax={RLE}", J2K, RLE, (False, OCTETS, RLE)),
+        (f"{OCTETS};transfer-syntax=1.2.840.10008.1.2.1.98", J2K, "1.2.840.10008.1.2.1.98",
+         (False, OCTETS, "1.2.840.10008.1.2.1.98")),
+        (f"multipart/related;transfer-syntax={JPEG_LS}", RLE, JPEG_LS, (False, "image/jls", JPEG_LS)),
+        (f"multipart/related;transfer-syntax={ELE}", RLE, JPEG_LS, (False, OCTETS, ELE)),
+        (f"{OCTETS}, image/jls, image/jp2", J2K, JPEG_LS, (True, "image/jp2", J2K)),
+        (f"{OCTETS}, image/jls, image/jp2;q=0.9", J2K, JPEG_LS, (False, OCTETS, ELE)),
+        (f"image/jls, {OCTETS}, image/jp2;q=0.9", J2K, JPEG_LS, (False, "image/jls", JPEG_LS)),
+        (f"image/jls;q=0.3, image/dicom-rle;q=0.8, {OCTETS};q=0.1", J2K, JPEG_LS, (False, "image/jls", JPEG_LS)),
+        ("video/mp4", ELE, JPEG_LS, None),
+    ],
+)  # fmt: skip
+def test_choose_frames_that_are_made(
+    accept: str, stored: str, makes: str, expected: tuple[bool, str, str] | None
+) -> None:
+    def choose() -> FrameChoice:
+        return choose_frames(
+            parse_accept(accept), stored, several=False, can_decode=lambda: True, can_make=lambda uid: uid == makes
+        )
+
+    if expected is None:
+        with pytest.raises(NotAcceptable, match=f"transfer-syntax={makes}"):
+            choose()
+        return
+    found = choose()
+    assert (found.as_stored, found.media_type, found.transfer_syntax) == expected
 
 
 @pytest.mark.parametrize("stored", [*STORED_MEDIA, "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.98", "9.9"])
 @pytest.mark.parametrize("accept", ["", "*/*", "multipart/related; type=application/octet-stream; transfer-syntax=*"])
 def test_w7_as_stored_is_always_possible(stored: str, accept: str) -> None:
-    assert choose_frames(parse_accept(accept), stored, several=True, can_decode=lambda: False).as_stored
+    assert choose_frames(
+        parse_accept(accept), stored, several=True, can_decode=lambda: False, can_make=lambda _: False
+    ).as_stored
 
 
 @pytest.mark.parametrize(
