@@ -14,6 +14,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     hilum::bindings::bind_frames(m);
     hilum::bindings::bind_encode(m);
     hilum::bindings::bind_pixel(m);
+    hilum::bindings::bind_volume(m);
     m.def(
         "cpu_features",
         [] {

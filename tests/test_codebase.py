@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parent.parent
 
 PACKAGE = REPOSITORY / "python" / "hilum"
-MAY_IMPORT_CORE = {"dicom", "codecs", "pixels", "storage", "index"}
+MAY_IMPORT_CORE = {"dicom", "codecs", "pixels", "storage", "index", "volumes", "render"}
 COMPILED = {"_core", "_keys", "_json", "_multipart"}
 MULTIPART_USERS = {"dicomweb"}
 

@@ -273,6 +273,24 @@ def rewrite(
     replacements: list[tuple[int, bytes]],
 ) -> bytes: ...
 
+# --- volume
+
+_Extent: TypeAlias = tuple[int, int, int]
+_Layout: TypeAlias = tuple[_Extent, str, float, float, float, tuple[float, ...]]
+
+class VolumeView(metaclass=_Pybind11Type):
+    def __init__(self, *args: object, **kwargs: object) -> None: ...  # always raises TypeError
+    @staticmethod
+    def map(path: str, layout: _Layout, ranges: npt.NDArray[Any] | None = None) -> VolumeView: ...
+    @staticmethod
+    def copy(voxels: npt.NDArray[Any], layout: _Layout) -> VolumeView: ...
+    def read(self, first: _Extent, size: _Extent, *, out: npt.NDArray[Any], threads: int = 0) -> None: ...
+    @property
+    def layout(self) -> _Layout: ...
+    @property
+    def bricks(self) -> _Extent: ...
+    def ranges(self) -> bytes: ...
+
 # --- index
 
 class Matcher(metaclass=_Pybind11Type):
