@@ -36,6 +36,7 @@ __all__ = [
     "config_paths",
     "default_archive_path",
     "load_settings",
+    "parse_size",
 ]
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -370,7 +371,7 @@ def _convert(value: Any, kind: Any, *, is_size: bool) -> Any:
         if not isinstance(parts, list) or not all(isinstance(p, str) for p in parts):
             raise ValueError("must be a list of texts")
         return tuple(parts)
-    convert = {bool: _boolean, int: _size if is_size else _integer, float: _number, str: _text, Path: _path}[kind]
+    convert = {bool: _boolean, int: parse_size if is_size else _integer, float: _number, str: _text, Path: _path}[kind]
     return convert(value)
 
 
@@ -399,7 +400,8 @@ _UNITS = {
 }
 
 
-def _size(value: Any) -> int:
+def parse_size(value: Any) -> int:
+    """Read a size in bytes: a number, or a text with a unit; ValueError says what was expected."""
     if isinstance(value, str):
         match = re.fullmatch(r"\s*([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
         if match and len(value) <= 40 and match[2].lower() in _UNITS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from rich.console import Console
 
     from hilum.archive.archive import Archive
@@ -26,6 +30,7 @@ __all__ = [
     "print_json",
     "settings_of",
     "warn",
+    "with_options",
 ]
 
 ArchiveOption: TypeAlias = Annotated[
@@ -99,3 +104,40 @@ def human_bytes(size: float) -> str:
 def printable(text: str) -> str:
     """Make a name fit for a terminal: no control characters, no lone surrogates."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def with_options(
+    provider: Callable[..., Any], first: Sequence[str] = (), **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of another function too, and what that makes of them as its last positional argument.
+
+    Parameters
+    ----------
+    provider : callable
+        Has the options as parameters.
+    first : sequence of str
+        Those of its parameters that stand before the command's own.
+    defaults
+        Other defaults of its parameters.
+    """
+
+    def decorate(work: Callable[..., None]) -> Callable[..., None]:
+        shared = dict(inspect.signature(provider, eval_str=True).parameters)
+        shared |= {name: shared[name].replace(default=value) for name, value in defaults.items()}
+
+        @functools.wraps(work)
+        def command(*outer: Any, **given: Any) -> None:
+            provided = provider(**{name: given.pop(name) for name in shared})
+            work(*outer, provided, **given)
+
+        own = list(inspect.signature(work, eval_str=True).parameters.values())
+        outer = [p for p in own if p.kind is inspect.Parameter.POSITIONAL_ONLY][:-1]
+        options = [shared[name] for name in first]
+        options += [p for p in own if p.kind is not inspect.Parameter.POSITIONAL_ONLY]
+        options += [parameter for name, parameter in shared.items() if name not in first]
+        parameters = [*outer, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in options)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate

@@ -38,6 +38,7 @@ Associations: TypeAlias = Annotated[
 @asks_peer()
 def echo(
     remote: Any,
+    /,
     repeat: Annotated[int, typer.Option("--repeat", help="How often.", min=1)] = 1,
 ) -> None:
     """Ask a DICOM node whether it is there (C-ECHO)."""
@@ -50,6 +51,7 @@ def echo(
 @asks_peer()
 def find(
     remote: Any,
+    /,
     keys: Keys = None,
     level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
     study: StudyRoot = False,
@@ -77,6 +79,7 @@ def find(
 @asks_peer(answer_s=600)
 def move(
     remote: Any,
+    /,
     destination: Annotated[str, typer.Option("-aem", "--aem", "--move", help="AE title that is to get the objects.")],
     keys: Keys = None,
     level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
@@ -97,6 +100,7 @@ def move(
 @asks_peer()
 def get(
     remote: Any,
+    /,
     keys: Keys = None,
     level: Annotated[str, typer.Option("--level", help="PATIENT, STUDY, SERIES or IMAGE.")] = "",
     study: StudyRoot = False,
@@ -145,6 +149,7 @@ def get(
 @asks_peer()
 def store(
     remote: Any,
+    /,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH…")],
     ledger: Annotated[
         Path | None,

@@ -16,6 +16,7 @@ from hilum.cli import (
     export,
     import_,
     index,
+    migrate,
     pack,
     refusals,
     serve,
@@ -47,6 +48,7 @@ app.command("doctor")(doctor.doctor)
 for _command in (dicom.echo, dicom.store, dicom.find, dicom.move, dicom.get):
     app.command(_command.__name__)(_command)
 app.add_typer(index.app, name="index")
+app.add_typer(migrate.app, name="migrate")
 app.add_typer(pack.app, name="pack")
 app.add_typer(config.app, name="config")
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from hilum.cli.common import with_options
 from hilum.errors import UsageError
 
-__all__ = ["asks_peer"]
+__all__ = ["asks_peer", "first_line"]
 
 Host: TypeAlias = Annotated[str, typer.Argument(help="Host name or address of the peer.", metavar="PEER")]
 Port: TypeAlias = Annotated[int, typer.Argument(help="TCP port of the peer.", min=1, max=65535)]
@@ -38,8 +37,6 @@ AnyName: TypeAlias = Annotated[
     bool, typer.Option("--tls-any-name", help="Do not compare the host name with the peer's certificate.")
 ]
 
-_FIRST: Final = ("host", "port")
-
 
 def asks_peer(answer_s: float = 60) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a command of a function whose first argument is the `Remote` that its options name.
@@ -49,25 +46,7 @@ def asks_peer(answer_s: float = 60) -> Callable[[Callable[..., None]], Callable[
     answer_s : float
         Default of ``--dimse-timeout``.
     """
-
-    def decorate(work: Callable[..., None]) -> Callable[..., None]:
-        shared = dict(inspect.signature(_remote, eval_str=True).parameters)
-        shared["dimse_timeout"] = shared["dimse_timeout"].replace(default=answer_s)
-
-        @functools.wraps(work)
-        def command(**given: Any) -> None:
-            connection = {name: given.pop(name) for name in shared}
-            work(_remote(**connection), **given)
-
-        own = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
-        parameters = [shared[name] for name in _FIRST] + own
-        parameters += [parameter for name, parameter in shared.items() if name not in _FIRST]
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return command
-
-    return decorate
+    return with_options(_remote, first=("host", "port"), dimse_timeout=answer_s)
 
 
 def _remote(
@@ -93,10 +72,11 @@ def _remote(
         raise UsageError("options of TLS are given, but not --tls")
     if passcode_file is not None and not user:
         raise UsageError("--passcode-file needs --user")
-    return Remote(host, port, aec, aet, timeout, dimse_timeout, context, user=user, passcode=_first_line(passcode_file))
+    return Remote(host, port, aec, aet, timeout, dimse_timeout, context, user=user, passcode=first_line(passcode_file))
 
 
-def _first_line(path: Path | None) -> str:
+def first_line(path: Path | None) -> str:
+    """Give the first line of a file that holds a secret; empty without a file."""
     if path is None:
         return ""
     try:

@@ -81,13 +81,14 @@ class Admission:
             return Rejection(1, 1, 3, "the calling AE title is not in dimse.calling_ae_titles")
         if self._known_only and peer is None:
             return Rejection(1, 1, 3, "the calling AE title is not in dimse.peers, and dimse.known_peers_only is set")
-        if peer is not None and peer.check_address and not self._is_at(peer.host, address):
+        if peer is not None and peer.check_address and not self.is_at(peer.host, address):
             return Rejection(1, 1, 3, "the AE title calls from another address than dimse.peers gives it")
         if self._bind_titles and not title_in(certificate, title):
             return Rejection(1, 1, 3, "the certificate does not name the calling AE title")
         return None
 
-    def _is_at(self, host: str, address: str) -> bool:
+    def is_at(self, host: str, address: str) -> bool:
+        """Whether an address is one of a host; names are looked up once a minute."""
         until, known = self._addresses.get(host, (0.0, frozenset()))
         if time.monotonic() > until:
             try:
