@@ -36,16 +36,7 @@ void decode_frames(const py::object& frames, const py::object& out, const py::ob
 /// which object, which of its frames.
 void decode_stored_frames(pack::PackReader& reader, const py::object& objects, const py::object& refs,
                           const py::object& out, const py::object& threads) {
-    std::deque<BufferView> tables;
-    std::vector<pack::StoredObject> stored;
-    for (const py::handle item : objects) {
-        const py::tuple fields = to_tuple(item, 6, "an object");
-        const BufferView& table = tables.emplace_back(fields[3]);
-        stored.push_back({to_long_number(fields[0], "pack"), to_long_number(fields[1], "offset"),
-                          to_long_number(fields[2], "length"), dicom::FrameTable(table.bytes()),
-                          &codec::require_syntax(to_text(fields[4], "transfer_syntax_uid")),
-                          to_description(fields[5])});
-    }
+    const StoredObjects stored(objects);
     const BufferView pairs(refs);
     std::vector<pack::FrameRef> wanted(pairs.bytes().size() / sizeof(pack::FrameRef));
     if (pairs.bytes().size() % sizeof(pack::FrameRef) != 0) {
@@ -55,7 +46,7 @@ void decode_stored_frames(pack::PackReader& reader, const py::object& objects, c
     const unsigned count = to_number(threads, "threads");
     const BufferView target(out, true);
     const py::gil_scoped_release unlocked;
-    pack::decode_frames(reader, stored, wanted, target.writable(), count);
+    pack::decode_frames(reader, stored.all(), wanted, target.writable(), count);
 }
 
 }  // namespace

@@ -72,10 +72,14 @@ py::tuple brick_grid(const volume::Bricks& bricks) {
 }
 
 py::bytes ranges(const volume::Bricks& bricks) {
-    return to_bytes(std::as_bytes(bricks.view().ranges));
+    return to_bytes(bricks.view().ranges);
 }
 
 }  // namespace
+
+py::bytes to_bytes(std::span<const volume::BrickRange> ranges) {
+    return to_bytes(std::as_bytes(ranges));
+}
 
 SampleType to_sample_type(const py::object& name) {
     const std::string wanted = to_text(name, "dtype");

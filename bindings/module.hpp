@@ -24,5 +24,6 @@ void bind_frames(py::module_& m);
 void bind_encode(py::module_& m);
 void bind_pixel(py::module_& m);
 void bind_volume(py::module_& m);
+void bind_volume_build(py::module_& m);
 
 }  // namespace hilum::bindings

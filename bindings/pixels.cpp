@@ -169,4 +169,15 @@ Fragments::Fragments(const py::object& source) {
     }
 }
 
+StoredObjects::StoredObjects(const py::object& objects) {
+    for (const py::handle item : objects) {
+        const py::tuple fields = to_tuple(item, 6, "an object");
+        const BufferView& table = tables_.emplace_back(fields[3]);
+        objects_.push_back({to_long_number(fields[0], "pack"), to_long_number(fields[1], "offset"),
+                            to_long_number(fields[2], "length"), dicom::FrameTable(table.bytes()),
+                            &codec::require_syntax(to_text(fields[4], "transfer_syntax_uid")),
+                            to_description(fields[5])});
+    }
+}
+
 }  // namespace hilum::bindings

@@ -2,6 +2,7 @@
 // The pixel description and the fragments of a frame, from Python's tuple and buffers.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include "convert.hpp"
 #include "hilum/codec/codec.hpp"
 #include "hilum/codec/registry.hpp"
+#include "hilum/pack/frames.hpp"
 #include "hilum/pixel/render.hpp"
 
 namespace hilum::bindings {
@@ -62,6 +64,18 @@ struct FrameArguments {
     const codec::Syntax& syntax;
     unsigned bit_offset;
     Fragments fragments;
+};
+
+/// Objects in packs: an iterable of (pack, offset, length, frame table, transfer syntax UID, pixels). Create with the
+/// GIL; `all()` may be used without it.
+class StoredObjects {
+public:
+    explicit StoredObjects(const py::object& objects);
+    [[nodiscard]] std::span<const pack::StoredObject> all() const noexcept { return objects_; }
+
+private:
+    std::deque<BufferView> tables_;
+    std::vector<pack::StoredObject> objects_;
 };
 
 }  // namespace hilum::bindings

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 
 #include "convert.hpp"
@@ -17,5 +18,8 @@ namespace hilum::bindings {
 [[nodiscard]] std::array<std::uint32_t, 3> to_extent(const py::object& value, const char* name);
 /// (shape, dtype, fill, slope, intercept, affine): shape (z, y, x), affine 16 numbers, row by row.
 [[nodiscard]] volume::Layout to_layout(const py::object& fields);
+
+/// float32 (bz, by, bx, 2) as bytes.
+[[nodiscard]] py::bytes to_bytes(std::span<const volume::BrickRange> ranges);
 
 }  // namespace hilum::bindings

@@ -18,6 +18,7 @@ from hilum.errors import (
     Denied,
     HilumError,
     LimitExceeded,
+    NotAVolume,
     NotFound,
     Unavailable,
     UsageError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hilum.config import Settings, load_settings
     from hilum.index.base import Event, EventKind, SearchResult
     from hilum.types import PixelDescription
+    from hilum.volumes.volume import Volume
 
 __all__ = [
     "open",
@@ -41,6 +43,7 @@ __all__ = [
     "Series",
     "Instance",
     "Frames",
+    "Volume",
     "PixelDescription",
     "SearchResult",
     "Event",
@@ -61,6 +64,7 @@ __all__ = [
     "UsageError",
     "NotFound",
     "Conflict",
+    "NotAVolume",
     "Denied",
     "LimitExceeded",
     "Unavailable",
@@ -75,6 +79,7 @@ _MODULES = {
     "hilum.config": ("Settings", "load_settings"),
     "hilum.index.base": ("Event", "EventKind", "SearchResult"),
     "hilum.types": ("PixelDescription",),
+    "hilum.volumes.volume": ("Volume",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

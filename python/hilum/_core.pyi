@@ -2,6 +2,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Literal, Self, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
@@ -290,6 +291,25 @@ class VolumeView(metaclass=_Pybind11Type):
     @property
     def bricks(self) -> _Extent: ...
     def ranges(self) -> bytes: ...
+
+_Plan: TypeAlias = tuple[_Layout, npt.NDArray[Any], str, npt.NDArray[np.float64] | None]
+
+GEOMETRY_FIELDS: tuple[str, ...]
+
+def read_geometries(
+    reader: PackReader, places: Iterable[tuple[int, int, int, int, int]], threads: int = 0
+) -> list[tuple[bytes, list[str], str]]: ...
+def build_volume(
+    reader: PackReader,
+    objects: Iterable[tuple[int, int, int, bytes, str, tuple[int | str, ...]]],
+    refs: npt.NDArray[np.uint32],
+    plan: _Plan,
+    paths: list[str],
+    threads: int = 0,
+) -> list[tuple[_Extent, bytes, int]]: ...
+def build_volume_of(
+    frames: npt.NDArray[Any], plan: _Plan, paths: list[str], threads: int = 0
+) -> list[tuple[_Extent, bytes, int]]: ...
 
 # --- index
 

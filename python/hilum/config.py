@@ -32,6 +32,7 @@ __all__ = [
     "SettingLine",
     "Settings",
     "StorageSettings",
+    "VolumeSettings",
     "check_value",
     "config_paths",
     "default_archive_path",
@@ -143,6 +144,14 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeSettings:
+    """``[volumes]``: series as bricks, which can be made again."""
+
+    disk_bytes: int = _setting(20 * GIB, "all of ROOT/volumes; what was not used for longest goes first", least=0)
+    ahead: bool = _setting(False, "make the bricks of CT, MR and PET when a study is complete")
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
     """``[http]``: DICOMweb and the viewer."""
 
@@ -215,6 +224,7 @@ class Settings:
     ingest: IngestSettings = field(default_factory=IngestSettings)
     index: IndexSettings = field(default_factory=IndexSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    volumes: VolumeSettings = field(default_factory=VolumeSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     dimse: DimseSettings = field(default_factory=DimseSettings)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -243,6 +253,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "ingest": IngestSettings,
     "index": IndexSettings,
     "cache": CacheSettings,
+    "volumes": VolumeSettings,
     "http": HttpSettings,
     "dimse": DimseSettings,
 }

@@ -7,6 +7,7 @@
     ├── UsageError       the caller's mistake (also a ValueError)
     ├── NotFound         no such object, file or archive
     ├── Conflict         the same UID with other content, or a state that forbids the request
+    │   └── NotAVolume   frames that make no regular grid: scouts, too few, without geometry
     ├── Denied           not allowed for this caller
     ├── LimitExceeded    above a documented limit
     └── Unavailable      the environment: disk full, read-only, I/O error, too busy
@@ -23,6 +24,7 @@ __all__ = [
     "Denied",
     "HilumError",
     "LimitExceeded",
+    "NotAVolume",
     "NotFound",
     "Unavailable",
     "UsageError",
@@ -69,6 +71,10 @@ class NotFound(HilumError, LookupError):
 
 class Conflict(HilumError):
     """The same UID with other content, or a state that forbids the request."""
+
+
+class NotAVolume(Conflict):
+    """The frames make no volume: scouts, too few, of different sizes, without or with impossible geometry."""
 
 
 class Denied(HilumError):

@@ -77,7 +77,9 @@ void read_frame(PackReader& reader, const StoredObject& object, const Place& pla
     }
 }
 
-void decode_one(PackReader& reader, const StoredObject& object, std::uint32_t frame, std::span<std::byte> out) {
+}  // namespace
+
+void decode_frame(PackReader& reader, const StoredObject& object, std::uint32_t frame, std::span<std::byte> out) {
     if (object.frames.inflated()) {
         throw Error(Errc::invalid_argument, "the object is deflated: inflate it first");
     }
@@ -97,8 +99,6 @@ void decode_one(PackReader& reader, const StoredObject& object, std::uint32_t fr
     codec::decode_frame({{&fragment, 1}, place.bit_offset}, *object.syntax, object.description, out);
 }
 
-}  // namespace
-
 void decode_frames(PackReader& reader, std::span<const StoredObject> objects, std::span<const FrameRef> refs,
                    std::span<std::byte> out, unsigned threads) {
     parallel::for_each(refs.size(), threads, [&](std::size_t index) {
@@ -108,7 +108,7 @@ void decode_frames(PackReader& reader, std::span<const StoredObject> objects, st
                 throw Error(Errc::out_of_range, "there is no such object in the request");
             }
             const StoredObject& object = objects[ref.object];
-            decode_one(reader, object, ref.frame, codec::part_of(out, index, refs.size(), object.description));
+            decode_frame(reader, object, ref.frame, codec::part_of(out, index, refs.size(), object.description));
         } catch (const Error& error) {
             throw codec::FrameError(index, error);
         }

@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <cstring>
 #include <string_view>
 
 #include "hilum/dicom/element.hpp"
 #include "hilum/dicom/layout.hpp"
+#include "hilum/dicom/values.hpp"
 #include "hilum/error.hpp"
 #include "hilum/limits.hpp"
 
@@ -54,32 +53,8 @@ struct Collected {
     std::array<RawLut, 3> palette;
 };
 
-std::string_view trim(std::string_view text) noexcept {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '+')) {
-        text.remove_prefix(1);
-    }
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\0')) {
-        text.remove_suffix(1);
-    }
-    return text;
-}
-
-/// DS and IS (PS3.5 6.2): numbers between backslashes. What is no finite number is left out, with all after it.
 std::vector<double> decimals(const Element& element) {
-    std::vector<double> values;
-    std::string_view rest = element.characters();
-    while (!rest.empty() && values.size() < kMaxWindows) {
-        const std::size_t end = rest.find('\\');
-        const std::string_view one = trim(rest.substr(0, end));
-        double value = 0.0;
-        const auto [stop, error] = std::from_chars(one.data(), one.data() + one.size(), value);
-        if (error != std::errc{} || stop != one.data() + one.size() || !std::isfinite(value)) {
-            break;
-        }
-        values.push_back(value);
-        rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
-    }
-    return values;
+    return dicom::decimals(element, kMaxWindows);
 }
 
 std::optional<double> decimal(const Element& element) {
@@ -107,7 +82,7 @@ std::optional<std::uint32_t> integer(const Element& element) noexcept {
 }
 
 VoiFunction parse_function(const Element& element) noexcept {
-    const std::string_view term = trim(element.characters());
+    const std::string_view term = dicom::trim_value(element.characters());
     if (term == "SIGMOID") {
         return VoiFunction::sigmoid;
     }
@@ -222,10 +197,10 @@ void read_palette(const Element& e, Collected& found) {
 void read_top_level(ElementReader& reader, const Element& e, Collected& found) {
     switch (e.tag.value) {
         case 0x00080016:
-            found.is_angiography = trim(e.characters()).starts_with("1.2.840.10008.5.1.4.1.1.12.");
+            found.is_angiography = dicom::trim_value(e.characters()).starts_with("1.2.840.10008.5.1.4.1.1.12.");
             break;
         case 0x00281040: {
-            const std::string_view term = trim(e.characters());
+            const std::string_view term = dicom::trim_value(e.characters());
             found.is_log_or_display = term == "LOG" || term == "DISP";
             break;
         }

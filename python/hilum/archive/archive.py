@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from hilum.index.base import Event, Index, IndexStatistics, SearchResult
     from hilum.storage.packs import PackStore
     from hilum.types import Level, OnConflict
+    from hilum.volumes.store import VolumeStore
+    from hilum.volumes.volume import Volume
 
 __all__ = ["Archive", "Statistics", "foresee_import", "open", "rebuild_index"]
 
@@ -208,6 +210,15 @@ class Archive:
         self._ingest: Committer = self._parts.ingest
         self.retrieve: Retriever = self._parts.retrieve
         self.recovered: RebuildReport = self._parts.recovered
+
+    @property
+    def volumes(self) -> VolumeStore:
+        """Series as volumes, and their bricks on disk; most callers use `Series.volume`."""
+        return self._parts.volumes
+
+    def volume(self, instances: Sequence[Instance], stack: int = 0) -> Volume:
+        """Return instances, such as a part of a series, as a volume; see `Series.volume`."""
+        return self.volumes.volume([instance.record for instance in instances], stack)
 
     # Taking in
 

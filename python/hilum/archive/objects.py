@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hilum.archive.archive import Archive
     from hilum.index.base import InstanceRecord
     from hilum.types import PixelDescription
+    from hilum.volumes.volume import Volume
 
 __all__ = ["Frames", "Instance", "Patient", "Series", "Study"]
 
@@ -213,6 +214,31 @@ class Series(_Node):
     def frames(self) -> Frames:
         """Frames of all instances that have pixel data, one after the other, decoded when they are asked for."""
         return Frames(self.instances)
+
+    def volume(self, stack: int = 0) -> Volume:
+        """Return the series as a volume: a regular grid of voxels with its geometry.
+
+        Parameters
+        ----------
+        stack : int
+            Which, if it has several (directions, echoes, b-values, regions): 0 is the largest. See `volumes`.
+
+        Raises
+        ------
+        NotAVolume
+            It makes none, or not so many; the message has the reasons.
+        DataError
+            A header is damaged.
+        """
+        records = self._archive.retrieve.records(self.study_instance_uid, self.series_instance_uid)
+        return self._archive.volumes.volume(records, stack)
+
+    @property
+    def volumes(self) -> list[Volume]:
+        """All volumes of the series, the largest first; empty if it makes none."""
+        from hilum.archive.volumes import series_volumes
+
+        return series_volumes(self._archive, self.study_instance_uid, self.series_instance_uid)
 
     def delete(self, reason: str = "") -> int:
         """Delete the series; returns how many objects are gone."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from hilum.archive.lifecycle import RebuildReport
     from hilum.config import Settings
     from hilum.index.base import Index
+    from hilum.volumes.store import VolumeStore
 
 __all__ = [
     "FORMAT",
@@ -71,7 +72,18 @@ class Parts:
     retrieve: Retriever
     recovered: RebuildReport
     resources: contextlib.ExitStack
+    settings: Settings
     users: int = 1
+    _volumes: VolumeStore | None = None
+
+    @property
+    def volumes(self) -> VolumeStore:
+        """Volumes of the archive, opened when they are first asked for."""
+        if self._volumes is None:
+            from hilum.archive.volumes import open_volumes
+
+            self._volumes = open_volumes(self.root, self.packs, self.retrieve, self.settings, read_only=self.read_only)
+        return self._volumes
 
 
 _open_parts: dict[Path, Parts] = {}
@@ -155,7 +167,7 @@ def _open(
         cache = None if read_only else root / "cache"
         retrieve = Retriever(packs, index, str(identity), cache, settings.cache)
         ingest = Committer(packs, index, settings, index.latest_ns())
-        return Parts(root, read_only, packs, index, ingest, retrieve, recovered, stack.pop_all())
+        return Parts(root, read_only, packs, index, ingest, retrieve, recovered, stack.pop_all(), settings)
 
 
 def read_identity(root: Path) -> uuids.UUID | None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from hilum.storage.base import Source
 
     StoredObject: TypeAlias = tuple[int, int, int, bytes, str, tuple[int | str, ...]]
+    Layout: TypeAlias = tuple[tuple[int, int, int], str, float, float, float, tuple[float, ...]]
+    VolumePlan: TypeAlias = tuple[Layout, npt.NDArray[Any], str, npt.NDArray[np.float64] | None]
 
 __all__ = ["PackStore"]
 
@@ -336,6 +338,65 @@ class PackStore:
             Stored bytes are damaged, or a frame cannot be decoded; ``error.frame`` says which.
         """
         _core.decode_stored_frames(self._reader, objects, refs, out=out, threads=threads)
+
+    def read_geometries(
+        self, places: Sequence[tuple[int, int, int, int, int]], *, threads: int = 0
+    ) -> list[tuple[bytes, list[str], str]]:
+        """Read where the frames of objects lie out of their headers, in one call without the GIL.
+
+        Parameters
+        ----------
+        places : sequence of tuple
+            ``(pack, offset, length, header length, frames)``.
+
+        Returns
+        -------
+        list
+            For each object the fields of ``volume::FrameGeometry``, float64 ``(frames, fields)`` as bytes, the
+            texts that its labels count, and the Frame of Reference UID.
+
+        Raises
+        ------
+        NotFound
+            A pack does not exist (any more); ask the index again.
+        DataError
+            Stored bytes are damaged.
+        """
+        return _core.read_geometries(self._reader, places, threads)
+
+    def build_volume(
+        self,
+        objects: Sequence[StoredObject],
+        refs: npt.NDArray[np.uint32],
+        plan: VolumePlan,
+        paths: Sequence[str],
+        *,
+        threads: int = 0,
+    ) -> list[tuple[tuple[int, int, int], bytes, int]]:
+        """Decode frames into the bricks of new shards, in one call without the GIL.
+
+        Parameters
+        ----------
+        objects, refs
+            As for `decode_frames`.
+        plan : tuple
+            (layout, slices, dtype of the frames, rescales): see `hilum.volumes.build`.
+        paths : sequence of str
+            One new file per level.
+
+        Returns
+        -------
+        list
+            (shape (z, y, x), range of each brick as float32 pairs, bytes) of each level.
+
+        Raises
+        ------
+        NotFound, DataError
+            As from `decode_frames`.
+        Unavailable
+            The disk is full or cannot be written.
+        """
+        return _core.build_volume(self._reader, objects, refs, plan, list(paths), threads)
 
     def stream(
         self, location: Location, start: int = 0, length: int | None = None, *, chunk: int = 1 << 20

@@ -27,6 +27,9 @@ struct FrameRef {
     std::uint32_t frame = 0;   ///< from 0
 };
 
+/// One frame into `out`, exactly frame_bytes(object.description) bytes. Errors as decode_frames, without the number.
+void decode_frame(PackReader& reader, const StoredObject& object, std::uint32_t frame, std::span<std::byte> out);
+
 /// As codec::decode_frames. Offsets in errors of a code stream count from the first byte of the frame. A table whose
 /// offsets count in the inflated object gives invalid_argument: inflate once, then decode from memory.
 void decode_frames(PackReader& reader, std::span<const StoredObject> objects, std::span<const FrameRef> refs,
