@@ -6,8 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from hilum.dicom.uids import storage_sop_classes
-from hilum.dimse.client import Finder, Refused, get_entity, move
+from hilum.dimse.client import Counts, Finder, Refused, get_entity, move
 from hilum.errors import HilumError, LimitExceeded, Unavailable
 from hilum.migrate.source import Answers, Fetched, FoundInstance, study_of
 from hilum.migrate.take import Taker
@@ -17,14 +16,13 @@ if TYPE_CHECKING:
 
     from hilum.archive.archive import Archive
     from hilum.archive.incoming import Incoming
-    from hilum.dimse.client import Counts, Remote
+    from hilum.dimse.client import Remote
     from hilum.migrate.source import FoundStudy
     from hilum.types import Level
 
 __all__ = ["DimseSource"]
 
 _RETURNED: Final = ("StudyInstanceUID", "StudyDate", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
-_MOST_CLASSES: Final = 126
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +124,7 @@ class _DimseSession:
         source = self._source
         if source.move_to:
             return move(source.remote, source.move_to, level, keys)
-        known = list(classes) or list(storage_sop_classes())[:_MOST_CLASSES]
-        return get_entity(source.remote, level, keys, known, self._taker)
+        return get_entity(source.remote, level, keys, classes, self._taker)
 
     def close(self) -> None:
         if self._finder is not None:

@@ -24,6 +24,7 @@ from objects import make_object
 
 import hilum
 from hilum.archive.ingest import data_set_offset
+from hilum.dimse import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -356,3 +357,11 @@ def test_peer_that_is_not_there(tmp_path: Path) -> None:
     migrate(root, "dicom", "127.0.0.1", str(free_port()), "--patience", "0", status=1)
     text, _ = migrate(root, "dicomweb", f"http://127.0.0.1:{free_port()}/dicom-web", "--patience", "0", status=1)
     assert "the crawl was not finished" in text
+
+
+def test_get_from_an_archive_that_is_asked_level_by_level(from_dcmqrscp: Legacy, tmp_path: Path) -> None:
+    """dcmqrscp refuses relational queries and tells no SOP classes."""
+    study = pydicom.dcmread(io.BytesIO(make_object(study=3)), stop_before_pixels=True).StudyInstanceUID
+    remote = client.Remote("127.0.0.1", from_dcmqrscp.port, called="QR")
+    counts = client.get(remote, "study", {"StudyInstanceUID": study}, tmp_path)
+    assert (counts.status, counts.completed, len(list(tmp_path.iterdir()))) == (0, 6, 6)

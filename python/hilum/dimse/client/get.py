@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
+from hilum.dicom.uids import storage_sop_classes
 from hilum.dimse.association import Proposal
 from hilum.dimse.client.query import find
-from hilum.dimse.client.remote import PLAIN, ROOTS, Counts, Remote, Root, context_of, identifier_of, in_threads
+from hilum.dimse.client.remote import PLAIN, ROOTS, Counts, Refused, Remote, Root, context_of, identifier_of, in_threads
 from hilum.dimse.identifier import UTF_8, encode
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.dimse.storage import part10_prefix
@@ -41,6 +43,7 @@ _COMPRESSED: Final = (
 )
 _IMAGES_PER_GET: Final = 200
 _MOST_CLASSES: Final = 63
+_PER_ASSOCIATION: Final = 126
 _BAD_NAME: Final = re.compile(r"[^0-9A-Za-z.]")
 
 
@@ -75,12 +78,17 @@ def get(
     received : callable
         Called with each complete file, in the thread that has received it.
     """
-    wanted: dict[str, str] = {}
     below = {name: value for name, value in keys.items() if value}
-    for answer in find(remote, "instance", {**below, "SOPInstanceUID": "", "SOPClassUID": ""}, root=root):
-        uid, sop_class = str(answer.get("SOPInstanceUID", "")), str(answer.get("SOPClassUID", ""))
-        if uid and not (resume and (folder / _file_name(uid)).exists()):
-            wanted[uid] = sop_class
+    wanted = {}
+    with suppress(Refused):  # one relational query (PS3.4 C.4.1.2.2.1); many archives know none
+        asked = {**below, "SOPInstanceUID": below.get("SOPInstanceUID", ""), "SOPClassUID": ""}
+        for answer in find(remote, "instance", asked, root=root):
+            wanted[str(answer.get("SOPInstanceUID", ""))] = str(answer.get("SOPClassUID", ""))
+    wanted.pop("", None)
+    if not wanted:
+        return get_entity(remote, level, below, (), FolderReceiver(folder, received), root=root)
+    if resume:
+        wanted = {uid: found for uid, found in wanted.items() if not (folder / _file_name(uid)).exists()}
     batches: SimpleQueue[list[str]] = SimpleQueue()
     uids = list(wanted)
     for start in range(0, len(uids), _IMAGES_PER_GET):
@@ -93,7 +101,8 @@ def get(
         try:
             while not problems:
                 batch = batches.get_nowait()
-                classes = list(dict.fromkeys(wanted[uid] for uid in batch))[:_MOST_CLASSES]
+                classes = list(dict.fromkeys(wanted[uid] for uid in batch))
+                classes = [] if "" in classes else classes[:_MOST_CLASSES]
                 named = {"SOPInstanceUID": "\\".join(batch)}
                 done = get_entity(remote, "instance", named, classes, FolderReceiver(folder, received), root=root)
                 with lock:
@@ -137,7 +146,8 @@ def get_entity(
     level, keys, root
         As of `get`.
     classes : sequence of str
-        SOP classes that may come; each is proposed in compressed syntaxes too as far as 128 contexts allow.
+        SOP classes that may come; each is proposed in compressed syntaxes too as far as 128 contexts allow. Empty: not
+        known; all that there are, on more than one association if need be.
     receiver : Receiver
 
     Returns
@@ -145,8 +155,29 @@ def get_entity(
     Counts
         Of the final response; a status that is no success is not raised.
     """
+    known = list(classes) or list(storage_sop_classes())
+    total = _request(remote, level, keys, known[:_PER_ASSOCIATION], receiver, root)
+    for start in range(_PER_ASSOCIATION, len(known), _PER_ASSOCIATION):
+        if not total.failed:
+            break
+        batch = known[start : start + _PER_ASSOCIATION]
+        total = _both(total, _request(remote, level, keys, batch, receiver, root))
+    return total
+
+
+def _both(first: Counts, second: Counts) -> Counts:
+    """Counts of two requests for the same entity with different SOP classes: what one sends, the other cannot."""
+    sent = first.completed + first.warning
+    both = Counts(0, first.completed + second.completed, max(second.failed - sent, 0), first.warning + second.warning)
+    both.failed_uids = [uid for uid in second.failed_uids if uid in first.failed_uids]
+    both.status = second.status if both.failed else 0
+    return both
+
+
+def _request(
+    remote: Remote, level: Level, keys: Mapping[str, str], known: Sequence[str], receiver: Receiver, root: Root
+) -> Counts:
     model = f"{ROOTS[root]}.3"
-    known = list(classes[:126])
     each = min(len(_COMPRESSED), 127 // max(1, len(known)) - 1)
     proposals = [Proposal(model, PLAIN)]
     for uid in known:
