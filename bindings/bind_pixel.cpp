@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -19,11 +18,30 @@ py::object to_python(const pixel::Lut& lut) {
     return py::make_tuple(lut.first, lut.bits, lut.entries);
 }
 
+py::object to_python(const pixel::Shutter& s) {
+    using namespace py::literals;
+    py::list polygon;
+    for (const pixel::ShutterVertex& v : s.polygon) {
+        polygon.append(py::make_tuple(v.row, v.column));
+    }
+    return py::dict("rectangle"_a = s.rectangle ? py::object(py::make_tuple(s.rectangle->left, s.rectangle->right,
+                                                                            s.rectangle->upper, s.rectangle->lower))
+                                                : py::none(),
+                    "circle"_a = s.circle
+                                     ? py::object(py::make_tuple(s.circle->row, s.circle->column, s.circle->radius))
+                                     : py::none(),
+                    "polygon"_a = polygon, "bitmap_group"_a = s.bitmap_group, "value"_a = s.ink.value);
+}
+
 py::dict as_dict(const pixel::RenderingAttributes& a) {
     using namespace py::literals;
     py::list windows;
     for (const pixel::Window& w : a.windows) {
         windows.append(py::make_tuple(w.center, w.width, name_of(w.function)));
+    }
+    py::list overlays;
+    for (const pixel::FileOverlay& o : a.overlays) {
+        overlays.append(py::make_tuple(o.group, o.plane.rows, o.plane.columns, o.embedded, o.defect));
     }
     py::list voi_luts;
     for (const pixel::Lut& lut : a.voi_luts) {
@@ -35,8 +53,12 @@ py::dict as_dict(const pixel::RenderingAttributes& a) {
     }
     return py::dict("rescale_slope"_a = a.rescale.slope, "rescale_intercept"_a = a.rescale.intercept,
                     "modality_lut"_a = a.modality_lut ? to_python(*a.modality_lut) : py::none(), "windows"_a = windows,
-                    "voi_luts"_a = voi_luts, "palette"_a = palette, "pixel_padding"_a = a.padding,
-                    "pixel_aspect"_a = a.pixel_aspect, "is_segmentation"_a = a.is_segmentation);
+                    "window_names"_a = a.window_names, "voi_luts"_a = voi_luts, "voi_lut_names"_a = a.voi_lut_names,
+                    "palette"_a = palette, "pixel_padding"_a = a.padding, "pixel_aspect"_a = a.pixel_aspect,
+                    "is_segmentation"_a = a.is_segmentation, "is_supplemental"_a = a.is_supplemental,
+                    "inverse"_a = a.inverse, "overlays"_a = overlays,
+                    "shutter"_a = a.shutter ? to_python(*a.shutter) : py::none(),
+                    "shutter_defect"_a = a.shutter_defect);
 }
 
 pixel::RenderingAttributes rendering_attributes(const py::object& header, const py::object& frame) {
@@ -46,60 +68,36 @@ pixel::RenderingAttributes rendering_attributes(const py::object& header, const 
     return pixel::read_rendering_attributes(view.bytes(), number);
 }
 
-/// The keyword arguments that render and render_pixels share.
-pixel::RenderRequest to_request(const py::object& width, const py::object& height, const py::object& region,
-                                const py::object& window, const py::object& window_index, const py::object& invert,
-                                const py::object& square_pixels) {
-    pixel::RenderRequest request;
-    request.width = to_number(width, "width");
-    request.height = to_number(height, "height");
-    request.region = to_region(region);
-    request.window = to_window(window);
-    request.window_index = to_number(window_index, "window_index");
-    request.invert = to_bool(invert);
-    request.square_pixels = to_bool(square_pixels);
-    return request;
-}
-
-pixel::FileFormat to_format(const std::string& name) {
-    if (name != "png" && name != "jpeg") {
-        throw Error(Errc::invalid_argument, "the format is neither \"png\" nor \"jpeg\"");
-    }
-    return name == "png" ? pixel::FileFormat::png : pixel::FileFormat::jpeg;
-}
-
 py::bytes render(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
-                 const py::object& attributes, const py::object& frame_bit_offset, const py::object& width,
-                 const py::object& height, const py::object& region, const py::object& window,
-                 const py::object& window_index, const py::object& invert, const py::object& square_pixels,
-                 const py::object& format, const py::object& quality) {
+                 const py::object& attributes, const py::object& request, const py::object& frame_bit_offset) {
     const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
     const pixel::RenderingAttributes& how = to_attributes(attributes);
-    pixel::RenderRequest request = to_request(width, height, region, window, window_index, invert, square_pixels);
-    request.format = to_format(to_text(format, "format"));
-    request.quality = static_cast<int>(std::min(to_number(quality, "quality"), 101U));
+    const pixel::RenderRequest& what = as_request(request);
     std::vector<std::byte> file;
     {
         const py::gil_scoped_release unlocked;
-        file = pixel::render(arguments.frame(), arguments.syntax, arguments.description, how, request);
+        file = pixel::render(arguments.frame(), arguments.syntax, arguments.description, how, what);
     }
     return to_bytes(file);
 }
 
-py::tuple render_pixels(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
-                        const py::object& attributes, const py::object& frame_bit_offset, const py::object& width,
-                        const py::object& height, const py::object& region, const py::object& window,
-                        const py::object& window_index, const py::object& invert, const py::object& square_pixels) {
+py::tuple picture_shape(const py::object& pixels, const py::object& attributes, const py::object& request) {
+    const pixel::PictureShape shape =
+        pixel::shape_of(to_description(pixels), to_attributes(attributes), as_request(request));
+    return py::make_tuple(shape.rows, shape.columns, shape.samples, shape.sample_bytes);
+}
+
+void render_pixels(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
+                   const py::object& attributes, const py::object& request, const py::object& out,
+                   const py::object& frame_bit_offset) {
     const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
     const pixel::RenderingAttributes& how = to_attributes(attributes);
-    const pixel::RenderRequest request = to_request(width, height, region, window, window_index, invert, square_pixels);
-    pixel::RenderedImage image;
-    {
-        const py::gil_scoped_release unlocked;
-        image = pixel::render_image(arguments.frame(), arguments.syntax, arguments.description, how, request);
-    }
-    const py::bytearray bytes(reinterpret_cast<const char*>(image.pixels.data()), image.pixels.size());
-    return py::make_tuple(bytes, image.rows, image.columns, image.samples);
+    const pixel::RenderRequest& what = as_request(request);
+    const BufferView buffer(out, true);
+    const std::span<std::byte> bytes = buffer.writable();
+    const py::gil_scoped_release unlocked;
+    pixel::render_into(arguments.frame(), arguments.syntax, arguments.description, how, what,
+                       {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()});
 }
 
 py::object stored_range(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
@@ -124,14 +122,15 @@ void bind_pixel(py::module_& m) {
         .def("as_dict", &as_dict, "The attributes by name; look-up tables as (first input, bits, entries).");
     m.def("rendering_attributes", &rendering_attributes, "header"_a, "frame"_a = 0,
           "Reads an object's bytes up to its pixel data, for the frame with this number from 0.");
-    m.def("render", &render, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, py::kw_only(),
-          "frame_bit_offset"_a = 0, "width"_a = 0, "height"_a = 0, "region"_a = py::none(), "window"_a = py::none(),
-          "window_index"_a = 0, "invert"_a = false, "square_pixels"_a = true, "format"_a = "jpeg", "quality"_a = 90,
-          "One stored frame as the bytes of a PNG or JPEG file.");
-    m.def("render_pixels", &render_pixels, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, py::kw_only(),
-          "frame_bit_offset"_a = 0, "width"_a = 0, "height"_a = 0, "region"_a = py::none(), "window"_a = py::none(),
-          "window_index"_a = 0, "invert"_a = false, "square_pixels"_a = true,
-          "One stored frame as (8-bit samples, rows, columns, 1 or 3 samples).");
+    py::class_<pixel::RenderRequest>(m, "RenderRequest", "RenderSettings, checked and in the core's form. Immutable.")
+        .def(py::init(&to_request), "settings"_a, "Reads the fields of hilum.pixels.settings.RenderSettings.");
+    m.def("render", &render, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, "request"_a,
+          "frame_bit_offset"_a = 0, "One stored frame as the bytes of a PNG or JPEG file.");
+    m.def("picture_shape", &picture_shape, "pixels"_a, "attributes"_a, "request"_a,
+          "(rows, columns, 1 or 3 samples, bytes of a sample) of what render_pixels gives.");
+    m.def("render_pixels", &render_pixels, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, "request"_a,
+          "out"_a, "frame_bit_offset"_a = 0,
+          "One stored frame into a writable buffer of exactly the bytes of picture_shape.");
     m.def("stored_range", &stored_range, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, py::kw_only(),
           "frame_bit_offset"_a = 0, "(least, greatest) stored value without padding; None when there is none.");
 }

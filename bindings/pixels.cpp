@@ -38,16 +38,6 @@ codec::PixelKeyword keyword(const std::string& text) {
                 "pixel description: the keyword is none of PixelData, FloatPixelData, DoubleFloatPixelData");
 }
 
-pixel::VoiFunction to_function(const std::string& name) {
-    for (const auto function :
-         {pixel::VoiFunction::linear, pixel::VoiFunction::linear_exact, pixel::VoiFunction::sigmoid}) {
-        if (name == name_of(function)) {
-            return function;
-        }
-    }
-    throw Error(Errc::invalid_argument, "the VOI LUT function is none of LINEAR, LINEAR_EXACT, SIGMOID");
-}
-
 }  // namespace
 
 std::string to_text(const py::object& value, const char* name) {
@@ -100,28 +90,6 @@ const pixel::RenderingAttributes& to_attributes(const py::object& value) {
         throw Error(Errc::invalid_argument, "attributes must be RenderingAttributes");
     }
     return value.cast<const pixel::RenderingAttributes&>();
-}
-
-std::optional<pixel::Window> to_window(const py::object& value) {
-    if (value.is_none()) {
-        return std::nullopt;
-    }
-    if (!PyTuple_Check(value.ptr()) || PyTuple_GET_SIZE(value.ptr()) != 3) {
-        throw Error(Errc::invalid_argument, "window must be (center, width, function)");
-    }
-    return pixel::Window{to_real(value[py::int_(0)], "window center"), to_real(value[py::int_(1)], "window width"),
-                         to_function(to_text(value[py::int_(2)], "VOI LUT function"))};
-}
-
-std::optional<pixel::Region> to_region(const py::object& value) {
-    if (value.is_none()) {
-        return std::nullopt;
-    }
-    if (!PyTuple_Check(value.ptr()) || PyTuple_GET_SIZE(value.ptr()) != 4) {
-        throw Error(Errc::invalid_argument, "region must be (x, y, columns, rows)");
-    }
-    return pixel::Region{to_number(value[py::int_(0)], "region x"), to_number(value[py::int_(1)], "region y"),
-                         to_number(value[py::int_(2)], "region columns"), to_number(value[py::int_(3)], "region rows")};
 }
 
 const char* name_of(pixel::VoiFunction function) noexcept {

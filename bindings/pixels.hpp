@@ -32,11 +32,10 @@ namespace hilum::bindings {
 [[nodiscard]] double to_real(const py::object& value, const char* name);
 [[nodiscard]] bool to_bool(const py::object& value);
 [[nodiscard]] const pixel::RenderingAttributes& to_attributes(const py::object& value);
-/// None, or (center, width, function).
-[[nodiscard]] std::optional<pixel::Window> to_window(const py::object& value);
-/// None, or (x, y, columns, rows).
-[[nodiscard]] std::optional<pixel::Region> to_region(const py::object& value);
 [[nodiscard]] const char* name_of(pixel::VoiFunction function) noexcept;
+/// The fields of hilum.pixels.settings.RenderSettings, checked.
+[[nodiscard]] pixel::RenderRequest to_request(const py::object& settings);
+[[nodiscard]] const pixel::RenderRequest& as_request(const py::object& value);
 
 /// One buffer or a list/tuple of buffers. Create with the GIL; `spans()` may be used without it.
 class Fragments {

@@ -201,38 +201,30 @@ class RenderingAttributes(metaclass=_Pybind11Type):
     def as_dict(self) -> dict[str, Any]: ...
 
 def rendering_attributes(header: Buffer, frame: int = 0) -> RenderingAttributes: ...
+
+class RenderRequest(metaclass=_Pybind11Type):
+    def __init__(self, settings: object) -> None: ...
+
 def render(
     data: Buffer | Sequence[Buffer],
     transfer_syntax_uid: str,
     pixels: _Pixels,
     attributes: RenderingAttributes,
-    *,
+    request: RenderRequest,
     frame_bit_offset: int = 0,
-    width: int = 0,
-    height: int = 0,
-    region: tuple[int, int, int, int] | None = None,
-    window: tuple[float, float, str] | None = None,
-    window_index: int = 0,
-    invert: bool = False,
-    square_pixels: bool = True,
-    format: str = "jpeg",
-    quality: int = 90,
 ) -> bytes: ...
+def picture_shape(
+    pixels: _Pixels, attributes: RenderingAttributes, request: RenderRequest
+) -> tuple[int, int, int, int]: ...
 def render_pixels(
     data: Buffer | Sequence[Buffer],
     transfer_syntax_uid: str,
     pixels: _Pixels,
     attributes: RenderingAttributes,
-    *,
+    request: RenderRequest,
+    out: Buffer | npt.NDArray[Any],
     frame_bit_offset: int = 0,
-    width: int = 0,
-    height: int = 0,
-    region: tuple[int, int, int, int] | None = None,
-    window: tuple[float, float, str] | None = None,
-    window_index: int = 0,
-    invert: bool = False,
-    square_pixels: bool = True,
-) -> tuple[bytearray, int, int, int]: ...
+) -> None: ...
 def stored_range(
     data: Buffer | Sequence[Buffer],
     transfer_syntax_uid: str,

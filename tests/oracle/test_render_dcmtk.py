@@ -14,6 +14,7 @@ from PIL import Image
 from pixel_frames import description_of, stored_frames, syntax_of
 
 from hilum import _core
+from hilum.pixels.settings import RenderSettings, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +29,8 @@ pytestmark = [
 WINDOW_1 = ["+Wi", "1"]
 CASES = [
     ("ct/single/01.dcm", WINDOW_1, {}),
-    ("ct/single/01.dcm", ["+Ww", "-600", "1500"], {"window": (-600.0, 1500.0, "LINEAR")}),
-    ("ct/single/01.dcm", ["+Ww", "50.5", "80", "+Wfs"], {"window": (50.5, 80.0, "SIGMOID")}),
+    ("ct/single/01.dcm", ["+Ww", "-600", "1500"], {"window": Window(-600.0, 1500.0)}),
+    ("ct/single/01.dcm", ["+Ww", "50.5", "80", "+Wfs"], {"window": Window(50.5, 80.0, "SIGMOID")}),
     ("ct/single/693_UNCI.dcm", WINDOW_1, {}),
     ("us/single/US-RGB-8-esopecho", [], {}),
     ("us/single/OBXXXX1A.dcm", [], {}),
@@ -59,16 +60,9 @@ def test_within_one_of_dcmtk(
     dataset = pydicom.dcmread(path, force=True)
     description = description_of(dataset)
     fragments, bit_offset = stored_frames(dataset, description)[0]
-    png = _core.render(
-        fragments,
-        syntax_of(dataset),
-        description,
-        _core.rendering_attributes(path.read_bytes()),
-        frame_bit_offset=bit_offset,
-        square_pixels=False,
-        format="png",
-        **ours,
-    )
+    settings = RenderSettings(square_pixels=False, format="png", **ours)  # type: ignore[arg-type]
+    attributes = _core.rendering_attributes(path.read_bytes())
+    png = _core.render(fragments, syntax_of(dataset), description, attributes, settings.request, bit_offset)
     actual = np.asarray(Image.open(io.BytesIO(png)))
     assert actual.shape == expected.shape
     # DCMTK cuts each product of the YBR matrix to an integer; the twin of test_render_twin.py holds us to the formula.

@@ -16,6 +16,7 @@ from pixel_frames import description_of, empty_frame, stored_frames, syntax_of
 from hilum import _core
 from hilum.codecs.registry import can_decode
 from hilum.errors import DataError
+from hilum.pixels.settings import RenderSettings, Window
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on files that are odd on purpose
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on 
 CONTRADICTING = {"sc_colour/SC_rgb_jpeg_app14_dcmd.dcm", "ts/jpegxl/will-jxl.dcm"}
 # Decoded samples that are not the data set's: the code stream is unsigned, the data set signed.
 OTHER_SIGN = {"hostile/J2K_pixelrep_mismatch.dcm"}
+
+AS_STORED = RenderSettings(square_pixels=False, format="png", percentiles=(0, 100))
 
 
 def read(path: str) -> pydicom.Dataset:
@@ -40,22 +43,24 @@ def frame_of(dataset: pydicom.Dataset, index: int) -> tuple[Any, int, tuple[Any,
     return source, bit_offset, description, stored
 
 
+def containers(dataset: pydicom.Dataset, description: tuple[Any, ...], source: Any) -> Any:
+    """Native 16-bit samples with all of their bits, None for anything else."""
+    order = {"1.2.840.10008.1.2": "<", "1.2.840.10008.1.2.1": "<", "1.2.840.10008.1.2.2": ">"}
+    syntax = syntax_of(dataset)
+    if syntax not in order or description[4] != 16 or description[2] != 1:
+        return None
+    size = description[0] * description[1]
+    return np.frombuffer(source, order[syntax] + "u2", size).reshape(description[0], description[1])
+
+
 def compare(path: str, frame: int) -> int:
     """Greatest difference of our 8-bit samples from the twin's, our PNG decoded by PIL."""
     dataset = read(path)
     source, bit_offset, description, stored = frame_of(dataset, frame)
     with open(path, "rb") as stream:
         attributes = _core.rendering_attributes(stream.read(), frame)
-    expected = render_twin.render(dataset, frame, stored)
-    png = _core.render(
-        source,
-        syntax_of(dataset),
-        description,
-        attributes,
-        frame_bit_offset=bit_offset,
-        square_pixels=False,
-        format="png",
-    )
+    expected = render_twin.render(dataset, frame, stored, containers(dataset, description, source))
+    png = _core.render(source, syntax_of(dataset), description, attributes, AS_STORED.request, bit_offset)
     actual = np.asarray(Image.open(io.BytesIO(png)))
     assert actual.shape == expected.shape, path
     return int(np.abs(actual.astype(int) - expected.astype(int)).max())
@@ -112,10 +117,9 @@ def test_a_requested_window_goes_before_the_file(shared_data: Any, function: str
     dataset = read(str(shared_data / "ct/single/01.dcm"))
     source, _, description, stored = frame_of(dataset, 0)
     attributes = _core.rendering_attributes((shared_data / "ct/single/01.dcm").read_bytes())
-    samples, rows, columns, _ = _core.render_pixels(
-        source, syntax_of(dataset), description, attributes, window=(center, width, function)
-    )
-    actual = np.frombuffer(samples, np.uint8).reshape(rows, columns)
+    settings = RenderSettings(window=Window(center, width, function))  # type: ignore[arg-type]
+    actual = np.empty(stored.shape, np.uint8)
+    _core.render_pixels(source, syntax_of(dataset), description, attributes, settings.request, actual)
     expected = np.floor(
         render_twin.window(render_twin.modality(dataset, 0, stored.astype(float)), center, width, function) + 0.5
     )

@@ -162,8 +162,54 @@ def ybr_to_rgb(ybr: Array) -> Array:
     return np.clip(rgb, 0, 255)
 
 
-def render(dataset: pydicom.Dataset, frame: int, stored: Array) -> Array:
-    """A frame as 8-bit grey or RGB, at its own size."""
+def is_supplemental(dataset: pydicom.Dataset, frame: int) -> bool:
+    """C.7.6.19: a palette for the upper stored values of a grey image."""
+    terms = [dataset.get("PixelPresentation")]
+    for group in ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence"):
+        item = functional_group(dataset, frame, group)
+        terms += [item.get("PixelPresentation")] if item is not None else []
+    return "RedPaletteColorLookupTableDescriptor" in dataset and terms[-1] in ("COLOR", "MIXED")
+
+
+def overlay_planes(dataset: pydicom.Dataset, frame: int, raw: Array | None) -> dict[int, Array]:
+    """C.9.2: group to booleans of the image's size; `raw` are the containers of the frame for embedded ones."""
+    planes = {}
+    size = (int(dataset.Rows), int(dataset.Columns))
+    for group in range(0x6000, 0x6100, 2):
+        if (group, 0x0010) not in dataset:
+            continue
+        rows, columns = int(dataset[group, 0x0010].value), int(dataset[group, 0x0011].value)
+        origin = [int(v) for v in dataset[group, 0x0050].value] if (group, 0x0050) in dataset else [1, 1]
+        if (group, 0x3000) in dataset:
+            index = 0
+            if (group, 0x0015) in dataset or (group, 0x0051) in dataset:
+                first = int(dataset[group, 0x0051].value) if (group, 0x0051) in dataset else 1
+                count = int(dataset[group, 0x0015].value) if (group, 0x0015) in dataset else 1
+                index = frame + 1 - first
+                if not 0 <= index < count:
+                    continue
+            bits = np.unpackbits(np.frombuffer(dataset[group, 0x3000].value, "u1"), bitorder="little")
+            plane = bits[index * rows * columns :][: rows * columns].reshape(rows, columns).astype(bool)
+        elif raw is not None and (group, 0x0102) in dataset and int(dataset[group, 0x0100].value) > 1:
+            plane = (raw.astype(np.int64) >> int(dataset[group, 0x0102].value) & 1).astype(bool)
+        else:
+            continue
+        planes[group] = place(plane, origin[0] - 1, origin[1] - 1, size)
+    return planes
+
+
+def place(plane: Array, top: int, left: int, size: tuple[int, int]) -> Array:
+    """A plane of booleans at a place in an image of this size."""
+    whole = np.zeros(size, bool)
+    for y in range(plane.shape[0]):
+        for x in np.flatnonzero(plane[y]):
+            if 0 <= y + top < size[0] and 0 <= x + left < size[1]:
+                whole[y + top, x + left] = True
+    return whole
+
+
+def render(dataset: pydicom.Dataset, frame: int, stored: Array, raw: Array | None = None) -> Array:
+    """A frame as 8-bit grey or RGB, at its own size, with its overlays in white."""
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if photometric == "PALETTE COLOR":
         result = palette(dataset, stored)
@@ -173,4 +219,10 @@ def render(dataset: pydicom.Dataset, frame: int, stored: Array) -> Array:
             result = ybr_to_rgb(result)
     else:
         result = grey(dataset, frame, stored)
+        if is_supplemental(dataset, frame):
+            first = int(dataset.RedPaletteColorLookupTableDescriptor[1])
+            upper = (stored >= first)[..., None]
+            result = np.where(upper, palette(dataset, stored), result[..., None])
+    for plane in overlay_planes(dataset, frame, raw).values():
+        result[plane] = 255.0
     return np.floor(np.clip(np.nan_to_num(result), 0, 255) + 0.5).astype(np.uint8)

@@ -3,21 +3,25 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <string>
 #include <string_view>
 
+#include "graphics.hpp"
+#include "hilum/dicom/charset.hpp"
 #include "hilum/dicom/element.hpp"
 #include "hilum/dicom/layout.hpp"
 #include "hilum/dicom/values.hpp"
 #include "hilum/error.hpp"
-#include "hilum/limits.hpp"
+#include "values.hpp"
 
 namespace hilum::pixel {
 namespace {
 
+using dicom::decimals;
 using dicom::Element;
 using dicom::ElementReader;
 using dicom::SequenceReader;
+using dicom::trim_value;
 using dicom::Vr;
 
 constexpr std::size_t kMaxLutItems = 16;
@@ -28,13 +32,19 @@ struct RawLut {
     std::span<const std::byte> descriptor;
     std::span<const std::byte> data;
     std::span<const std::byte> segments;
+    std::span<const std::byte> explanation;
     Vr vr = Vr::none;
     bool big_endian = false;
 };
 
 struct Collected {
+    Graphics graphics;
+    dicom::CharacterSet charset;
     std::vector<double> centers;
     std::vector<double> widths;
+    std::span<const std::byte> explanations;
+    std::string_view presentation_shape;
+    std::string_view pixel_presentation;
     VoiFunction function = VoiFunction::linear;
     std::optional<double> slope;
     std::optional<double> intercept;
@@ -53,36 +63,8 @@ struct Collected {
     std::array<RawLut, 3> palette;
 };
 
-std::vector<double> decimals(const Element& element) {
-    return dicom::decimals(element, kMaxWindows);
-}
-
-std::optional<double> decimal(const Element& element) {
-    const std::vector<double> values = decimals(element);
-    return values.empty() ? std::nullopt : std::optional<double>(values.front());
-}
-
-std::uint16_t word(std::span<const std::byte> data, std::size_t index, bool big_endian) noexcept {
-    std::uint16_t value = 0;
-    std::memcpy(&value, data.data() + 2 * index, sizeof(value));
-    return big_endian ? __builtin_bswap16(value) : value;
-}
-
-/// US, SS, UL or SL, by its length.
-std::optional<std::uint32_t> integer(const Element& element) noexcept {
-    if (element.value.size() >= 4) {
-        std::uint32_t value = 0;
-        std::memcpy(&value, element.value.data(), sizeof(value));
-        return element.encoding.big_endian ? __builtin_bswap32(value) : value;
-    }
-    if (element.value.size() >= 2) {
-        return word(element.value, 0, element.encoding.big_endian);
-    }
-    return std::nullopt;
-}
-
 VoiFunction parse_function(const Element& element) noexcept {
-    const std::string_view term = dicom::trim_value(element.characters());
+    const std::string_view term = trim_value(element.characters());
     if (term == "SIGMOID") {
         return VoiFunction::sigmoid;
     }
@@ -99,6 +81,8 @@ RawLut read_lut_item(ElementReader& item) {
             lut.big_endian = e.encoding.big_endian;
         } else if (e.tag == dicom::Tag(0x00283006)) {
             lut.data = e.value;
+        } else if (e.tag == dicom::Tag(0x00283003)) {
+            lut.explanation = e.value;
         }
     }
     return lut;
@@ -115,10 +99,10 @@ void read_lut_sequence(ElementReader& reader, const Element& element, std::vecto
 void read_common(ElementReader& reader, const Element& e, Collected& found) {
     switch (e.tag.value) {
         case 0x00281050:
-            found.centers = decimals(e);
+            found.centers = decimals(e, kMaxWindows);
             break;
         case 0x00281051:
-            found.widths = decimals(e);
+            found.widths = decimals(e, kMaxWindows);
             break;
         case 0x00281052:
             found.intercept = decimal(e);
@@ -126,11 +110,17 @@ void read_common(ElementReader& reader, const Element& e, Collected& found) {
         case 0x00281053:
             found.slope = decimal(e);
             break;
+        case 0x00281055:
+            found.explanations = e.value;
+            break;
         case 0x00281056:
             found.function = parse_function(e);
             break;
+        case 0x00089205:
+            found.pixel_presentation = trim_value(e.characters());
+            break;
         case 0x00280030:
-            found.spacing = decimals(e);
+            found.spacing = decimals(e, kMaxWindows);
             break;
         case 0x00283000: {
             std::vector<RawLut> luts;
@@ -145,16 +135,27 @@ void read_common(ElementReader& reader, const Element& e, Collected& found) {
             read_lut_sequence(reader, e, found.voi_luts);
             break;
         default:
+            found.graphics.read_shutter(e);
             break;
     }
 }
 
+/// Pixel Value Transformation, Frame VOI LUT, Pixel Measures, Frame Display Shutter, MR and CT Image Frame Type.
 bool is_group_of_interest(dicom::Tag tag) noexcept {
-    return tag.value == 0x00289145 || tag.value == 0x00289132 || tag.value == 0x00289110;
+    switch (tag.value) {
+        case 0x00289145:
+        case 0x00289132:
+        case 0x00289110:
+        case 0x00189472:
+        case 0x00189226:
+        case 0x00189329:
+            return true;
+        default:
+            return false;
+    }
 }
 
-/// One item of the Shared or Per-Frame Functional Groups Sequence: Pixel Value Transformation, Frame VOI LUT, Pixel
-/// Measures.
+/// One item of the Shared or Per-Frame Functional Groups Sequence.
 void read_functional_groups(ElementReader& item, Collected& found) {
     for (Element e; item.next(e);) {
         if (!is_group_of_interest(e.tag) || !e.is_sequence()) {
@@ -168,7 +169,10 @@ void read_functional_groups(ElementReader& item, Collected& found) {
         if (e.tag.value == 0x00289132) {  // one macro: what it does not say is not said by another level either
             found.centers.clear();
             found.widths.clear();
+            found.explanations = {};
             found.function = VoiFunction::linear;
+        } else if (e.tag.value == 0x00189472) {
+            found.graphics.forget_shutter();
         }
         for (Element inner; group.next(inner);) {
             read_common(group, inner, found);
@@ -196,20 +200,26 @@ void read_palette(const Element& e, Collected& found) {
 
 void read_top_level(ElementReader& reader, const Element& e, Collected& found) {
     switch (e.tag.value) {
+        case 0x00080005:
+            found.charset = dicom::parse_character_set(e.characters());
+            break;
+        case 0x20500020:
+            found.presentation_shape = trim_value(e.characters());
+            break;
         case 0x00080016:
-            found.is_angiography = dicom::trim_value(e.characters()).starts_with("1.2.840.10008.5.1.4.1.1.12.");
+            found.is_angiography = trim_value(e.characters()).starts_with("1.2.840.10008.5.1.4.1.1.12.");
             break;
         case 0x00281040: {
-            const std::string_view term = dicom::trim_value(e.characters());
+            const std::string_view term = trim_value(e.characters());
             found.is_log_or_display = term == "LOG" || term == "DISP";
             break;
         }
         case 0x00181164:
         case 0x00182010:
-            found.imager_spacing = decimals(e);
+            found.imager_spacing = decimals(e, kMaxWindows);
             break;
         case 0x00280034:
-            found.aspect = decimals(e);
+            found.aspect = decimals(e, kMaxWindows);
             break;
         case 0x00280100:
             found.bits_allocated = integer(e).value_or(16);
@@ -230,7 +240,7 @@ void read_top_level(ElementReader& reader, const Element& e, Collected& found) {
             if (const std::uint32_t palette = e.tag.value & 0xFFFFFFF0U;
                 palette == 0x00281100 || palette == 0x00281200 || palette == 0x00281220) {
                 read_palette(e, found);
-            } else {
+            } else if (!found.graphics.read_overlay(e)) {
                 read_common(reader, e, found);
             }
     }
@@ -316,6 +326,11 @@ double aspect_of(const Collected& found) noexcept {
     return 1.0;
 }
 
+/// As UTF-8, without padding.
+std::string text_of(std::span<const std::byte> raw, const Collected& found) {
+    return std::string(trim_value(dicom::to_utf8(raw, found.charset, dicom::TextKind::values)));
+}
+
 void set_luts(const Collected& found, RenderingAttributes& attributes) {
     // PS3.3 C.8.7.1.1.2: there the table leads back to X-ray intensity, for measurements; the stored values are the
     // picture.
@@ -326,10 +341,29 @@ void set_luts(const Collected& found, RenderingAttributes& attributes) {
     const bool signed_output = !attributes.modality_lut && (found.is_signed || attributes.rescale.intercept < 0.0);
     for (const RawLut& raw : found.voi_luts) {
         attributes.voi_luts.push_back(build(raw, signed_output && raw.vr != Vr::US));
+        attributes.voi_lut_names.push_back(text_of(raw.explanation, found));
     }
     const auto& [red, green, blue] = found.palette;
     if (!red.descriptor.empty() && !green.descriptor.empty() && !blue.descriptor.empty()) {
-        attributes.palette = Palette{build(red, false), build(green, false), build(blue, false)};
+        attributes.is_supplemental = found.pixel_presentation == "COLOR" || found.pixel_presentation == "MIXED";
+        const bool sign = attributes.is_supplemental && found.is_signed;
+        attributes.palette = Palette{build(red, sign), build(green, sign), build(blue, sign)};
+    }
+}
+
+/// The windows of one level: those that can be, each with its explanation.
+void set_windows(const Collected& found, RenderingAttributes& attributes) {
+    const std::string all = text_of(found.explanations, found);
+    std::string_view rest = all;
+    for (std::size_t i = 0; i < std::min(found.centers.size(), found.widths.size()); ++i) {
+        const std::size_t end = rest.find('\\');
+        const std::string_view explanation = trim_value(rest.substr(0, end));
+        rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
+        const Window window{found.centers[i], found.widths[i], found.function};
+        if (is_valid(window)) {
+            attributes.windows.push_back(window);
+            attributes.window_names.emplace_back(explanation);
+        }
     }
 }
 
@@ -349,12 +383,11 @@ RenderingAttributes read_rendering_attributes(std::span<const std::byte> header,
         attributes.rescale.slope = *found.slope;
     }
     attributes.rescale.intercept = found.intercept.value_or(0.0);
-    for (std::size_t i = 0; i < std::min(found.centers.size(), found.widths.size()); ++i) {
-        const Window window{found.centers[i], found.widths[i], found.function};
-        if (is_valid(window)) {
-            attributes.windows.push_back(window);
-        }
+    set_windows(found, attributes);
+    if (found.presentation_shape == "INVERSE" || found.presentation_shape == "IDENTITY") {
+        attributes.inverse = found.presentation_shape == "INVERSE";
     }
+    found.graphics.put(frame, attributes);
     if (found.padding) {
         const std::int64_t first = stored_value(*found.padding, found);
         const std::int64_t second = found.padding_limit ? stored_value(*found.padding_limit, found) : first;

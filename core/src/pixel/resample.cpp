@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 
 namespace hilum::pixel {
 namespace {
@@ -34,6 +35,32 @@ Taps linear_taps(std::uint32_t from, std::uint32_t to, std::uint32_t index) {
     return taps;
 }
 
+/// Keys' cubic convolution kernel with a = -1/2.
+double catmull_rom(double distance) noexcept {
+    const double t = std::abs(distance);
+    if (t < 1.0) {
+        return (1.5 * t - 2.5) * t * t + 1.0;
+    }
+    return t < 2.0 ? ((-0.5 * t + 2.5) * t - 4.0) * t + 2.0 : 0.0;
+}
+
+Taps cubic_taps(std::uint32_t from, std::uint32_t to, std::uint32_t index) {
+    const double center = (index + 0.5) * from / to - 0.5;
+    const auto middle = static_cast<std::int64_t>(std::floor(center));
+    const std::int64_t last = std::int64_t{from} - 1;
+    const std::int64_t first = std::clamp<std::int64_t>(middle - 1, 0, last);
+    const std::int64_t end = std::clamp<std::int64_t>(middle + 2, 0, last) + 1;
+    std::vector<double> weights(static_cast<std::size_t>(end - first));
+    for (std::int64_t source = middle - 1; source <= middle + 2; ++source) {
+        weights[static_cast<std::size_t>(std::clamp<std::int64_t>(source, 0, last) - first)] +=
+            catmull_rom(center - static_cast<double>(source));
+    }
+    Taps taps{static_cast<std::uint32_t>(first), {}};
+    std::ranges::transform(weights, std::back_inserter(taps.weights),
+                           [](double weight) { return static_cast<float>(weight); });
+    return taps;
+}
+
 template <typename Sample>
 void add_row(const std::byte* in, std::size_t count, float weight, float* sum) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
@@ -43,9 +70,7 @@ void add_row(const std::byte* in, std::size_t count, float weight, float* sum) n
     }
 }
 
-using AddRow = void (*)(const std::byte*, std::size_t, float, float*) noexcept;
-
-AddRow choose(SampleType type) noexcept {
+auto choose(SampleType type) noexcept -> void (*)(const std::byte*, std::size_t, float, float*) noexcept {
     switch (type) {
         case SampleType::u8:
             return &add_row<std::uint8_t>;
@@ -83,30 +108,35 @@ void scale_row(const float* sum, const std::vector<Taps>& columns, unsigned samp
 
 }  // namespace
 
-std::vector<Taps> make_taps(std::uint32_t from, std::uint32_t to) {
+std::vector<Taps> make_taps(std::uint32_t from, std::uint32_t to, Interpolation interpolation) {
     std::vector<Taps> all;
     all.reserve(to);
     for (std::uint32_t index = 0; index < to; ++index) {
-        all.push_back(to < from ? average_taps(from, to, index) : linear_taps(from, to, index));
+        if (to < from) {
+            all.push_back(average_taps(from, to, index));
+        } else if (interpolation == Interpolation::linear || to == from) {
+            all.push_back(linear_taps(from, to, index));
+        } else {
+            all.push_back(cubic_taps(from, to, index));
+        }
     }
     return all;
 }
 
-void resample(const ImageView& in, std::uint32_t rows, std::uint32_t columns, std::span<float> out) {
-    const std::vector<Taps> vertical = make_taps(in.rows, rows);
-    const std::vector<Taps> horizontal = make_taps(in.columns, columns);
-    const AddRow add = choose(in.type);
-    const std::size_t width = std::size_t{in.columns} * in.samples;
-    std::vector<float> sum(width);
-    float* to = out.data();
-    for (const Taps& taps : vertical) {
-        std::ranges::fill(sum, 0.0F);
-        for (std::size_t i = 0; i < taps.weights.size(); ++i) {
-            add(in.row(taps.first + static_cast<std::uint32_t>(i)), width, taps.weights[i], sum.data());
-        }
-        scale_row(sum.data(), horizontal, in.samples, to);
-        to += std::size_t{columns} * in.samples;
+Resampler::Resampler(const ImageView& in, std::uint32_t rows, std::uint32_t columns, Interpolation interpolation)
+    : in_(in),
+      vertical_(make_taps(in.rows, rows, interpolation)),
+      horizontal_(make_taps(in.columns, columns, interpolation)),
+      add_(choose(in.type)),
+      sum_(std::size_t{in.columns} * in.samples) {}
+
+void Resampler::row(std::uint32_t y, float* out) {
+    const Taps& taps = vertical_[y];
+    std::ranges::fill(sum_, 0.0F);
+    for (std::size_t i = 0; i < taps.weights.size(); ++i) {
+        add_(in_.row(taps.first + static_cast<std::uint32_t>(i)), sum_.size(), taps.weights[i], sum_.data());
     }
+    scale_row(sum_.data(), horizontal_, in_.samples, out);
 }
 
 void to_bytes(std::span<const float> in, std::span<std::uint8_t> out) noexcept {

@@ -13,12 +13,12 @@ struct Line {
     double bias;
 };
 
-Line line_of(const Window& window) noexcept {
+Line line_of(const Window& window, double full) noexcept {
     if (window.function == VoiFunction::linear) {
         const double width = window.width - 1.0;
-        return {255.0 / width, (0.5 - (window.center - 0.5) / width) * 255.0};
+        return {full / width, (0.5 - (window.center - 0.5) / width) * full};
     }
-    return {255.0 / window.width, (0.5 - window.center / window.width) * 255.0};
+    return {full / window.width, (0.5 - window.center / window.width) * full};
 }
 
 std::int32_t to_integer(double value, std::int32_t minimum, std::int32_t maximum) noexcept {
@@ -29,12 +29,12 @@ std::int32_t to_integer(double value, std::int32_t minimum, std::int32_t maximum
 }
 
 /// A threshold: LINEAR with width 1 has no slope to compute with. Stored values up to `last` are black.
-Ramp make_step(double last, std::int32_t minimum, std::int32_t maximum) noexcept {
+Ramp make_step(double last, std::int32_t minimum, std::int32_t maximum, double full) noexcept {
     Ramp ramp;
     ramp.low = to_integer(last, minimum, maximum);
     ramp.high = to_integer(last + 1.0, minimum, maximum);
-    ramp.scale = 255.0F;
-    ramp.offset = ramp.low > last ? 255.0F : 0.0F;
+    ramp.scale = static_cast<float>(full);
+    ramp.offset = ramp.low > last ? ramp.scale : 0.0F;
     return ramp;
 }
 
@@ -47,7 +47,7 @@ bool is_valid(const Window& window) noexcept {
     return window.function == VoiFunction::linear ? window.width >= 1.0 : window.width > 0.0;
 }
 
-double apply(const Window& window, double value) noexcept {
+double apply(const Window& window, double value, double full) noexcept {
     switch (window.function) {
         case VoiFunction::linear: {
             const double center = window.center - 0.5;
@@ -56,9 +56,9 @@ double apply(const Window& window, double value) noexcept {
                 return 0.0;
             }
             if (value > center + half) {
-                return 255.0;
+                return full;
             }
-            return ((value - center) / (window.width - 1.0) + 0.5) * 255.0;
+            return ((value - center) / (window.width - 1.0) + 0.5) * full;
         }
         case VoiFunction::linear_exact: {
             const double half = window.width / 2.0;
@@ -66,38 +66,38 @@ double apply(const Window& window, double value) noexcept {
                 return 0.0;
             }
             if (value > window.center + half) {
-                return 255.0;
+                return full;
             }
-            return ((value - window.center) / window.width + 0.5) * 255.0;
+            return ((value - window.center) / window.width + 0.5) * full;
         }
         case VoiFunction::sigmoid:
             break;
     }
-    return 255.0 / (1.0 + std::exp(-4.0 * (value - window.center) / window.width));
+    return full / (1.0 + std::exp(-4.0 * (value - window.center) / window.width));
 }
 
-Ramp make_ramp(const Window& window, const Rescale& rescale, std::int32_t minimum, std::int32_t maximum,
-               bool invert) noexcept {
+Ramp make_ramp(const Window& window, const Rescale& rescale, std::int32_t minimum, std::int32_t maximum, bool invert,
+               double full) noexcept {
     const bool falls = rescale.slope < 0.0;
-    const Line line = line_of(window);
+    const Line line = line_of(window, full);
     // A falling line is computed rising, then inverted: clamping stays one minimum and one maximum.
     const double gain = std::abs(line.gain * rescale.slope);
     double bias = line.gain * rescale.intercept + line.bias;
-    bias = falls ? 255.0 - bias : bias;
+    bias = falls ? full - bias : bias;
     Ramp ramp;
     if (window.function == VoiFunction::linear && window.width <= 1.0 && rescale.slope != 0.0) {
         const double threshold = (window.center - 0.5 - rescale.intercept) / rescale.slope;
-        ramp = make_step(falls ? std::ceil(threshold) - 1.0 : std::floor(threshold), minimum, maximum);
+        ramp = make_step(falls ? std::ceil(threshold) - 1.0 : std::floor(threshold), minimum, maximum, full);
     } else if (gain == 0.0 || !std::isfinite(gain) || !std::isfinite(bias)) {
-        const double value = apply(window, rescale(minimum));
-        ramp = {minimum, minimum, 0.0F, static_cast<float>(falls ? 255.0 - value : value), 0};
+        const double value = apply(window, rescale(minimum), full);
+        ramp = {minimum, minimum, 0.0F, static_cast<float>(falls ? full - value : value), 0};
     } else {
         ramp.low = to_integer(std::floor(-bias / gain), minimum, maximum);
-        ramp.high = to_integer(std::ceil((255.0 - bias) / gain), minimum, maximum);
+        ramp.high = to_integer(std::ceil((full - bias) / gain), minimum, maximum);
         ramp.scale = static_cast<float>(std::min(gain, 1.0e12));
         ramp.offset = static_cast<float>(std::clamp(gain * ramp.low + bias, -1.0e6, 1.0e6));
     }
-    ramp.flip = falls != invert ? 0xFF : 0;
+    ramp.flip = falls != invert ? 0xFFFF : 0;
     return ramp;
 }
 

@@ -31,28 +31,31 @@ std::uint16_t load(const std::byte* in, std::size_t index) noexcept {
     return raw;
 }
 
-std::uint8_t finish(float value, std::uint8_t flip) noexcept {
-    const float limited = value < 255.0F ? value : 255.0F;
+template <typename Out>
+Out finish(float value, std::uint16_t flip) noexcept {
+    constexpr std::int32_t kFull = std::numeric_limits<Out>::max();
+    const float limited = value < static_cast<float>(kFull) ? value : static_cast<float>(kFull);
     const auto rounded = static_cast<std::int32_t>(limited + 0.5F);
-    return static_cast<std::uint8_t>(std::clamp(rounded, 0, 255) ^ flip);
+    return static_cast<Out>(std::clamp(rounded, 0, kFull) ^ flip);
 }
 
-template <bool Signed>
-void ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp, std::uint8_t* out) noexcept {
+template <bool Signed, typename Out>
+void ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp, Out* out) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
         const std::int32_t value = std::clamp(extract<Signed>(load(in, i), e), ramp.low, ramp.high) - ramp.low;
-        out[i] = finish(static_cast<float>(value) * ramp.scale + ramp.offset, ramp.flip);
+        out[i] = finish<Out>(static_cast<float>(value) * ramp.scale + ramp.offset, ramp.flip);
     }
 }
 
-void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept {
+template <typename Out>
+void ramp_float(const float* in, std::size_t count, const Ramp& ramp, Out* out) noexcept {
     const auto low = static_cast<float>(ramp.low);
     const auto high = static_cast<float>(ramp.high);
     for (std::size_t i = 0; i < count; ++i) {
         // As the vector instructions: a NaN becomes `low`.
         const float raised = in[i] > low ? in[i] : low;
         const float value = (raised < high ? raised : high) - low;
-        out[i] = finish(value * ramp.scale + ramp.offset, ramp.flip);
+        out[i] = finish<Out>(value * ramp.scale + ramp.offset, ramp.flip);
     }
 }
 
@@ -210,6 +213,14 @@ void run_range_16(const std::byte* in, std::size_t count, Extraction e, std::int
     scalar::range_16<Signed>(in + 2 * done, count - done, e, low, high);
 }
 
+template <typename Out>
+void look_up(const std::byte* in, std::size_t count, Extraction extraction, const Out* table, Out* out) noexcept {
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto shifted = static_cast<std::uint16_t>(scalar::load(in, i) << extraction.left);
+        out[i] = table[shifted >> extraction.right];
+    }
+}
+
 }  // namespace
 
 void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
@@ -218,12 +229,20 @@ void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, cons
                          : run_ramp_16<false>(in, count, extraction, ramp, out);
 }
 
+void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
+             std::uint16_t* out) noexcept {
+    extraction.is_signed ? scalar::ramp_16<true>(in, count, extraction, ramp, out)
+                         : scalar::ramp_16<false>(in, count, extraction, ramp, out);
+}
+
 void table_16(const std::byte* in, std::size_t count, Extraction extraction, const std::uint8_t* table,
               std::uint8_t* out) noexcept {
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto shifted = static_cast<std::uint16_t>(scalar::load(in, i) << extraction.left);
-        out[i] = table[shifted >> extraction.right];
-    }
+    look_up(in, count, extraction, table, out);
+}
+
+void table_16(const std::byte* in, std::size_t count, Extraction extraction, const std::uint16_t* table,
+              std::uint16_t* out) noexcept {
+    look_up(in, count, extraction, table, out);
 }
 
 void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept {
@@ -234,6 +253,10 @@ void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8
     }
 #endif
     scalar::ramp_float(in + done, count - done, ramp, out + done);
+}
+
+void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint16_t* out) noexcept {
+    scalar::ramp_float(in, count, ramp, out);
 }
 
 void range_16(const std::byte* in, std::size_t count, Extraction extraction, std::int32_t& low,

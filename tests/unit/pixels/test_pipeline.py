@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,8 @@ from pydicom.sequence import Sequence
 
 from hilum.errors import DataError, LimitExceeded, UsageError
 from hilum.pixels.description import RenderingAttributes, description_of, rendering_attributes
-from hilum.pixels.pipeline import RenderSettings, Window, render_frame, render_pixels, stored_range
+from hilum.pixels.pipeline import render_frame, render_pixels, stored_range
+from hilum.pixels.settings import Lut, Overlay, OverlayPlane, RenderSettings, Rescale, Shutter, Window
 from hilum.types import PixelDescription
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -152,25 +156,76 @@ def test_many_threads_give_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        (RenderSettings(window=Window(0, 0)), UsageError),
-        (RenderSettings(window=Window(float("nan"), 1)), UsageError),
         (RenderSettings(region=(60, 0, 10, 10)), UsageError),
         (RenderSettings(region=(0, 0, 0, 1)), UsageError),
-        (RenderSettings(quality=0), UsageError),
-        (RenderSettings(quality=101), UsageError),
         (RenderSettings(width=1_000_000), LimitExceeded),
-        (RenderSettings(format="gif"), UsageError),  # type: ignore[arg-type]
+        (RenderSettings(scale=1e6), LimitExceeded),
+        (RenderSettings(displayed_area=(1, 1, 1 << 30, 1 << 30)), LimitExceeded),
+        (RenderSettings(window_name="LUNG"), UsageError),
+        (RenderSettings(bits=16), UsageError),  # in a JPEG
     ],
 )
-def test_requests_that_cannot_be(settings: RenderSettings, error: type[Exception]) -> None:
+def test_requests_that_this_image_cannot_fulfil(settings: RenderSettings, error: type[Exception]) -> None:
     with pytest.raises(error):
         render_frame(RAMP.tobytes(), EXPLICIT, PIXELS, rendering_attributes(CT), settings)
 
 
-@pytest.mark.parametrize("bad", [{"width": -1}, {"window_index": -1}, {"region": (-1, 0, 1, 1)}])
-def test_negative_settings_are_refused(bad: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"window": Window(0, 0)},
+        {"window": Window(float("nan"), 1)},
+        {"window": Window(0, float("inf"))},
+        {"quality": 0},
+        {"quality": 101},
+        {"format": "gif"},
+        {"width": -1},
+        {"window_index": -1},
+        {"region": (-1, 0, 1, 1)},
+        {"region": (0, 0, 1)},
+        {"region": (0, 0, 1, 1), "displayed_area": (1, 1, 2, 2)},
+        {"displayed_area": (0, 0, 1 << 40, 1)},
+        {"scale": float("nan")},
+        {"scale": -1.0},
+        {"pixel_aspect": 0.0},
+        {"rotation": 45},
+        {"interpolation": "lanczos"},
+        {"percentiles": (50, 50)},
+        {"percentiles": (-1, 50)},
+        {"percentiles": (float("nan"), 50)},
+        {"bits": 12},
+        {"modality": Rescale(0.0, 1.0)},
+        {"modality": Lut(())},
+        {"voi_lut": Lut((0,), bits=7)},
+        {"voi_lut": Lut((65536,))},
+        {"voi_lut": Lut((0,) * 65537)},
+        {"presentation": "SIDEWAYS"},
+        {"palette": (Lut((0, 1)), Lut((0, 1)), Lut((0,)))},
+        {"overlays": "all"},
+        {"overlays": (Overlay(0x6001),)},
+        {"overlays": (Overlay(OverlayPlane(65535, 65535, b"short")),)},
+        {"overlays": (Overlay(OverlayPlane(0, 1, b"")),)},
+        {"overlays": (Overlay(0x6000),) * 257},
+        {"shutter": "none"},
+        {"shutter": Shutter(rectangle=(5, 4, 1, 1))},
+        {"shutter": Shutter(circle=(1, 1, -1))},
+        {"shutter": Shutter(polygon=((1, 1), (2, 2)))},
+        {"shutter": Shutter(polygon=((1, 1),) * 16385)},
+        {"shutter": Shutter(polygon=((1, 1),) * 1_000_000)},
+    ],
+)
+def test_settings_that_cannot_be(bad: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         RenderSettings(**bad)
+
+
+def test_settings_are_values() -> None:
+    settings = RenderSettings(window=Window(40, 400), overlays=(Overlay(0x6000, colour=(255, 0, 0)),), flip=True)
+    for twin in (copy.copy(settings), copy.deepcopy(settings), pickle.loads(pickle.dumps(settings))):
+        assert twin == settings
+        assert np.array_equal(draw(twin), draw(settings))
+    assert replace(settings, flip=False) != settings
+    assert hash(settings) == hash(replace(settings))
 
 
 def test_palette_without_tables_and_short_frames() -> None:

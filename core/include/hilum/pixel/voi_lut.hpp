@@ -24,8 +24,8 @@ struct Window {
 /// PS3.3 C.11.2.1.2: width at least 1 for LINEAR, above 0 for the others; both finite.
 [[nodiscard]] bool is_valid(const Window& window) noexcept;
 
-/// The window's output for a modality value, 0.0 to 255.0, not rounded.
-[[nodiscard]] double apply(const Window& window, double value) noexcept;
+/// The window's output for a modality value, 0.0 to `full`, not rounded.
+[[nodiscard]] double apply(const Window& window, double value, double full = 255.0) noexcept;
 
 /// Where a container keeps the stored value: shift left, then right (arithmetic when signed).
 struct Extraction {
@@ -34,19 +34,21 @@ struct Extraction {
     bool is_signed = false;
 };
 
-/// Integers of up to 16 bits to 0-255: clamp to [low, high], subtract low, multiply, add, round, exclusive-or.
+/// Integers of up to 16 bits to 0-255 or 0-65535: clamp to [low, high], subtract low, multiply, add, round,
+/// exclusive-or.
 /// A linear window on rescaled values is always of this form, which needs no table.
 struct Ramp {
     std::int32_t low = 0;
     std::int32_t high = 0;
     float scale = 0.0F;
     float offset = 0.0F;
-    std::uint8_t flip = 0;  ///< 0xFF inverts
+    std::uint16_t flip = 0;  ///< all ones inverts
 };
 
-/// The ramp for `window` on rescaled integers in [minimum, maximum]. The window is linear or linear_exact and valid.
+/// The ramp for `window` on rescaled integers in [minimum, maximum]. The window is linear or linear_exact and valid;
+/// `full` is 255 or 65535.
 [[nodiscard]] Ramp make_ramp(const Window& window, const Rescale& rescale, std::int32_t minimum, std::int32_t maximum,
-                             bool invert) noexcept;
+                             bool invert, double full = 255.0) noexcept;
 
 struct Range {
     double minimum = 0.0;
@@ -59,11 +61,16 @@ namespace kernels {
 /// 16-bit containers through a ramp.
 void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
              std::uint8_t* out) noexcept;
+void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
+             std::uint16_t* out) noexcept;
 /// 16-bit containers through a table with an entry for each extracted bit pattern (table size is a power of two).
 void table_16(const std::byte* in, std::size_t count, Extraction extraction, const std::uint8_t* table,
               std::uint8_t* out) noexcept;
+void table_16(const std::byte* in, std::size_t count, Extraction extraction, const std::uint16_t* table,
+              std::uint16_t* out) noexcept;
 /// Resampled values through a ramp.
 void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept;
+void ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint16_t* out) noexcept;
 /// Least and greatest extracted value of 16-bit containers, as int32.
 void range_16(const std::byte* in, std::size_t count, Extraction extraction, std::int32_t& low,
               std::int32_t& high) noexcept;
