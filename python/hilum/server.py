@@ -148,6 +148,7 @@ def build_app(
     from hilum.dicomweb.app import DicomWeb, DicomWebSettings
     from hilum.dicomweb.status import http_status
     from hilum.dicomweb.uri import WadoUri
+    from hilum.dicomweb.zarr import Zarr
     from hilum.web.access_log import AccessLog
     from hilum.web.admin_api import create_api
     from hilum.web.app import create_app
@@ -192,7 +193,7 @@ def build_app(
     tasks = [flush_log] if background is None else [flush_log, background]
     rest = create_app(api=api, metrics=metrics, ready=ready, gauges=gauges, background=tasks, on_stop=stop)
     gateway = GatewaySettings(cors_origins=http.cors_origins, token=http.token)
-    mounts: dict[str, Any] = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb)}
+    mounts: dict[str, Any] = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb), "/zarr": Zarr(archive, dicomweb.pool)}
     return Gateway(mounts, rest, gateway, metrics, log)
 
 
@@ -344,6 +345,7 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     from hilum.archive.completion import StudyCompletion
     from hilum.archive.incoming import Incoming
     from hilum.archive.refusals import Refusals
+    from hilum.archive.volumes import VolumesAhead
     from hilum.dimse.admission import Admission
     from hilum.dimse.commitment import CommitmentService
     from hilum.dimse.peers import parse_peers
@@ -399,14 +401,19 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     server.start()
     commitment.start()
     completion = StudyCompletion(archive, settings.ingest.study_complete_seconds)
+    ahead = VolumesAhead(archive)
     if settings.ingest.study_complete_seconds:
         completion.start()
+        if settings.volumes.ahead:
+            ahead.start()
     try:
         wait_for_end(life)
     finally:
         server.stop(_DRAIN_S - 1)
         commitment.stop()
         if settings.ingest.study_complete_seconds:
+            if settings.volumes.ahead:
+                ahead.stop()
             completion.stop()
         archive.close()
     return 0

@@ -36,8 +36,9 @@ def make_slice(
     intercept: float = -1024.0,
     image_type: str = "ORIGINAL\\PRIMARY\\AXIAL",
     extra: Mapping[int, tuple[str, str | bytes]] | None = None,
+    rle: bytes | None = None,
 ) -> bytes:
-    """A 16-bit image of one frame at a place; `extra` holds further elements by tag: (VR, value)."""
+    """A 16-bit image of one frame at a place; `extra`: elements by tag, (VR, value); `rle`: the stored frame."""
     us = struct.Struct("<H").pack
     signed = pixels.dtype.kind == "i"
     elements: dict[int, tuple[str, str | bytes]] = {
@@ -64,6 +65,8 @@ def make_slice(
         0x00281053: ("DS", f"{slope:.8g}"),
         0x7FE00010: ("OW", pixels.astype("<i2" if signed else "<u2").tobytes()),
     }
+    if rle is not None:
+        del elements[0x7FE00010]
     if position is not None:
         elements[0x00200032] = ("DS", _decimals(position))
     if orientation is not None:
@@ -76,12 +79,19 @@ def make_slice(
             element(0x00020001, "OB", b"\0\1"),
             element(0x00020002, "UI", sop_class),
             element(0x00020003, "UI", uid(3, study, series, instance)),
-            element(0x00020010, "UI", "1.2.840.10008.1.2.1"),
+            element(0x00020010, "UI", "1.2.840.10008.1.2.1" if rle is None else "1.2.840.10008.1.2.5"),
             element(0x00020012, "UI", ROOT),
         )
     )
     head = element(0x00020000, "UL", struct.pack("<L", len(group2)))
     body = b"".join(element(tag, vr, value) for tag, (vr, value) in sorted(elements.items()))
+    if rle is not None:
+        items = struct.pack("<HHL", 0xFFFE, 0xE000, 0) + struct.pack("<HHL", 0xFFFE, 0xE000, len(rle)) + rle
+        body += (
+            struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF)
+            + items
+            + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+        )
     return bytes(128) + b"DICM" + head + group2 + body
 
 

@@ -13,6 +13,7 @@ from hilum import _core
 from hilum.codecs.registry import core_decodes
 from hilum.dicom.scan import FrameTable
 from hilum.errors import NotFound
+from hilum.volumes.virtual import bytes_codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
 
     Decode = Callable[[Sequence[tuple[InstanceRecord, int]], npt.NDArray[Any] | None], npt.NDArray[Any]]
 
-__all__ = ["EDGE", "FORMAT", "build", "bytes_needed", "key_of", "level_affine", "level_shapes"]
+__all__ = [
+    "EDGE",
+    "FORMAT",
+    "array_metadata",
+    "build",
+    "bytes_needed",
+    "group_metadata",
+    "key_of",
+    "level_affine",
+    "level_shapes",
+]
 
 FORMAT: Final = 1
 """Version of what is in a volume's folder."""
@@ -206,11 +217,7 @@ def _write_ranges(folder: Path, stack: Stack, ranges: list[npt.NDArray[np.float3
     shape = ranges[0].shape
     names = [*(["t"] if stack.times else []), "z", "y", "x", "least_greatest"]
     chunks = [*([1] if stack.times else []), *shape]
-    _write_json(folder / "zarr.json", _array([*lead, *shape], chunks, "float32", 0.0, [_bytes(4)], names))
-
-
-def _bytes(itemsize: int) -> dict[str, Any]:
-    return {"name": "bytes", "configuration": {"endian": "little"}} if itemsize > 1 else {"name": "bytes"}
+    _write_json(folder / "zarr.json", _array([*lead, *shape], chunks, "float32", 0.0, [bytes_codec(4)], names))
 
 
 def _array(
@@ -236,8 +243,8 @@ def array_metadata(stack: Stack, shape: tuple[int, int, int]) -> dict[str, Any]:
     itemsize = np.dtype(stack.dtype).itemsize
     sharding = {
         "chunk_shape": [*lead, EDGE, EDGE, EDGE],
-        "codecs": [_bytes(itemsize)],
-        "index_codecs": [_bytes(8), {"name": "crc32c"}],
+        "codecs": [bytes_codec(itemsize)],
+        "index_codecs": [bytes_codec(8), {"name": "crc32c"}],
         "index_location": "end",
     }
     return _array(

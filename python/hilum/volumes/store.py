@@ -162,8 +162,7 @@ class VolumeStore:
                 self._views.move_to_end(name)
         folder = self.find(key)
         if known is None and folder is not None:
-            with contextlib.suppress(NotFound):
-                known = open_view(folder, stack, level, time)
+            known = self._open(folder, stack, key, level, time)
         if known is None:
             return None
         with self._lock:
@@ -174,17 +173,24 @@ class VolumeStore:
             _touch(folder)
         return known
 
+    def _open(self, folder: Path, stack: Stack, key: str, level: int, time: int) -> VolumeView | None:
+        """Map a level; None if the folder is gone or damaged, and then it is removed."""
+        try:
+            return open_view(folder, stack, level, time)
+        except (NotFound, DataError) as error:
+            if self._read_only:
+                return None
+            if isinstance(error, DataError):
+                LOGGER.warning("a damaged volume is made again: %s", error)
+            self.remove(key)
+            return None
+
     def view(self, series: SeriesFrames, stack: Stack, key: str, level: int, time: int) -> VolumeView:
         """Map a level; its bricks are made if they are not there. Errors: those of `ensure`."""
         for _ in range(_ATTEMPTS):
-            try:
-                view = self.view_if_built(stack, key, level, time)
-            except DataError:  # damaged: made again
-                self.remove(key)
-                view = None
+            view = self.view_if_built(stack, key, level, time) or self._ensure(series, stack, key, (level, time))[1]
             if view is not None:
                 return view
-            self.ensure(series, stack, key)
         raise Unavailable("the volume is evicted as soon as it is made; raise volumes.disk_bytes")
 
     # Making and evicting
@@ -201,10 +207,16 @@ class VolumeStore:
         Unavailable
             The disk is full, or the archive is open for reading only.
         """
+        return self._ensure(series, stack, key, None)[0]
+
+    def _ensure(
+        self, series: SeriesFrames, stack: Stack, key: str, wanted: tuple[int, int] | None
+    ) -> tuple[Path, VolumeView | None]:
+        """Folder of a volume; if it was made, also the view of the (level, time) that is wanted, whatever evicts it."""
         folder = self.find(key)
         if folder is not None:
             _touch(folder)
-            return folder
+            return folder, None
         if self._read_only:
             raise Unavailable("the archive is open for reading only: bricks cannot be made", code=_READ_ONLY)
         needed = bytes_needed(stack)
@@ -212,12 +224,14 @@ class VolumeStore:
             raise LimitExceeded(f"the volume takes {needed} bytes, volumes.disk_bytes allows {self._disk_bytes}")
         with self._os_errors(), self._building(key):
             folder = self.find(key)
-            if folder is None:
-                self.make_room(needed)
-                folder = self._make(series, stack, key)
-        return folder
+            if folder is not None:
+                return folder, None
+            self.make_room(needed)
+            return self._make(series, stack, key, wanted)
 
-    def _make(self, series: SeriesFrames, stack: Stack, key: str) -> Path:
+    def _make(
+        self, series: SeriesFrames, stack: Stack, key: str, wanted: tuple[int, int] | None
+    ) -> tuple[Path, VolumeView | None]:
         for leftover in self._temporary.glob(f"{key}.*"):  # of a process that died: we hold the lock
             shutil.rmtree(leftover, ignore_errors=True)
         work = self._temporary / f"{key}.{uuid.uuid4().hex}"
@@ -225,6 +239,7 @@ class VolumeStore:
         try:
             build(self._packs, series, stack, work, self._current, self.decode)
             (work / "boot").write_text(_boot_id())
+            view = None if wanted is None else open_view(work, stack, *wanted)
             folder = self._folder(key)
             if folder.exists():
                 self.remove(key)
@@ -233,7 +248,7 @@ class VolumeStore:
             shutil.rmtree(work, ignore_errors=True)
             raise
         threading.Thread(target=_settle, args=(folder,), name="hilum-volume-sync", daemon=True).start()
-        return folder
+        return folder, view
 
     def make_room(self, needed: int) -> None:
         """Evict what was not used for longest until `needed` bytes fit into the limit and on the disk.
@@ -269,7 +284,7 @@ class VolumeStore:
         """(last use in ns, bytes, key) of what is published."""
         for folder in self._root.glob("*.zarr"):
             with contextlib.suppress(OSError, ValueError):
-                yield (folder / "boot").stat().st_mtime_ns, int((folder / "size").read_text()), folder.stem
+                yield (folder / "size").stat().st_mtime_ns, int((folder / "size").read_text()), folder.stem
 
     def _free(self) -> int:
         status = os.statvfs(self._root)
@@ -315,8 +330,9 @@ class VolumeStore:
 
 
 def _touch(folder: Path) -> None:
+    """Note that a volume is used."""
     with contextlib.suppress(OSError):
-        os.utime(folder / "boot")
+        os.utime(folder / "size")
 
 
 def _is_file(descriptor: int, path: Path) -> bool:

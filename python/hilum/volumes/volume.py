@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hilum.errors import UsageError
-from hilum.volumes.build import level_affine, level_shapes
+from hilum.errors import DataError, NotFound, UsageError
+from hilum.volumes.build import EDGE, level_affine, level_shapes
 from hilum.volumes.frames import read_from_frames
 from hilum.volumes.view import map_shard, read_region
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from hilum.volumes.store import VolumeStore
 
 __all__ = ["Volume"]
-
-_SHOWN: Final = 3
 
 
 class Volume:
@@ -303,8 +301,13 @@ def open_view(folder: Path, stack: Stack, level: int, time: int) -> VolumeView:
     """
     shape = level_shapes(stack.shape)[level]
     lead = [str(time)] if stack.times else []
-    ranges_path = folder.joinpath("minmax", str(level), "c", *lead, "0", "0", "0", "0")
-    ranges = np.fromfile(ranges_path, "<f4") if ranges_path.is_file() else None
+    path = folder.joinpath("minmax", str(level), "c", *lead, "0", "0", "0", "0")
+    try:
+        ranges = np.frombuffer(path.read_bytes(), "<f4").reshape(*(-(-n // EDGE) for n in shape), 2)
+    except FileNotFoundError:
+        raise NotFound("the volume has been evicted") from None
+    except ValueError:
+        raise DataError("the ranges of a volume's bricks are damaged") from None
     return map_shard(
         folder.joinpath(str(level), "c", *lead, "0", "0", "0"),
         shape,
