@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "hilum/codec/batch.hpp"
+#include "hilum/dimse/pdu_reader.hpp"
 #include "module.hpp"
 
 namespace hilum::bindings {
@@ -36,6 +37,9 @@ py::object to_exception(const Error& error) {
     py::object exception = type(error.what(), "code"_a = static_cast<int>(error.code()), "offset"_a = offset);
     if (const auto* of_frame = dynamic_cast<const codec::FrameError*>(&error)) {
         exception.attr("frame") = of_frame->frame();
+    }
+    if (const auto* of_peer = dynamic_cast<const dimse::ProtocolError*>(&error)) {
+        exception.attr("reason") = static_cast<int>(of_peer->reason());
     }
     return exception;
 }

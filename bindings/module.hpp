@@ -16,6 +16,7 @@ py::object to_exception(const Error& error);
 
 void bind_errors(py::module_& m);
 void bind_dicom(py::module_& m);
+void bind_dimse(py::module_& m);
 void bind_json(py::module_& m);
 void bind_pack(py::module_& m);
 void bind_index(py::module_& m);

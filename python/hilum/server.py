@@ -360,7 +360,7 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     observe = metrics.observe_dimse
     archive = hilum.open(options.archive, settings=settings)
     incoming = Incoming(options.archive / "incoming", max_object_bytes=settings.ingest.max_object_bytes)
-    handler = StoreHandler(archive.store, archive.store_file, functools.partial(metrics.observe_store, "c-store"))
+    handler = StoreHandler(archive, functools.partial(metrics.observe_store, "c-store"))
     dimse = settings.dimse
     peers = parse_peers(dimse.peers)
     refusals = Refusals(archive.root)

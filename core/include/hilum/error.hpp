@@ -27,6 +27,7 @@ enum class Errc : std::int32_t {
     bad_format_version = 14,  ///< written by another format version
     limit_exceeded = 15,      ///< a size in the data is above limits.hpp
     bad_character_set = 16,   ///< a character set term that the standard does not define
+    bad_pdu = 17,             ///< what arrives on an association is no DIMSE message
     // caller
     invalid_argument = 100,
     buffer_too_small = 101,

@@ -2,6 +2,7 @@
 // Every size that a file may claim is checked against one of these before it is multiplied or allocated.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace hilum::limits {
@@ -18,6 +19,11 @@ inline constexpr std::uint64_t kMaxVolumeVoxels = 1ULL << 36;      ///< one time
 inline constexpr std::uint32_t kMaxShutterVertices = 16384;        ///< of a polygonal shutter
 inline constexpr std::uint64_t kMaxShutterWork = 1ULL << 30;       ///< its vertices times the rows of the image
 inline constexpr std::uint32_t kMaxIndexedValueBytes = 1024;  ///< one attribute in an index record, cut at a character
+inline constexpr std::uint64_t kMaxPduBytes = 1ULL << 31;     ///< where none was negotiated
+inline constexpr std::size_t kMaxCommandBytes = 1U << 16;     ///< command set of one message
+inline constexpr std::uint64_t kMaxEmptyFragments = 1024;     ///< of one message
+inline constexpr std::uint64_t kManyFragments = 1U << 16;     ///< of one message; from there on they must be ...
+inline constexpr std::uint64_t kLeastFragmentBytes = 32;      ///< ... at least as long as this on average
 inline constexpr std::uint64_t kMaxHeaderBytes = 256ULL << 20;  ///< metadata of one object
 
 }  // namespace hilum::limits

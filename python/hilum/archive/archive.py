@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from hilum.archive.ingest import StoreResult
     from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
     from hilum.archive.retrieve import Retriever
+    from hilum.dicom.scan import Scan
     from hilum.index.base import Event, Index, IndexStatistics, SearchResult
     from hilum.storage.packs import PackStore
     from hilum.types import Level, OnConflict
@@ -277,6 +278,30 @@ class Archive:
         policy = self._policy(on_conflict)
         self._writable()
         prepared = ingest.prepare_file(Path(path), policy, self.settings.ingest)
+        return ingest.first_of(self._ingest.submit([prepared])).result()
+
+    def store_scanned(
+        self, scan: Scan, data: Buffer | Path, *, on_conflict: OnConflict | None = None, source: str = ""
+    ) -> StoreResult:
+        """As `store`, for an object that was scanned and hashed while it arrived, so that no byte is looked at again.
+
+        Parameters
+        ----------
+        scan : Scan
+            Of these bytes, with their checksums.
+        data : buffer or Path
+            All bytes; a file must stay until this returns.
+        on_conflict, source
+            As in `store`.
+
+        Raises
+        ------
+        DataError, LimitExceeded, Unavailable
+            As from `store`.
+        """
+        policy = self._policy(on_conflict)
+        self._writable()
+        prepared = ingest.prepare_scanned(scan, data, policy, self.settings.ingest)
         return ingest.first_of(self._ingest.submit([prepared])).result()
 
     def import_paths(

@@ -19,6 +19,7 @@ import enum
 import hashlib
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hilum.dicom import scan as dicom
@@ -28,7 +29,6 @@ from hilum.index.private import with_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
     from typing_extensions import Buffer
 
@@ -49,6 +49,7 @@ __all__ = [
     "prepare",
     "prepare_all",
     "prepare_file",
+    "prepare_scanned",
     "reader_of",
     "result_of",
 ]
@@ -159,6 +160,30 @@ def prepare_file(path: Path, on_conflict: OnConflict, limits: IngestSettings) ->
     if buffer is None:
         return Prepared(scan, (), size, on_conflict, path=path, mtime_ns=status.st_mtime_ns)
     return Prepared(scan, (buffer,), memoryview(buffer).nbytes, on_conflict, sha256=scan.sha256)
+
+
+def prepare_scanned(scan: Scan, data: Buffer | Path, on_conflict: OnConflict, limits: IngestSettings) -> Prepared:
+    """Take an object that was scanned and hashed while it arrived, in memory or in a file that nobody changes.
+
+    Raises
+    ------
+    DataError
+        It is a DICOMDIR.
+    LimitExceeded
+        Larger than ``ingest.max_object_bytes``.
+    Unavailable
+        The file cannot be examined.
+    """
+    path = data if isinstance(data, Path) else None
+    try:
+        size = path.stat().st_size if path is not None else memoryview(data).nbytes  # type: ignore[arg-type]
+    except OSError as error:
+        raise Unavailable(f"an arriving object cannot be read: {error.strerror}") from error
+    if size > limits.max_object_bytes:
+        raise LimitExceeded(f"the object has {size} bytes, above the limit of {limits.max_object_bytes}")
+    _refuse_dicomdir(scan)
+    pieces: tuple[Buffer, ...] = () if path is not None else (data,)  # type: ignore[assignment]
+    return Prepared(scan, pieces, size, on_conflict, path=path, sha256=scan.sha256)
 
 
 def _refuse_dicomdir(scan: Scan) -> None:

@@ -69,7 +69,10 @@ class Admission:
 
     def __call__(self, request: bytes, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
         """Decide on an A-ASSOCIATE-RQ; None: it may go on."""
-        title = request[26:42].decode("ascii", "replace").strip(" \0")
+        return self.decide(request[26:42].decode("ascii", "replace").strip(" \0"), address, certificate)
+
+    def decide(self, title: str, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
+        """Decide on a request of an AE title."""
         rejection = self._decide(title, address, certificate)
         if rejection is not None:
             self._note(title, address, "associate", rejection.why)

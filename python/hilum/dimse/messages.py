@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hilum.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from typing_extensions import Buffer
 
@@ -23,6 +23,7 @@ __all__ = [
     "decode_command",
     "encode_command",
     "fragments",
+    "message_maker",
     "pdus",
     "pdv",
     "response_to",
@@ -188,6 +189,20 @@ def pdus(context_id: int, command: bytes, data: Iterable[Any] | None, max_pdu: i
                 out, size = [], 0
     if out:
         yield b"".join(out)
+
+
+def message_maker(context_id: int, command: Mapping[int, int | str], max_pdu: int) -> Callable[[bytes], bytes]:
+    """Give a function that makes the PDUs of messages with this command and a data set; `max_pdu` as in `pdus`."""
+    raw = encode_command(command)
+    first = b"".join(pdus(context_id, raw, None, max_pdu))
+    room = min(max_pdu or LONGEST_PDV, LONGEST_PDV) - 6
+
+    def make(data: bytes) -> bytes:
+        if len(data) <= room:
+            return first + pdv(context_id, len(data), 2) + data
+        return b"".join(pdus(context_id, raw, (data,), max_pdu))
+
+    return make
 
 
 def pdv(context_id: int, length: int, control: int) -> bytes:

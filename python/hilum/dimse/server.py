@@ -1,9 +1,10 @@
-"""The DICOM port: pynetdicom behind our gate, or its stock server where our gate does not fit."""
+"""The DICOM port: our gate and receive path on pynetdicom's negotiation, or its own server where that does not fit."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,19 +12,17 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID
 from pynetdicom import AE, _config, evt, sop_class
 
+from hilum.dicom.receiving import MemoryBudget, ReceiverSettings
 from hilum.dicom.uids import storage_sop_classes
+from hilum.dimse.gate import Gate, GateSettings
+from hilum.dimse.identifier import MAX_BYTES
 from hilum.dimse.models import COMMITMENT_CLASS, MODELS
-from hilum.dimse.storage import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
-    StoreHandler,
-    StoreSpool,
-    part10_prefix,
-)
-from hilum.dimse.transport import Gate, GateSettings, patched
+from hilum.dimse.negotiation import available
+from hilum.dimse.places import Places
+from hilum.dimse.serving import VERIFICATION, Acceptor
+from hilum.dimse.stock import StockServer, can_serve, serve_with
+from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, StoreHandler
 from hilum.dimse.verification import handle_echo
-from hilum.dimse.wire import can_serve, serve_with
-from hilum.errors import Unavailable
 
 if TYPE_CHECKING:
     import socket
@@ -37,8 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = ["TRANSFER_SYNTAXES", "VERIFICATION", "DimseServer"]
 
-VERIFICATION: Final = "1.2.840.10008.1.1"
+LOGGER = logging.getLogger("hilum.dimse")
 TRANSFER_SYNTAXES: Final = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+_PDU_SLACK: Final = 1 << 20
+"""By so much a PDU may be longer than what we offer: there are senders that count otherwise."""
+_PDU_S: Final = 30.0
+"""From the first to the last byte of a PDU."""
 
 
 def _configure_pynetdicom() -> None:
@@ -90,6 +93,10 @@ class DimseServer:
         Who may call, and from where.
     tls : ssl.SSLContext, optional
         Every connection must be encrypted.
+    places : Places, optional
+        Shared by all acceptor processes; default: those of the settings, for this process alone.
+    stock : bool
+        Use pynetdicom's own server in any case.
     """
 
     def __init__(
@@ -102,54 +109,60 @@ class DimseServer:
         services: Services | None = None,
         admission: Admission | None = None,
         tls: ssl.SSLContext | None = None,
+        *,
+        places: Places | None = None,
+        stock: bool = False,
     ) -> None:
         _configure_pynetdicom()
-        if not patched() and (tls is not None or admission is not None):
-            raise Unavailable("this pynetdicom has no place for our gate: TLS and rules for peers need another version")
         self._listener = listener
-        ae = AE(ae_title=settings.ae_title)
-        ae.add_supported_context(VERIFICATION, list(TRANSFER_SYNTAXES))
-        ae.maximum_pdu_size = settings.max_pdu_bytes
-        ae.maximum_associations = settings.max_associations
-        ae.network_timeout = settings.idle_seconds
-        ae.acse_timeout = 30
-        ae.dimse_timeout = max(settings.idle_seconds, 30)
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.require_calling_aet = list(settings.calling_ae_titles)
+        ae = _application_entity(settings)
         handlers: list[Any] = [
-            (evt.EVT_C_ECHO, handle_echo),
-            (evt.EVT_C_STORE, store),
             (evt.EVT_ACCEPTED, lambda _event: observe("accepted")),
             (evt.EVT_REJECTED, lambda _event: observe("rejected")),
-            (evt.EVT_ABORTED, lambda _event: observe("aborted")),
+            (evt.EVT_SOP_EXTENDED, _extended),
         ]
-        if services is not None and can_serve():
-            for uid in (*MODELS, COMMITMENT_CLASS):
-                ae.add_supported_context(uid, list(TRANSFER_SYNTAXES))
-            handlers.append((evt.EVT_CONN_OPEN, lambda event: serve_with(event.assoc, services)))
-            handlers.append((evt.EVT_SOP_EXTENDED, _extended))
-        self._ae = ae
-        self._handlers = handlers
+        self._wake = os.pipe()
+        self._ended = False
         self._gate: Gate | None = None
-        self._stock: Any = None
-        if patched():
-            gate = GateSettings(
-                max_associations=settings.max_associations, max_pdu_bytes=settings.max_pdu_bytes, tls=tls
-            )
-            gate = replace(gate, max_associations_per_ae=settings.max_associations_per_ae)
-            if admission is not None:
-                gate = replace(gate, admit=admission, refused=functools.partial(admission.refused, ""))
-            self._gate = Gate(
-                ae,
-                settings.ae_title,
-                ae.supported_contexts,
-                handlers,
-                listener=listener,
-                settings=gate,
-                make_spool=lambda identify: StoreSpool(incoming.spool(), lambda: part10_prefix(*identify())),
-                observe=observe,
-            )
+        self._stock: StockServer | None = None
+        if stock or not available():
+            LOGGER.warning("pynetdicom's own server is used, which is slow: its version is not one that is known")
+            handlers += [
+                (evt.EVT_C_ECHO, handle_echo),
+                (evt.EVT_C_STORE, store),
+                (evt.EVT_ABORTED, lambda _event: observe("aborted")),
+            ]
+            if services is not None and can_serve():
+                _add_services(ae)
+                handlers.append((evt.EVT_CONN_OPEN, lambda event: serve_with(event.assoc, services)))
+            self._stock = StockServer(ae, listener, handlers, admission, tls)
+            return
+        if services is not None:
+            _add_services(ae)
+        acceptor = Acceptor(
+            ae=ae,
+            ae_title=settings.ae_title,
+            receiving=ReceiverSettings(
+                budget=MemoryBudget(incoming.memory_bytes),
+                folder=str(incoming.folder),
+                max_pdu_bytes=settings.max_pdu_bytes + _PDU_SLACK if settings.max_pdu_bytes else 0,
+                max_data_set_bytes=MAX_BYTES,
+                spool_above_bytes=incoming.spool_above_bytes,
+                max_object_bytes=incoming.max_object_bytes,
+            ),
+            wake=self._wake[0],
+            idle_s=settings.idle_seconds,
+            pdu_s=_PDU_S,
+            store=store,
+            services=services,
+            handlers=handlers,
+            observe=observe,
+        )
+        gate = GateSettings(tls=tls)
+        if admission is not None:
+            gate = replace(gate, admit=admission, refused=functools.partial(admission.refused, ""))
+        places = places or Places(settings.max_associations, settings.max_associations_per_ae)
+        self._gate = Gate(listener, gate, places, acceptor, observe)
 
     @property
     def port(self) -> int:
@@ -158,16 +171,40 @@ class DimseServer:
 
     def start(self) -> None:
         """Begin to accept, in threads of this process."""
-        if self._gate is not None:
-            self._gate.start()
-            return
-        address = self._listener.getsockname()
-        self._listener.close()
-        self._stock = self._ae.start_server(address, block=False, evt_handlers=self._handlers)
+        server = self._gate or self._stock
+        assert server is not None
+        server.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Accept no more, give running associations some time, then abort them."""
+        if self._stock is not None:
+            self._stock.stop(grace_s)
         if self._gate is not None:
-            self._gate.stop(grace_s)
-        elif self._stock is not None:
-            self._stock.shutdown()
+            self._gate.stop()
+            if not self._gate.wait(grace_s):
+                os.write(self._wake[1], b"x")
+                self._gate.wait(2.0)
+        if not self._ended:
+            self._ended = True
+            os.close(self._wake[1])
+            if self._gate is None or not self._gate.active:
+                os.close(self._wake[0])
+
+
+def _application_entity(settings: DimseSettings) -> AE:
+    ae = AE(ae_title=settings.ae_title)
+    ae.add_supported_context(VERIFICATION, list(TRANSFER_SYNTAXES))
+    ae.maximum_pdu_size = settings.max_pdu_bytes
+    ae.maximum_associations = settings.max_associations
+    ae.network_timeout = settings.idle_seconds
+    ae.acse_timeout = 30
+    ae.dimse_timeout = max(settings.idle_seconds, 30)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.require_calling_aet = list(settings.calling_ae_titles)
+    return ae
+
+
+def _add_services(ae: AE) -> None:
+    for uid in (*MODELS, COMMITMENT_CLASS):
+        ae.add_supported_context(uid, list(TRANSFER_SYNTAXES))

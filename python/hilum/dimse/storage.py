@@ -7,26 +7,29 @@ The status is truthful: 0x0000 only when the object is durable in a pack and fou
 
 from __future__ import annotations
 
-import io
 import logging
-import struct
+from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydicom.dataset import Dataset
 
 from hilum import errors
-from hilum.archive.ingest import StoreStatus, data_set_offset
+from hilum.archive.ingest import StoreStatus
+from hilum.dicom import scan as dicom
+from hilum.dicom.receiving import part10_prefix
 from hilum.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from hilum.dimse.messages import Tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from pynetdicom.events import Event
+    from typing_extensions import Buffer
 
-    from hilum.archive.incoming import Spool
     from hilum.archive.ingest import StoreResult
+    from hilum.dicom.receiving import ReceivedObject
+    from hilum.dicom.scan import Scan
 
 __all__ = [
     "DIMSE_STATUS",
@@ -34,14 +37,11 @@ __all__ = [
     "IMPLEMENTATION_VERSION_NAME",
     "STORE_STATUS",
     "StoreHandler",
-    "StoreSpool",
     "dimse_status",
     "part10_prefix",
 ]
 
 LOGGER = logging.getLogger("hilum.dimse")
-
-_CLASS, _INSTANCE = "00080016", "00080018"
 
 DIMSE_STATUS: Final[dict[type[errors.HilumError], int]] = {
     errors.DataError: 0xC000,  # Error: cannot understand
@@ -80,111 +80,23 @@ def dimse_status(error: BaseException) -> int:
     return PROCESSING_FAILURE
 
 
-def _element(group_element: tuple[int, int], vr: bytes, value: bytes) -> bytes:
-    if vr == b"OB":
-        return struct.pack("<HH2sHI", *group_element, vr, 0, len(value)) + value
-    if len(value) & 1:
-        value += b" " if vr == b"SH" else b"\0"
-    return struct.pack("<HH2sH", *group_element, vr, len(value)) + value
-
-
-def part10_prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Preamble and file meta information (PS3.10 7.1) to stand before a data set that came by C-STORE.
-
-    Depends on the three UIDs alone, so an instance that is sent twice is recognised by its bytes.
-    """
-    meta = b"".join(
-        (
-            _element((2, 1), b"OB", b"\0\1"),
-            _element((2, 2), b"UI", sop_class_uid.encode("ascii", "replace")),
-            _element((2, 3), b"UI", sop_instance_uid.encode("ascii", "replace")),
-            _element((2, 0x10), b"UI", transfer_syntax_uid.encode("ascii", "replace")),
-            _element((2, 0x12), b"UI", IMPLEMENTATION_CLASS_UID.encode()),
-            _element((2, 0x13), b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
-        )
-    )
-    length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta))
-    return b"\0" * 128 + b"DICM" + length + meta
-
-
-class StoreSpool(io.BytesIO):
-    """Data set of one C-STORE request while it arrives, in a spool of the archive, behind its file meta information.
-
-    It is a `io.BytesIO` because pynetdicom checks for one; only what is defined here is meaningful.
-
-    Parameters
-    ----------
-    spool : Spool
-        Where the bytes go.
-    prefix : callable
-        Gives what stands before the first byte; called when that byte arrives.
-    """
-
-    def __init__(self, spool: Spool, prefix: Callable[[], bytes]) -> None:
-        super().__init__()
-        self._prefix = prefix
-        self.spool = spool
-        self.error: errors.HilumError | None = None
-
-    def write(self, data: Any, /) -> int:
-        """Take the next bytes; after a failure they are dropped, the failure is kept in `error` for the answer."""
-        if self.error is None:
-            try:
-                if not self.spool.size:
-                    self.spool.write(self._prefix())
-                self.spool.write(data)
-            except errors.HilumError as error:
-                self.error = error
-                self.spool.discard()
-        return len(data)
-
-    def getvalue(self) -> bytes:
-        """Nothing: pynetdicom asks for it to log."""
-        return b""
-
-    def data_set(self, most: int) -> bytes:
-        """Give the data set without what stands before it, for messages that are no objects; then let go of it.
-
-        Raises
-        ------
-        LimitExceeded
-            It is longer than `most` bytes.
-        """
-        try:
-            if self.error is not None:
-                raise self.error
-            if self.spool.size > most:
-                raise errors.LimitExceeded(f"the data set is longer than {most} bytes")
-            pieces = self.spool.pieces()
-            data = self.spool.path.read_bytes() if self.spool.path is not None else b"".join(pieces)
-            return data[data_set_offset(data) :]
-        finally:
-            self.spool.discard()
-
-
 class StoreHandler:
-    """The handler of ``EVT_C_STORE``.
+    """Takes the objects that C-STORE brings.
 
     Parameters
     ----------
-    store : callable
-        ``store(pieces)`` of the archive.
-    store_file : callable
-        The same for an object in a file, with bounded memory.
-    identify : callable
-        SOP Class UID and SOP Instance UID of a data set in memory or in a file.
+    archive : Archive
+        Its ``store`` and ``store_scanned``.
     observe : callable
         ``observe(outcome, seconds, bytes)`` for the metrics.
     """
 
     def __init__(
         self,
-        store: Callable[[Sequence[Any]], StoreResult],
-        store_file: Callable[[Path], StoreResult],
+        archive: Stores,
         observe: Callable[[str, float, int], None] = lambda _outcome, _seconds, _size: None,
     ) -> None:
-        self._store = store
-        self._store_file = store_file
+        self._archive = archive
         self._observe = observe
         self._refused: Callable[[str, str, str], None] = lambda *_: None
         self._may: Callable[[str, str], bool] = lambda *_: True
@@ -193,81 +105,92 @@ class StoreHandler:
         """Ask ``may(title, "store")`` of each sender, and tell ``refused(title, address, reason)`` what was refused."""
         self._refused, self._may = refused, may
 
-    def __call__(self, event: Event) -> Dataset | int:
-        """Store the object of a request and give the status for its sender."""
-        data = self._data_set(event)
-        started = perf_counter()
-        size = data.spool.size if isinstance(data, StoreSpool) else 0
+    def take(
+        self, title: str, address: str, command: Mapping[int, int | str], arrived: ReceivedObject | None
+    ) -> tuple[int, str]:
+        """Store the object of a request from an AE title and give status and comment for its sender."""
+        size = arrived.size if arrived is not None else 0
         try:
-            result = self._take(event, data)
+            return self._stored(title, address, size, lambda: self._store(command, arrived))
+        finally:
+            if arrived is not None:
+                arrived.discard()
+
+    def __call__(self, event: Event) -> Dataset | int:
+        """Do the same as the handler of pynetdicom's ``EVT_C_STORE``."""
+        request: Any = event.request
+        data: bytes = request.DataSet.getvalue() if request.DataSet is not None else b""
+        title, address = _peer(event)
+        status, comment = self._stored(title, address, len(data), lambda: self._store_whole(event, data))
+        if not comment:
+            return status
+        answer = Dataset()
+        answer.Status = status
+        answer.ErrorComment = comment
+        return answer
+
+    def _stored(self, title: str, address: str, size: int, store: Callable[[], StoreResult]) -> tuple[int, str]:
+        started = perf_counter()
+        try:
+            if not self._may(title, "store"):
+                raise errors.Denied("C-STORE is not allowed for this AE title")
+            if not size:
+                raise errors.DataError("the request has no data set, or an empty one")
+            result = store()
         except errors.HilumError as error:
             LOGGER.warning("C-STORE refused: %s: %s", type(error).__name__, error)
-            self._refused(*_peer(event), str(error))
+            self._refused(title, address, str(error))
             self._observe(f"refused {type(error).__name__.strip('_')}", perf_counter() - started, size)
-            return _answer(dimse_status(error), str(error))
+            return dimse_status(error), str(error).encode("ascii", "replace").decode()[:64]
         except Exception as error:
             LOGGER.error("C-STORE failed: %s", type(error).__name__)
-            self._refused(*_peer(event), f"processing failure ({type(error).__name__})")
+            self._refused(title, address, f"processing failure ({type(error).__name__})")
             self._observe(f"failed {type(error).__name__}", perf_counter() - started, size)
-            return _answer(PROCESSING_FAILURE, "processing failure")
-        finally:
-            if isinstance(data, StoreSpool):
-                data.spool.discard()
+            return PROCESSING_FAILURE, "processing failure"
         self._observe(result.status.value, perf_counter() - started, size)
-        return _success(result)
+        if result.status is StoreStatus.CONFLICT_KEPT:
+            return KEPT_AS_VERSION, "kept beside the stored instance of that UID"
+        return SUCCESS, ""
 
-    @staticmethod
-    def _data_set(event: Event) -> Any:
-        return getattr(event.request, "DataSet", None)
+    def _store(self, command: Mapping[int, int | str], arrived: ReceivedObject | None) -> StoreResult:
+        error = arrived.error if arrived is not None else errors.DataError("the request has no data set")
+        scan = arrived.scan if arrived is not None else None
+        if error is not None or arrived is None or scan is None:
+            raise error or errors.DataError("the object could not be read")
+        _check_identity(
+            (scan.sop_class_uid, command.get(Tag.AFFECTED_SOP_CLASS)),
+            (scan.sop_instance_uid, command.get(Tag.AFFECTED_SOP_INSTANCE)),
+        )
+        return self._archive.store_scanned(scan, arrived.buffer or Path(arrived.path or ""))
 
-    def _take(self, event: Event, data: Any) -> StoreResult:
-        if not self._may(_peer(event)[0], "store"):
-            raise errors.Denied("C-STORE is not allowed for this AE title")
-        if data is None:
-            raise errors.DataError("the request has no data set")
+    def _store_whole(self, event: Event, data: bytes) -> StoreResult:
         request: Any = event.request
-        if not isinstance(data, StoreSpool):
-            syntax = event.context.transfer_syntax
-            prefix = part10_prefix(request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, syntax)
-            return self._store([prefix, data.getvalue()])
-        if data.error is not None:
-            raise data.error
-        if not data.spool.size:
-            raise errors.DataError("the request has an empty data set")
-        _check_identity(data.spool, request)
-        pieces = data.spool.pieces()
-        if data.spool.path is not None:
-            return self._store_file(data.spool.path)
-        return self._store(pieces)
+        sop_class, instance = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
+        whole = part10_prefix(str(sop_class), str(instance), str(event.context.transfer_syntax)) + data
+        scan = dicom.scan(whole)
+        _check_identity((scan.sop_class_uid, sop_class), (scan.sop_instance_uid, instance))
+        return self._archive.store_scanned(scan, whole)
+
+
+class Stores(Protocol):
+    """What is needed of an archive."""
+
+    def store_scanned(self, scan: Scan, data: Buffer | Path) -> StoreResult:
+        """Store an object that was scanned."""
 
 
 def _peer(event: Event) -> tuple[str, str]:
     """AE title and address of the sender."""
-    requestor = getattr(getattr(event, "assoc", None), "requestor", None)
-    return str(getattr(requestor, "ae_title", "") or "").strip(), str(getattr(requestor, "address", "") or "")
+    requestor = event.assoc.requestor
+    return str(requestor.ae_title or "").strip(), str(requestor.address or "")
 
 
 class _Mismatch(errors.DataError):
     """The data set is of another class or instance than the command says."""
 
 
-def _check_identity(spool: Spool, request: Any) -> None:
-    """Compare the UIDs of the command with those of the data set (PS3.4 B.2.3: A900)."""
-    expected = {_CLASS: request.AffectedSOPClassUID, _INSTANCE: request.AffectedSOPInstanceUID}
-    found = spool.peek(list(expected))
-    for tag, uid in expected.items():
-        if found.get(tag, "").strip(" \0") not in ("", str(uid).strip(" \0")):
+def _check_identity(*pairs: tuple[str, object]) -> None:
+    """Compare UIDs of the data set with those of the command (PS3.4 B.2.3: A900)."""
+    for found, expected in pairs:
+        if found != str(expected or "").strip(" \0"):
             raise _Mismatch("data set does not match the UIDs of the command")
-
-
-def _success(result: StoreResult) -> Dataset | int:
-    if result.status is StoreStatus.CONFLICT_KEPT:
-        return _answer(KEPT_AS_VERSION, "kept beside the stored instance of that UID")
-    return SUCCESS
-
-
-def _answer(status: int, comment: str) -> Dataset:
-    answer = Dataset()
-    answer.Status = status
-    answer.ErrorComment = comment.encode("ascii", "replace").decode()[:64]
-    return answer

@@ -77,13 +77,9 @@ def test_what_is_not_plain_goes_the_thorough_way(syntax: str) -> None:
 @pytest.mark.parametrize("size", [10, 122, 124, 5000])
 def test_messages_of_one_command_are_those_of_any(limit: int, size: int) -> None:
     """The maker of a link writes the same PDUs as `pdus`, in one piece."""
-    from types import SimpleNamespace
+    from hilum.dimse.messages import Tag, encode_command, message_maker
 
-    from hilum.dimse.messages import Tag, encode_command
-    from hilum.dimse.wire import Link
-
-    assoc: Any = SimpleNamespace(dul=SimpleNamespace(_send=None), requestor=SimpleNamespace(maximum_length=limit))
     command = {Tag.COMMAND_FIELD: 0x8020, Tag.STATUS: 0xFF00}
     data = bytes(range(256)) * 20
-    made = Link(assoc).maker(3, command)(data[:size])
+    made = message_maker(3, command, limit)(data[:size])
     assert made == b"".join(pdus(3, encode_command(command), (data[:size],), limit))

@@ -8,8 +8,8 @@ import pytest
 
 from hilum import errors
 from hilum.archive.incoming import Incoming
-from hilum.dimse.storage import StoreSpool, dimse_status, part10_prefix
-from hilum.dimse.transport import patched
+from hilum.dimse.negotiation import available
+from hilum.dimse.storage import dimse_status, part10_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,8 @@ def test_every_error_has_a_status() -> None:
     assert dimse_status(ValueError()) == 0x0110
 
 
-def test_names_of_pynetdicom_are_there() -> None:
-    assert patched()
+def test_this_pynetdicom_negotiates_for_us() -> None:
+    assert available()
 
 
 def test_small_objects_stay_in_memory(tmp_path: Path) -> None:
@@ -69,13 +69,6 @@ def test_limit_and_full_disk_are_errors_of_ours(tmp_path: Path) -> None:
         incoming.spool().write(b"a" * 11)
     with pytest.raises(errors.Unavailable):
         incoming.spool().write(b"ab")
-
-
-def test_failure_is_kept_for_the_answer(tmp_path: Path) -> None:
-    spool = StoreSpool(Incoming(tmp_path / "missing" / "in", spool_above_bytes=1).spool(), lambda: b"prefix")
-    assert spool.write(b"data") == 4
-    assert spool.write(b"more") == 4
-    assert isinstance(spool.error, errors.Unavailable)
 
 
 def test_leftovers_of_a_crash_are_removed_but_not_what_is_in_use(tmp_path: Path) -> None:
