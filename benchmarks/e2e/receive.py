@@ -3,10 +3,10 @@
     python benchmarks/e2e/receive.py --work DIR [--instances 2000] [--runs 3] [--section ct small]
 
 ``ct``: 512x512 CT slices over 1 and 4 associations, with ``TCP_NODELAY=1`` for every peer as a fair comparison
-needs; ``small``: 64x64 ones from a stock storescu, whose Nagle algorithm is on. hilum acknowledges what is durable and
-indexed; Orthanc forces each file to disk (its default); storescp and pynetdicom's storescp force and index nothing. Runs
-are interleaved. Prints medians, server CPU for each object (all its processes, ended children included) and appends JSON
-lines to ``DIR/receive.jsonl``. The clients run on the same cores as the servers.
+needs; ``small``: 64x64 ones from a stock storescu, whose Nagle algorithm is on. hilum acknowledges what is durable
+and indexed; Orthanc forces each file to disk (its default); storescp and pynetdicom's storescp force and index
+nothing. Runs are interleaved. Prints medians, server CPU for each object (all its processes, ended children
+included) and appends JSON lines to ``DIR/receive.jsonl``. The clients run on the same cores as the servers.
 
 Traps: the warm page cache is common to all; with two cores the client takes one of them; DCMTK's storescp --fork counts
 its children's CPU only when they have ended.
@@ -178,9 +178,8 @@ def main() -> int:
     parser.add_argument("--servers", nargs="*", default=["hilum", "orthanc", "storescp", "pynetdicom"])
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    print(
-        "| objects | associations | server | per second | from-to | server CPU ms | hilum / it |\n|---|---:|---|---:|---|---:|---:|"
-    )
+    print("| objects | associations | server | per second | from-to | server CPU ms | hilum / it |")
+    print("|---|---:|---|---:|---|---:|---:|")
     for what in options.section:
         count = options.instances if what == "ct" else max(20, options.instances // 10)
         folder = options.work / f"{what}-{count}"

@@ -185,7 +185,10 @@ class DimseSettings:
     calling_ae_titles: tuple[str, ...] = _setting(
         (), "who may connect; empty: everyone", pattern=_AE_TITLE, expected=_AE_EXPECTED
     )
-    max_associations: int = _setting(64, "beyond it A-ASSOCIATE is rejected (transient, local limit)", least=1)
+    acceptors: int = _setting(1, "processes that accept associations on the port (SO_REUSEPORT)", least=1, most=64)
+    max_associations: int = _setting(
+        256, "of all acceptors at once; beyond it A-ASSOCIATE is rejected (transient, local limit)", least=1, most=65536
+    )
     max_associations_per_ae: int = _setting(0, "of one calling AE title, then rejected as above; 0: no limit", least=0)
     max_pdu_bytes: int = _setting(262_144, "longest P-DATA PDU that we offer; 0: no limit", least=0, most=1 << 31)
     idle_seconds: float = _setting(60.0, "an association without traffic is aborted", least=1)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hilum.archive.archive import Archive
     from hilum.config import DimseSettings, Settings
     from hilum.dicomweb.paging import PagingMemory
+    from hilum.dimse.places import Places
     from hilum.web.gateway import Gateway
     from hilum.web.metrics import Metrics
 
@@ -212,7 +213,8 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     _check_archive(options.archive, settings)
     workers = settings.http.workers or os.cpu_count() or 1
     listeners = bind(settings.http.host, settings.http.port, workers)
-    dicom = bind(settings.dimse.host, settings.dimse.port) if settings.dimse.enabled else []
+    dimse = settings.dimse
+    dicom = bind(dimse.host, dimse.port, dimse.acceptors) if dimse.enabled else []
     metrics_folder = Path(tempfile.mkdtemp(prefix="hilum-metrics-"))
     from hilum.web import metrics as metrics_module
 
@@ -225,7 +227,14 @@ def serve(settings: Settings, options: ServeOptions) -> int:
         Child(f"http-{index}", functools.partial(_run_http, settings, options, listener, paging))
         for index, listener in enumerate(listeners)
     ]
-    children += [Child("dicom", functools.partial(_run_dimse, settings, options, listener)) for listener in dicom]
+    if dicom:
+        from hilum.dimse.places import Places
+
+        places = Places(dimse.max_associations, dimse.max_associations_per_ae)
+        children += [
+            Child(f"dicom-{index}", functools.partial(_run_dimse, settings, options, listener, places, index == 0))
+            for index, listener in enumerate(dicom)
+        ]
     try:
         return supervise(children, on_ready=lambda: _announce(settings, options, listeners, dicom))
     finally:
@@ -339,8 +348,10 @@ def _dicom_tls(dimse: DimseSettings) -> tuple[ssl.SSLContext | None, ssl.SSLCont
     return port, asked
 
 
-def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socket, life: Life) -> int:
-    """Run the DICOM process."""
+def _run_dimse(
+    settings: Settings, options: ServeOptions, listener: socket.socket, places: Places, first: bool, life: Life
+) -> int:
+    """Run a DICOM process; the `first` one also sends reports and tells complete studies."""
     import hilum
     from hilum.archive.completion import StudyCompletion
     from hilum.archive.incoming import Incoming
@@ -377,7 +388,8 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
         note=note,
     )
     port_tls, peer_tls = _dicom_tls(dimse)
-    commitment = CommitmentService(archive, dimse.ae_title, peers, tls=peer_tls)
+    look_s = 1.0 if dimse.acceptors > 1 else 3600.0
+    commitment = CommitmentService(archive, dimse.ae_title, peers, tls=peer_tls, look_s=look_s)
     services = Services(
         {
             "find": FindService(archive, dimse.ae_title, dimse.max_results, functools.partial(observe, "c-find")),
@@ -397,12 +409,16 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
         lambda link, service, reason: note(link.calling_ae_title, link.peer_address, service, reason),
     )
     handler.watch(lambda title, address, reason: note(title, address, "store", reason), admission.may)
-    server = DimseServer(dimse, listener, handler, incoming, metrics.observe_association, services, admission, port_tls)
+    server = DimseServer(
+        dimse, listener, handler, incoming, metrics.observe_association, services, admission, port_tls, places=places
+    )
     server.start()
-    commitment.start()
+    if first:
+        commitment.start()
     completion = StudyCompletion(archive, settings.ingest.study_complete_seconds)
     ahead = VolumesAhead(archive)
-    if settings.ingest.study_complete_seconds:
+    completes = first and bool(settings.ingest.study_complete_seconds)
+    if completes:
         completion.start()
         if settings.volumes.ahead:
             ahead.start()
@@ -411,7 +427,7 @@ def _run_dimse(settings: Settings, options: ServeOptions, listener: socket.socke
     finally:
         server.stop(_DRAIN_S - 1)
         commitment.stop()
-        if settings.ingest.study_complete_seconds:
+        if completes:
             if settings.volumes.ahead:
                 ahead.stop()
             completion.stop()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,8 +37,10 @@ def torture(*arguments: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("target", ["packs", "archive"])
+@pytest.mark.parametrize("target", ["packs", "archive", "dimse"])
 def test_kills_lose_nothing(target: str) -> None:
+    if target == "dimse":
+        storescu()
     [result] = torture("--target", target, "--kills", "10", "--cuts", "0", "--controls", "0")
     assert result["rounds"] == 10
     assert (result["lost"], result["bad_rounds"], result["examples"]) == (0, 0, [])
@@ -53,3 +56,15 @@ def test_power_cuts_lose_nothing_and_broken_builds_are_noticed(target: str) -> N
     for control in controls:
         assert control["broken"]
         assert not control["failed"], f"the rounds do not notice the broken build {control['broken']}: {control}"
+
+
+def test_power_cuts_under_storescu_lose_nothing() -> None:
+    storescu()
+    [result] = torture("--target", "dimse", "--kills", "0", "--cuts", "8", "--controls", "0")
+    assert (result["rounds"], result["lost"], result["bad_rounds"], result["examples"]) == (8, 0, 0, [])
+    assert int(str(result["acknowledged"])) > 0
+
+
+def storescu() -> None:
+    if shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin") is None:
+        pytest.skip("DCMTK's storescu is not installed")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import platform
 import struct
+from pathlib import Path
+from types import SimpleNamespace
 
 BROKEN = ("no-sync", "no-replay", "early-ack")
 # fsync, fdatasync, sync_file_range, msync, syncfs, sync
@@ -24,11 +26,17 @@ def break_worker(how: str) -> None:
         _answer_flushes()
     elif how == "early-ack":
         from hilum.archive.archive import Archive
+        from hilum.archive.ingest import StoreStatus
 
         def submit_all(archive: Archive, items: list[bytes]) -> list[object]:
             return [archive.submit(item) for item in items]
 
+        def store_scanned(archive: Archive, _scan: object, data: object) -> object:
+            archive.submit(data.read_bytes() if isinstance(data, Path) else bytes(memoryview(data)))
+            return SimpleNamespace(status=StoreStatus.STORED)
+
         Archive.store = Archive.submit  # answers before the commit
+        Archive.store_scanned = store_scanned
         Archive.store_many = submit_all
 
 

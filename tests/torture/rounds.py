@@ -170,6 +170,8 @@ def kill_rounds(target: Target, folder: Path, rounds: int, *, how: str = "", see
     for number in range(rounds):
         writers = [Writer(target, root, 1000 * number + n, how) for n in range(1 + number % 2)]
         new: list[str] = []
+        for writer in writers if target.starts_slowly else []:
+            new += writer.wait_for_one(20.0)
         pause = chance.uniform(0.05, 0.4)
         for writer in writers:
             new += writer.wait(pause / len(writers))

@@ -1,4 +1,4 @@
-"""What is tortured: the packs alone, and the whole archive. Each can ingest, and check what was acknowledged."""
+"""What is tortured: packs alone, a whole archive, its DICOM port. Each can ingest, and check what was acknowledged."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import hashlib
 import io
 import random
 import shutil
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from tests.torture.objects import make_object, random_size
+from tests.torture.objects import CT, EXPLICIT, make_object, random_size
 
 from hilum.errors import HilumError
 from hilum.storage.base import BadRecord, Kind, NewRecord, PackSettings
@@ -45,6 +46,8 @@ class Verdict:
 
 class Target(Protocol):
     name: str
+    starts_slowly: bool
+    """Its first acknowledgement takes longer than a round should."""
 
     def prepare(self, root: Path) -> None: ...
 
@@ -57,6 +60,7 @@ class Packs:
     """`PackStore` by itself; the log of acknowledgements says where each record is."""
 
     name = "packs"
+    starts_slowly = False
     settings = PackSettings(pack_bytes=24 << 20, reserve_bytes=0)
 
     def prepare(self, root: Path) -> None:
@@ -116,6 +120,7 @@ class WholeArchive:
     """`hilum.open`: stored by several threads, found again by search."""
 
     name = "archive"
+    starts_slowly = False
 
     def prepare(self, root: Path) -> None:
         import hilum
@@ -202,4 +207,89 @@ class WholeArchive:
         return verdict
 
 
-TARGETS: dict[str, Target] = {target.name: target for target in (Packs(), WholeArchive())}
+class Dimse:
+    """The DICOM port under DCMTK's ``storescu``: acknowledged is what the sender was told is stored."""
+
+    name = "dimse"
+    starts_slowly = True
+
+    def __init__(self) -> None:
+        self._archive = WholeArchive()
+
+    def prepare(self, root: Path) -> None:
+        self._archive.prepare(root)
+
+    def ingest(self, root: Path, writer: int, limit: int, acknowledge: Callable[[str], None]) -> None:
+        import dataclasses
+
+        import hilum
+        from hilum.archive.incoming import Incoming
+        from hilum.dimse.server import DimseServer
+        from hilum.dimse.storage import StoreHandler
+        from hilum.server import bind
+
+        settings = self._archive._settings()
+        archive = hilum.open(root, settings=settings)
+        incoming = Incoming(root / "incoming", spool_above_bytes=1 << 20)
+        (listener,) = bind("127.0.0.1", 0)
+        dimse = dataclasses.replace(settings.dimse, idle_seconds=5.0)
+        server = DimseServer(dimse, listener, StoreHandler(archive), incoming)
+        server.start()
+        left = [limit]
+        numbers = iter(range(1 << 30))
+        guard = threading.Lock()
+
+        def work(thread: int) -> None:
+            chance = random.Random(writer * 100 + thread)
+            folder = root.parent / f"outgoing-{writer}-{thread}"
+            while left[0] > 0:
+                sizes = [1 << 21 if chance.random() < 0.03 else random_size(chance) for _ in range(20)]
+                with guard:
+                    wanted = [next(numbers) for _ in sizes]
+                made = [make_object(writer, n, chance.randbytes(size)) for n, size in zip(wanted, sizes, strict=True)]
+                self._send(server.port, folder, made, acknowledge)
+                left[0] -= sum(sizes)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(work, range(2)))
+        server.stop()
+        archive.close()
+
+    @staticmethod
+    def _send(port: int, folder: Path, made: list[tuple[str, bytes]], acknowledge: Callable[[str], None]) -> None:
+        from hilum.archive.ingest import data_set_offset
+        from hilum.dicom.receiving import part10_prefix
+
+        folder.mkdir(exist_ok=True)
+        paths = [folder / f"{number}.dcm" for number in range(len(made))]
+        for path, (_, data) in zip(paths, made, strict=True):
+            path.write_bytes(data)
+        waiting = iter(made)
+        command = [storescu(), "-v", "127.0.0.1", str(port), *map(str, paths)]
+        with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as sender:
+            assert sender.stdout is not None
+            for line in sender.stdout:
+                if "Received Store Response" not in line:
+                    continue
+                uid, data = next(waiting)
+                if "(Success)" not in line:
+                    raise RuntimeError(f"an object was refused: {line}")
+                stored = part10_prefix(CT, uid, EXPLICIT) + data[data_set_offset(data) :]
+                acknowledge(f"{uid} {hashlib.sha256(stored).hexdigest()}")
+        if sender.returncode:
+            raise RuntimeError(f"storescu ended with status {sender.returncode}")
+        shutil.rmtree(folder)
+
+    def check(self, root: Path, acknowledged: Sequence[str], *, thorough: bool) -> Verdict:
+        return self._archive.check(root, acknowledged, thorough=thorough)
+
+
+def storescu() -> str:
+    """DCMTK's sender; pynetdicom has another of the same name."""
+    found = shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if found is None:
+        raise RuntimeError("DCMTK's storescu is not installed")
+    return found
+
+
+TARGETS: dict[str, Target] = {target.name: target for target in (Packs(), WholeArchive(), Dimse())}

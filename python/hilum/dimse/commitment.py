@@ -65,15 +65,24 @@ class CommitmentService:
         Where reports can be sent to.
     tls : ssl.SSLContext, optional
         For peers with TLS.
+    look_s : float
+        How often to look for requests that other processes have taken.
     """
 
     def __init__(
-        self, archive: Archive, ae_title: str, peers: Mapping[str, Peer], *, tls: ssl.SSLContext | None = None
+        self,
+        archive: Archive,
+        ae_title: str,
+        peers: Mapping[str, Peer],
+        *,
+        tls: ssl.SSLContext | None = None,
+        look_s: float = 3600.0,
     ) -> None:
         self._archive = archive
         self._ae_title = ae_title
         self._peers = peers
         self._tls = tls
+        self._look_s = look_s
         self._store = CommitmentStore(archive.root / "commitment")
         self._wake = threading.Event()
         self._stopping = False
@@ -87,7 +96,8 @@ class CommitmentService:
         """Stop delivering; what waits stays on disk."""
         self._stopping = True
         self._wake.set()
-        self._thread.join(5)
+        if self._thread.ident is not None:
+            self._thread.join(5)
 
     def __call__(self, link: Link, request: Request) -> int:
         """Answer one N-ACTION request; gives its status."""
@@ -164,7 +174,7 @@ class CommitmentService:
 
     def _run(self) -> None:
         while not self._stopping:
-            wait = 3600.0
+            wait = self._look_s
             try:
                 for item in self._store.waiting():
                     wait = min(wait, self._attempt(item))

@@ -114,7 +114,7 @@ class DimseServer:
         stock: bool = False,
     ) -> None:
         _configure_pynetdicom()
-        self._listener = listener
+        self._port = int(listener.getsockname()[1])
         ae = _application_entity(settings)
         handlers: list[Any] = [
             (evt.EVT_ACCEPTED, lambda _event: observe("accepted")),
@@ -167,7 +167,7 @@ class DimseServer:
     @property
     def port(self) -> int:
         """TCP port that is listened on."""
-        return int(self._listener.getsockname()[1])
+        return self._port
 
     def start(self) -> None:
         """Begin to accept, in threads of this process."""

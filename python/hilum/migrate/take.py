@@ -96,8 +96,8 @@ class _OnlyPeer(Admission):
         super().__init__({})
         self._host = host
 
-    def __call__(self, request: bytes, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
-        """Decide on an A-ASSOCIATE-RQ."""
+    def decide(self, title: str, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
+        """Decide on a request of an AE title."""
         if self.is_at(self._host, address):
             return None
         return Rejection(1, 1, 3, "only the archive that is migrated may send here")
@@ -127,7 +127,7 @@ class MoveListener:
         except OSError as error:
             listener.close()
             raise Unavailable(f"cannot listen on port {port}: {error.strerror}") from error
-        handler = StoreHandler(archive.store, archive.store_file)
+        handler = StoreHandler(archive)
         self._server = DimseServer(settings, listener, handler, incoming, admission=_OnlyPeer(peer))
 
     def __enter__(self) -> Self:
