@@ -24,6 +24,7 @@ void bind_codec(py::module_& m);
 void bind_frames(py::module_& m);
 void bind_encode(py::module_& m);
 void bind_pixel(py::module_& m);
+void bind_picture(py::module_& m);
 void bind_volume(py::module_& m);
 void bind_volume_build(py::module_& m);
 

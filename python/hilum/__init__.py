@@ -16,6 +16,7 @@ from hilum.errors import (
     Conflict,
     DataError,
     Denied,
+    Gone,
     HilumError,
     LimitExceeded,
     NotAVolume,
@@ -26,10 +27,11 @@ from hilum.errors import (
 
 if TYPE_CHECKING:
     from hilum.archive.archive import Archive, Statistics, open
+    from hilum.archive.frames import Frames
     from hilum.archive.importer import ImportProgress, ImportReport
     from hilum.archive.ingest import StoreResult, StoreStatus
     from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
-    from hilum.archive.objects import Frames, Instance, Patient, Series, Study
+    from hilum.archive.objects import Instance, Patient, Series, Study
     from hilum.config import Settings, load_settings
     from hilum.index.base import Event, EventKind, SearchResult
     from hilum.types import PixelDescription
@@ -63,6 +65,7 @@ __all__ = [
     "DataError",
     "UsageError",
     "NotFound",
+    "Gone",
     "Conflict",
     "NotAVolume",
     "Denied",
@@ -75,7 +78,8 @@ _MODULES = {
     "hilum.archive.importer": ("ImportProgress", "ImportReport"),
     "hilum.archive.ingest": ("StoreResult", "StoreStatus"),
     "hilum.archive.lifecycle": ("CompactReport", "DeleteReport", "RebuildReport", "VerifyReport"),
-    "hilum.archive.objects": ("Frames", "Instance", "Patient", "Series", "Study"),
+    "hilum.archive.frames": ("Frames",),
+    "hilum.archive.objects": ("Instance", "Patient", "Series", "Study"),
     "hilum.config": ("Settings", "load_settings"),
     "hilum.index.base": ("Event", "EventKind", "SearchResult"),
     "hilum.types": ("PixelDescription",),

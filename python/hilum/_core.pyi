@@ -310,6 +310,12 @@ def stored_range(
     frame_bit_offset: int = 0,
 ) -> tuple[float, float] | None: ...
 
+# --- picture
+
+def encode_picture(
+    samples: Buffer, shape: tuple[int, int, int, int], format: Literal["png", "jpeg"], quality: int = 90
+) -> bytes: ...
+
 # --- encode
 
 def encode(

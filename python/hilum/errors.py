@@ -6,6 +6,7 @@
     ├── DataError        bytes that cannot be right (a malformed file, code stream, record)
     ├── UsageError       the caller's mistake (also a ValueError)
     ├── NotFound         no such object, file or archive
+    │   └── Gone         it was there and has been deleted
     ├── Conflict         the same UID with other content, or a state that forbids the request
     │   └── NotAVolume   frames that make no regular grid: scouts, too few, without geometry
     ├── Denied           not allowed for this caller
@@ -22,6 +23,7 @@ __all__ = [
     "Conflict",
     "DataError",
     "Denied",
+    "Gone",
     "HilumError",
     "LimitExceeded",
     "NotAVolume",
@@ -67,6 +69,10 @@ class UsageError(HilumError, ValueError):
 
 class NotFound(HilumError, LookupError):
     """No such object, file or archive."""
+
+
+class Gone(NotFound):
+    """It was there and has been deleted."""
 
 
 class Conflict(HilumError):

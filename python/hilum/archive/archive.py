@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hilum.archive.committer import Committer
     from hilum.archive.ingest import StoreResult
     from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.archive.pictures import Pictures
     from hilum.archive.retrieve import Retriever
     from hilum.dicom.scan import Scan
     from hilum.index.base import Event, Index, IndexStatistics, SearchResult
@@ -603,6 +604,13 @@ class Archive:
             index_bytes=found.index_bytes,
             packs=len(packs),
         )
+
+    @property
+    def pictures(self) -> Pictures:
+        """Rendered pictures of what is stored."""
+        from hilum.archive.pictures import Pictures
+
+        return Pictures(self.retrieve)
 
     @property
     def packs(self) -> PackStore:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from hilum.archive.frames import Frames
 from hilum.archive.search import keyword_of
-from hilum.errors import NotFound, UsageError
+from hilum.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
     import pydicom
 
     from hilum.archive.archive import Archive
+    from hilum.archive.pictures import IccProfile
     from hilum.index.base import InstanceRecord
+    from hilum.pixels.formats import FileFormat
+    from hilum.pixels.legends import Legend
+    from hilum.pixels.settings import RenderSettings
     from hilum.types import PixelDescription
     from hilum.volumes.volume import Volume
 
-__all__ = ["Frames", "Instance", "Patient", "Series", "Study"]
+__all__ = ["Instance", "Patient", "Series", "Study"]
 
 
 class _Node:
@@ -373,34 +378,131 @@ class Instance(_Node):
         self,
         frame: int = 0,
         *,
-        format: str = "png",
+        format: FileFormat = "png",
         quality: int = 90,
         width: int = 0,
         height: int = 0,
         window: tuple[float, float] | None = None,
+        settings: RenderSettings | None = None,
+        icc_profile: IccProfile = "no",
+        annotation: Iterable[Legend] = (),
+        presentation_state: Instance | None = None,
     ) -> bytes:
-        """Render a frame for display: rescale, window, colour.
+        """Render a frame for display to the bytes of a file.
+
+        Parameters
+        ----------
+        frame : int
+            From 0. Of video there is the first picture only.
+        format : {"png", "jpeg", "webp", "gif", "raw"}
+            Raw: the samples alone, in little endian; `render_array` knows their shape.
+        quality : int
+            Of JPEG and WebP, 1 to 100; a WebP of 100 is lossless.
+        width, height : int
+            Of the picture in pixels at most; 0: as the other and the aspect demand.
+        window : (centre, width), optional
+            In units of the rescaled values; default: the object's own.
+        settings : RenderSettings, optional
+            Everything that can be asked of the pipeline, instead of width, height and window.
+        icc_profile : {"no", "yes", "srgb", "adobergb", "rommrgb", "displayp3"}
+            Of a colour picture: none in the file, the image's own (else sRGB), or converted to that space.
+        annotation : iterable of {"patient", "technique"}
+            Texts to burn in.
+        presentation_state : Instance, optional
+            Grayscale, colour or pseudo-colour softcopy presentation state; it decides all but the size.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        UsageError
+            No such frame, a parameter that cannot be, or a presentation state that is not for it.
+        DataError
+            No pixel data, or it or the presentation state cannot be read.
+        LimitExceeded
+            More pixels than are rendered or than the format holds.
+        """
+        from hilum.archive.pictures import picture_request
+
+        state = None if presentation_state is None else presentation_state.record
+        request = picture_request(settings, width, height, window, icc_profile, annotation, state)
+        request = replace(request, format=format, quality=quality)
+        return self._archive.pictures.picture(self._record, frame, request).data
+
+    def render_array(
+        self,
+        frame: int = 0,
+        *,
+        width: int = 0,
+        height: int = 0,
+        window: tuple[float, float] | None = None,
+        settings: RenderSettings | None = None,
+        icc_profile: IccProfile = "no",
+        annotation: Iterable[Legend] = (),
+        presentation_state: Instance | None = None,
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """Render a frame for display to an array; parameters and errors of `render`.
 
         Parameters
         ----------
         frame : int
             From 0.
-        format : {"png", "jpeg"}
+        width, height, window, settings, icc_profile, annotation, presentation_state
+            As of `render`.
+        out : ndarray, optional
+            Filled and returned.
+
+        Returns
+        -------
+        ndarray
+            ``(rows, columns)`` of grey or ``(rows, columns, 3)`` of RGB; ``uint8``, or ``uint16`` with 16 bits.
+        """
+        from hilum.archive.pictures import picture_request
+
+        state = None if presentation_state is None else presentation_state.record
+        request = picture_request(settings, width, height, window, icc_profile, annotation, state)
+        return self._archive.pictures.array(self._record, frame, request, out)
+
+    def render_animation(
+        self,
+        *,
+        format: Literal["gif", "webp"] = "gif",
+        quality: int = 90,
+        width: int = 0,
+        height: int = 0,
+        window: tuple[float, float] | None = None,
+        settings: RenderSettings | None = None,
+        frames: Sequence[int] | None = None,
+    ) -> bytes:
+        """Render frames to an animation that runs at the speed that the object names.
+
+        Parameters
+        ----------
+        format : {"gif", "webp"}
         quality : int
-            Of a JPEG, 1 to 100.
-        width, height : int
-            Of the image in pixels; 0: as stored.
-        window : (centre, width), optional
-            In units of the rescaled values; default: the object's own.
+            Of WebP, 1 to 100; 100 is lossless.
+        width, height, window, settings
+            As of `render`.
+        frames : sequence of int, optional
+            From 0; default: all.
 
         Returns
         -------
         bytes
-            The image file.
+
+        Raises
+        ------
+        LimitExceeded
+            More than 256 MiB of samples.
         """
-        return self._archive.retrieve.rendered(
-            self._record, frame, format=format, quality=quality, width=width, height=height, window=window
-        )
+        from hilum.archive.pictures import picture_request
+
+        request = picture_request(settings, width, height, window, "no", (), None)
+        request = replace(request, format=format, quality=quality)
+        return self._archive.pictures.animation(self._record, request, frames).data
 
     def delete(self, reason: str = "") -> int:
         """Delete the object and its versions; returns how many are gone."""
@@ -408,65 +510,3 @@ class Instance(_Node):
 
     def __repr__(self) -> str:
         return f"<hilum.Instance {self.sop_instance_uid}: {self.size} bytes>"
-
-
-class Frames(Sequence["npt.NDArray[np.generic]"]):
-    """Frames of one or several instances as a sequence; nothing is kept decoded.
-
-    Parameters
-    ----------
-    instances : sequence of Instance
-        Those without pixel data are left out.
-    """
-
-    def __init__(self, instances: Sequence[Instance], positions: Sequence[tuple[Instance, int]] | None = None) -> None:
-        if positions is None:
-            positions = [(instance, i) for instance in instances for i in range(instance.number_of_frames)]
-        self._positions = positions
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    @overload
-    def __getitem__(self, index: int) -> npt.NDArray[np.generic]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Frames: ...
-    def __getitem__(self, index: int | slice) -> npt.NDArray[np.generic] | Frames:
-        if isinstance(index, slice):
-            return Frames((), self._positions[index])
-        instance, frame = self._positions[index]
-        return instance.frame(frame)
-
-    def __iter__(self) -> Iterator[npt.NDArray[np.generic]]:
-        for instance, frame in self._positions:
-            yield instance.frame(frame)
-
-    def stack(self, out: npt.NDArray[np.generic] | None = None, *, threads: int = 0) -> npt.NDArray[np.generic]:
-        """Decode all frames into one array: in parallel, in one call without the GIL.
-
-        Parameters
-        ----------
-        out : ndarray, optional
-            C-contiguous, of the shape and type of the result; filled and returned. Undefined after an error.
-        threads : int
-            0: as ``HILUM_THREADS`` says, else one for each processor that the process may run on.
-
-        Returns
-        -------
-        ndarray
-            ``(frames, rows, columns)`` or ``(frames, rows, columns, samples)``.
-
-        Raises
-        ------
-        UsageError
-            There are no frames, or `out` does not fit.
-        DataError
-            They differ in shape or dtype, or one cannot be decoded; ``error.frame`` says which.
-        """
-        if not self._positions:
-            raise UsageError("there are no frames to stack")
-        refs = [(instance.record, frame) for instance, frame in self._positions]
-        return self._positions[0][0].archive.retrieve.decode_frames(refs, out, threads=threads)
-
-    def __repr__(self) -> str:
-        return f"<hilum.Frames: {len(self)}>"

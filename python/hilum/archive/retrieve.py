@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from hilum.archive.caches import DiskCache, MemoryCache
 from hilum.dicom import json as dicom_json
 from hilum.dicom.scan import FrameRange, FrameTable, inflate
-from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
+from hilum.errors import DataError, Gone, LimitExceeded, NotFound, UsageError
 from hilum.types import PixelDescription
 
 if TYPE_CHECKING:
@@ -79,17 +79,25 @@ class Retriever:
         ------
         NotFound
             There is none.
+        Gone
+            There was, and it has been deleted.
         """
         if sop_uid is not None:
             record = self._index.lookup([sop_uid])[0]
             belongs = record is not None and record.study_instance_uid == study_uid
             if record is not None and belongs and series_uid in (None, record.series_instance_uid):
                 return [record]
-            raise NotFound("there is no such instance in this study and series")
+            raise self._absent("instance in this study and series", study_uid, series_uid, sop_uid)
         found = self._index.instances(study_uid, series_uid)
         if not found:
-            raise NotFound(f"there is no such {'study' if series_uid is None else 'series'}")
+            raise self._absent("study" if series_uid is None else "series", study_uid, series_uid)
         return found
+
+    def _absent(self, what: str, *uids: str | None) -> NotFound:
+        """Error for what is not there, or is there no more."""
+        if any(uid is not None and self._index.is_deleted(uid, 0) for uid in uids):
+            return Gone("it has been deleted")
+        return NotFound(f"there is no such {what}")
 
     def lookup(self, sop_uids: Sequence[str]) -> list[InstanceRecord | None]:
         """Find the current instances by SOP Instance UID."""
@@ -142,7 +150,7 @@ class Retriever:
         except NotFound:
             moved = self._current(record)
             if moved is None:
-                raise NotFound("the object has been deleted") from None
+                raise Gone("the object has been deleted") from None
             if moved.location == record.location:
                 if all(info.number != record.location.pack for info in self._packs.packs()):
                     raise NotFound(f"pack {record.location.pack} is missing; restore it from a backup") from None
@@ -241,7 +249,7 @@ class Retriever:
         """
         found = self._current(record)
         if found is None:
-            raise NotFound("the object has been deleted")
+            raise Gone("the object has been deleted")
         return found
 
     def require_frame(self, record: InstanceRecord, frame: int) -> int:
@@ -437,10 +445,52 @@ class Retriever:
                 format=format,  # type: ignore[arg-type]
                 quality=quality,
             )
+        data, syntax, pixels, attributes, bits = self._render_arguments(record, frame)
+        return render_frame(data, syntax, pixels, attributes, settings, bit_offset=bits)
+
+    def rendered_array(
+        self, record: InstanceRecord, frame: int, settings: RenderSettings, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[Any]:
+        """Render a frame to an array; parameters and errors of `rendered`.
+
+        Parameters
+        ----------
+        record : InstanceRecord
+        frame : int
+            From 0.
+        settings : RenderSettings
+        out : ndarray, optional
+            Filled and returned.
+
+        Returns
+        -------
+        ndarray
+            ``(rows, columns)`` or ``(rows, columns, 3)``; ``uint8``, or ``uint16`` with 16 bits.
+        """
+        from hilum.pixels.pipeline import render_pixels
+
+        data, syntax, pixels, attributes, bits = self._render_arguments(record, frame)
+        return render_pixels(data, syntax, pixels, attributes, settings, bit_offset=bits, out=out)
+
+    def _render_arguments(
+        self, record: InstanceRecord, frame: int
+    ) -> tuple[Any, str, PixelDescription, RenderingAttributes, int]:
+        """What the pipeline takes: the frame as stored, or the first picture of a video."""
+        from hilum.codecs.video import as_rgb, is_video, poster_frame
+
         fragments, bits = self._fragments(record, frame)
-        data: Any = fragments[0] if len(fragments) == 1 else fragments
-        attributes = self._rendering_attributes(record, frame)
-        return render_frame(data, self._syntax(record), self._pixels(record), attributes, settings, bit_offset=bits)
+        pixels, attributes = self._pixels(record), self._rendering_attributes(record, frame)
+        if is_video(record.transfer_syntax_uid):
+            picture = poster_frame(fragments, pixels)
+            return picture.tobytes(), _EXPLICIT, as_rgb(pixels), attributes, 0
+        return fragments[0] if len(fragments) == 1 else fragments, self._syntax(record), pixels, attributes, bits
+
+    def header_dataset(self, record: InstanceRecord) -> pydicom.Dataset:
+        """Parse what comes before the pixel data with pydicom."""
+        from hilum.dicom.dataset import to_dataset
+
+        length = record.location.length if record.transfer_syntax_uid == _DEFLATED else record.header_length
+        return to_dataset(self.read(record, 0, length), stop_before_pixels=True)
 
     def thumbnail(self, record: InstanceRecord, *, size: int = 128, format: str = "jpeg") -> bytes:
         """Small image of the middle frame, at most `size` pixels wide and high; kept in memory."""

@@ -6,6 +6,7 @@ Video is stored and served as it is; only a picture of it needs a decoder.
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hilum.codecs.providers import joined
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from hilum.types import PixelDescription
 
-__all__ = ["is_video", "poster_frame"]
+__all__ = ["as_rgb", "is_video", "poster_frame"]
 
 _ROOT = "1.2.840.10008.1.2.4.10"
 _MAX_PACKETS = 4096
@@ -77,6 +78,31 @@ def poster_frame(data: Buffer | Sequence[Buffer], pixels: PixelDescription) -> n
         )
     rgb: npt.NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
     return rgb
+
+
+def as_rgb(pixels: PixelDescription) -> PixelDescription:
+    """Describe what `poster_frame` gives, as native pixel data of one frame.
+
+    Parameters
+    ----------
+    pixels : PixelDescription
+        Of the video.
+
+    Returns
+    -------
+    PixelDescription
+    """
+    return replace(
+        pixels,
+        samples_per_pixel=3,
+        planar_configuration=0,
+        bits_allocated=8,
+        bits_stored=8,
+        high_bit=7,
+        pixel_representation=0,
+        photometric_interpretation="RGB",
+        number_of_frames=1,
+    )
 
 
 def _first(container: Any) -> Any:

@@ -12,6 +12,7 @@ HTTP_STATUS: Final[dict[type[errors.HilumError], int]] = {
     errors.UsageError: 400,
     errors.Denied: 403,
     errors.NotFound: 404,
+    errors.Gone: 410,
     errors.Conflict: 409,
     errors.LimitExceeded: 413,
     errors.DataError: 422,

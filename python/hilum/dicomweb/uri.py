@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from hilum.archive.pictures import is_presentation_state
 from hilum.dicomweb import http
 from hilum.dicomweb.app import answer_with
 from hilum.dicomweb.frames import check_frames
 from hilum.dicomweb.http import Answer, Request, Stream
 from hilum.dicomweb.negotiate import choose_rendered, parse_accept
-from hilum.dicomweb.rendered import parse_render_query
+from hilum.dicomweb.render_query import parse_render_query, uri_as_rs
+from hilum.dicomweb.rendered import PICTURES
 from hilum.dicomweb.routing import check_uid
 from hilum.dicomweb.syntaxes import select_one
 from hilum.errors import NotFound, UsageError
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from hilum.index.base import InstanceRecord
 
 __all__ = ["WadoUri"]
-
-_IMAGES: Final = ("image/jpeg", "image/png")
 
 
 class WadoUri:
@@ -46,17 +46,24 @@ class WadoUri:
         if given.get("requesttype") != "WADO":
             raise UsageError("requestType must be WADO")
         if given.get("anonymize"):
-            raise UsageError("anonymize is not supported")
+            raise UsageError(
+                "anonymize: objects and pictures are given as they are stored; nothing is removed from them here"
+            )
         record = self._record(given)
         kinds = parse_accept(given.get("contenttype", ""))
         wants_object = any(kind.type == "application/dicom" for kind in kinds)
         if wants_object or (not given.get("contenttype") and record.pixels is None):
             syntax = select_one(record, given.get("transfersyntax", "") or record.transfer_syntax_uid)
             return await self._web.retrieve.one_object(request, record, syntax)
-        media_type, _ = choose_rendered(kinds, _IMAGES)
+        query = parse_render_query(uri_as_rs(given))
+        if is_presentation_state(record):
+            return await self._web.rendered.state(request, record, query, kinds)
+        media_type, _ = choose_rendered(kinds, PICTURES)
         number = _frame_number(given.get("framenumber", ""))
         check_frames(self._web.retrieve.frame_count(record), [number])
-        return await self._web.rendered.one(request, record, number - 1, parse_render_query(_as_rs(given)), media_type)
+        return await self._web.rendered.one(
+            request, record, number - 1, parse_render_query(uri_as_rs(given)), media_type
+        )
 
     def _record(self, given: dict[str, str]) -> InstanceRecord:
         missing = [name for name in ("studyUID", "seriesUID", "objectUID") if not given.get(name.lower())]
@@ -75,17 +82,3 @@ def _frame_number(text: str) -> int:
     if not text.isdigit() or not int(text[:9]) >= 1:
         raise UsageError("frameNumber must be a number from 1")
     return int(text[:9])
-
-
-def _as_rs(given: dict[str, str]) -> list[tuple[str, str]]:
-    """Give the parameters of PS3.18 9.4.1.2.3 in the words of the RESTful service."""
-    pairs = []
-    if given.get("rows") or given.get("columns"):
-        pairs.append(("viewport", f"{given.get('columns') or 0},{given.get('rows') or 0}"))
-    if given.get("windowcenter") or given.get("windowwidth"):
-        pairs.append(("window", f"{given.get('windowcenter', '')},{given.get('windowwidth', '')}"))
-    if given.get("imagequality"):
-        pairs.append(("quality", given["imagequality"]))
-    if given.get("region"):
-        raise UsageError("region is not supported here; ask /rendered with a viewport")
-    return pairs

@@ -32,7 +32,7 @@ ALLOWED_HEADERS: Final = (
 )
 EXPOSED_HEADERS: Final = (
     b"Accept-Ranges, Content-Encoding, Content-Length, Content-Location, Content-Range, Content-Type, ETag, "
-    b"Link, Location, Retry-After, Warning, WWW-Authenticate, X-Total-Count"
+    b"Link, Location, Retry-After, Warning, WWW-Authenticate, X-Hilum-Dtype, X-Hilum-Shape, X-Total-Count"
 )
 _NO_SNIFF: Final = (b"x-content-type-options", b"nosniff")
 _PREFLIGHT: Final = [

@@ -19,7 +19,7 @@ import pytest
 import hilum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).parent.parent.parent.parent
 DEMO = REPOSITORY / "tests" / "data" / "demo"
@@ -100,6 +100,25 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
     )
     yield server
     assert stop_server(server) == 0
+
+
+@pytest.fixture(scope="module")
+def served_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[bytes]], LiveServer]]:
+    """Start a server over the sample studies and some objects; it lives as long as the tests of a module."""
+    started: list[LiveServer] = []
+
+    def serve(objects: list[bytes]) -> LiveServer:
+        root = tmp_path_factory.mktemp("served") / "archive"
+        with hilum.open(root) as archive:
+            archive.import_paths([DEMO])
+            for data in objects:
+                archive.store(data)
+        started.append(start_server(root))
+        return started[-1]
+
+    yield serve
+    for server in started:
+        assert stop_server(server) == 0
 
 
 @pytest.fixture

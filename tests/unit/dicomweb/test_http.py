@@ -13,11 +13,12 @@ from hilum.dicomweb.http import Request
 from hilum.dicomweb.jp2 import jp2_boxed
 from hilum.dicomweb.paging import PagingMemory
 from hilum.dicomweb.qido import parse_parameters
-from hilum.dicomweb.rendered import parse_render_query
+from hilum.dicomweb.render_query import Viewport, parse_render_query
 from hilum.dicomweb.small_cache import SmallCache
 from hilum.dicomweb.status import HTTP_STATUS, failure_reason, http_status
 from hilum.dicomweb.stow import Outcome, response_data_set, response_status
 from hilum.dicomweb.xml import native_dicom_model
+from hilum.types import PixelDescription
 
 
 def request(query: bytes = b"", **headers: str) -> Request:
@@ -176,15 +177,42 @@ def test_s2_empty_sequences_are_left_out() -> None:
     assert "00081190" not in two, "no one study to point to"
 
 
+PIXELS = PixelDescription(100, 200, 1, 0, 16, 12, 11, 0, "MONOCHROME2", 1, "PixelData")
+
+
 def test_render_query() -> None:
     found = parse_render_query(
-        [("viewport", "10,20,1,2,3,4"), ("window", "1.5,2,sigmoid"), ("quality", "7"), ("annotation", "patient")]
+        [("viewport", "10,20,1,2,-3,-4"), ("window", "1.5,2,sigmoid"), ("quality", "7"), ("annotation", "patient,x")]
     )
-    settings = found.settings
-    assert (settings.width, settings.height, settings.region, settings.quality) == (10, 20, (1, 2, 3, 4), 7)
+    request = found.request(PIXELS, "image/jpeg")
+    settings = request.settings
+    assert (settings.width, settings.height, settings.region, request.quality) == (10, 20, (1, 2, 3, 4), 7)
+    assert (settings.rotation, settings.flip) == (180, False)
     assert settings.window is not None
     assert (settings.window.center, settings.window.width, settings.window.function) == (1.5, 2, "SIGMOID")
-    assert found.warnings
+    assert request.legends == {"patient"} and found.warnings
+
+
+@pytest.mark.parametrize(
+    ("value", "region", "rotation", "flip"),
+    [
+        ("10,20", None, 0, False),
+        ("10,20,,,,", None, 0, False),
+        ("10,20,5,", (5, 0, 195, 100), 0, False),
+        ("10,20,,,-200", (0, 0, 200, 100), 0, True),
+        ("10,20,,,,-100", (0, 0, 200, 100), 180, True),
+        ("10,20,1.4,2.6,10.4,20", (1, 3, 10, 20), 0, False),
+    ],
+)
+def test_viewports(value: str, region: tuple[int, ...] | None, rotation: int, flip: bool) -> None:
+    settings = parse_render_query([("viewport", value)]).request(PIXELS, "image/png").settings
+    assert (settings.region, settings.rotation, settings.flip) == (region, rotation, flip)
+
+
+def test_repeated_parameters_are_one_list() -> None:
+    """dicomweb-client sends a tuple so."""
+    found = parse_render_query([("viewport", "40"), ("viewport", "30"), ("window", "1"), ("window", "2")])
+    assert found.viewport == Viewport(40, 30) and found.window is not None
 
 
 def test_small_cache() -> None:
