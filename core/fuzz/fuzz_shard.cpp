@@ -14,7 +14,7 @@
 #include "hilum/volume/bricks.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-    if (size < 2) {
+    if (size < 3) {
         return 0;
     }
     const hilum::volume::Layout layout{{1U + bytes[1] % 40U, 3, 33}, hilum::SampleType::u8};

@@ -12,7 +12,7 @@ import hilum
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide/embedding.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/guide/embedding.md", "docs/guide/volumes.md"])
 def test_examples_run(document: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / document).read_text(), re.DOTALL)
     assert blocks

@@ -113,7 +113,13 @@ class Zarr:
             "volumes": [_numbered("volume", at) for at in range(len(assembly.stacks))],
             "no_volume": [{"frames": one.frames, "reason": one.reason} for one in assembly.refused],
         }
-        return {"zarr_format": 3, "node_type": "group", "attributes": {"hilum": ours}}
+        inline = {"frames": found.arrays[0].metadata(stored=False)} if found.arrays else {}
+        return {
+            "zarr_format": 3,
+            "node_type": "group",
+            "attributes": {"hilum": ours},
+            "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": inline},
+        }
 
     # Frames
 

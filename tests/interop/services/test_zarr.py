@@ -15,6 +15,7 @@ from hilum.codecs.zarr_codec import CODEC_NAME, DicomFrameCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.interop.services.conftest import LiveServer
 
@@ -146,6 +147,24 @@ def test_dask_and_xarray_read_the_volume(live_server: LiveServer, archive: hilum
     assert lazy.max().compute() == expected.max()
     labelled = xarray.DataArray(lazy, dims=array.metadata.dimension_names)
     np.testing.assert_array_equal(labelled.isel(z=5).values, expected[5])
+    with xarray.open_zarr(
+        url_of(live_server, series), consolidated=True, zarr_format=3, mask_and_scale=False
+    ) as dataset:
+        assert dataset["frames"].dims == ("frame", "y", "x")
+        np.testing.assert_array_equal(dataset["frames"][2:4].values, pydicom_pixels(series)[2:4])
+
+
+def test_ome_zarr_reads_the_image(archive: hilum.Archive, tmp_path: Path) -> None:
+    models = pytest.importorskip("ome_zarr_models.v05", reason="checks OME-Zarr 0.5; conflicts with FastAPI's pydantic")
+    reader = pytest.importorskip("ome_zarr.reader")
+    io = pytest.importorskip("ome_zarr.io")
+    series = series_of(archive, "CT")
+    with hilum.open(tmp_path / "copy") as copy:
+        copy.store_many([instance.read_bytes() for instance in series.instances])
+        volume = copy.studies()[0].series[0].volume()
+        models.Image.from_zarr(zarr.open_group(str(volume.path), mode="r"))
+        (node,) = reader.Reader(io.parse_url(str(volume.path)))()
+        np.testing.assert_array_equal(node.data[0].compute(), volume.to_numpy())
 
 
 def test_ranges(live_server: LiveServer, archive: hilum.Archive) -> None:

@@ -1,0 +1,165 @@
+"""Volumes of real series against programs that are not ours: SimpleITK (GDCM) and dcm2niix, and against pydicom.
+
+Where they disagree the test says why: GDCM takes the slices of a tilted gantry as if they were stacked along their
+normal, and knows neither echoes nor time points.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pydicom
+import pytest
+
+import hilum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+FOLDERS = ("mr/fmri_ge_4d", "mr/fmri_philips_4d", "mr/multiecho_qt2", "mr/anatomical_ge", "mr/dwi_siemens", "ct/single")
+ARCHIVES = ("pet_qin_headneck_0024", "lidc_idri_0314_z20_119", "ge_head_tilt_nonuniform")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict[str, Path]:
+    """Folder with the files of each data set, by name."""
+    found = {name: shared_data / name for name in FOLDERS}
+    root = tmp_path_factory.mktemp("extracted")
+    for name in ARCHIVES:
+        with tarfile.open(shared_data / "archives" / f"{name}.tar.xz") as tar:
+            tar.extractall(root, filter="data")
+        found[name] = root / name
+    return found
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[hilum.Archive]:
+    with hilum.open(tmp_path / "archive") as opened:
+        yield opened
+
+
+def volumes_of(archive: hilum.Archive, folder: Path) -> list[hilum.Volume]:
+    archive.import_paths([folder])
+    return [volume for study in archive.studies() for series in study.series for volume in series.volumes]
+
+
+def values_at(voxels: npt.NDArray[np.generic], inverse: npt.NDArray[np.float64], points: np.ndarray) -> np.ndarray:
+    """Values of voxels whose centres are at these points."""
+    index = points @ inverse[:3, :3].T + inverse[:3, 3]
+    rounded = np.round(index).astype(int)
+    np.testing.assert_allclose(index, rounded, atol=0.02)
+    return voxels[rounded[:, 2], rounded[:, 1], rounded[:, 0]]
+
+
+def some_voxels(shape: tuple[int, ...], count: int = 400) -> npt.NDArray[np.int64]:
+    """Indices (i, j, k), the corners among them."""
+    random = np.random.default_rng(5)
+    chosen = random.integers(0, shape[::-1], (count, 3))
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(shape[::-1]) - 1)
+    return np.concatenate([corners, chosen])
+
+
+@pytest.mark.parametrize("name", ["pet_qin_headneck_0024", "lidc_idri_0314_z20_119", "mr/anatomical_ge", "ct/single"])
+def test_simpleitk_has_the_same_geometry_and_values(
+    archive: hilum.Archive, folders: dict[str, Path], name: str
+) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    compared = 0
+    found = {v.stack.frames.size: v for v in volumes_of(archive, folders[name])}
+    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folders[name])):
+        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folders[name]), uid)
+        volume = found.get(len(files))
+        if volume is None or volume.times or len(files) < 3:
+            continue
+        image = sitk.ReadImage(files)
+        direction = np.array(image.GetDirection()).reshape(3, 3)
+        affine = np.eye(4)
+        affine[:3, :3] = direction * np.array(image.GetSpacing())
+        affine[:3, 3] = image.GetOrigin()
+        np.testing.assert_allclose(volume.affine, affine, atol=2e-3)
+        np.testing.assert_allclose(volume.values(), sitk.GetArrayFromImage(image), rtol=1e-6, atol=1e-3)
+        compared += 1
+    assert compared
+
+
+def test_every_slice_lies_where_pydicom_says(archive: hilum.Archive, folders: dict[str, Path]) -> None:
+    """Also under a gantry tilt, where GDCM's image does not."""
+    for name in ("ge_head_tilt_nonuniform", "mr/fmri_philips_4d", "mr/fmri_ge_4d"):
+        datasets = {d.SOPInstanceUID: d for d in (pydicom.dcmread(f) for f in folders[name].rglob("*") if f.is_file())}
+        for volume in volumes_of(archive, folders[name]):
+            series, stack = volume._series, volume.stack
+            voxels = volume.to_numpy().reshape(-1, *stack.shape)
+            for time, k in np.ndindex(*stack.frames.shape):
+                record = series.records[series.objects[stack.frames[time, k]]]
+                if record.sop_instance_uid not in datasets:
+                    continue
+                dataset = datasets[record.sop_instance_uid]
+                np.testing.assert_array_equal(voxels[time, k], dataset.pixel_array)
+                position = (volume.affine @ [0, 0, k, 1])[:3]
+                np.testing.assert_allclose(position, np.array(dataset.ImagePositionPatient, float), atol=0.1)
+
+
+def test_gdcm_does_not_know_a_gantry_tilt(archive: hilum.Archive, folders: dict[str, Path]) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    tilted = [v for v in volumes_of(archive, folders["ge_head_tilt_nonuniform"]) if v.tilt_degrees > 1]
+    assert tilted
+    for volume in tilted:
+        series, stack = volume._series, volume.stack
+        wanted = {series.records[o].sop_instance_uid for o in series.objects[stack.frames[0]]}
+        files = [
+            (tuple(map(float, d.ImagePositionPatient)), str(f))
+            for f in folders["ge_head_tilt_nonuniform"].rglob("*")
+            if f.is_file() and (d := pydicom.dcmread(f, stop_before_pixels=True)).SOPInstanceUID in wanted
+        ]
+        files.sort(key=lambda item: item[0][2])
+        image = sitk.ReadImage([name for _, name in files])
+        last = np.array(image.TransformContinuousIndexToPhysicalPoint((0.0, 0.0, float(len(files) - 1))))
+        truth = np.array(files[-1][0])
+        ends = [(volume.affine @ [0, 0, k, 1])[:3] for k in (0, stack.shape[0] - 1)]
+        assert min(np.abs(end - truth).max() for end in ends) < 0.1
+        assert np.abs(last - truth).max() > 1.0
+
+
+def read_nifti(path: Path) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float64]]:
+    """Voxels (t, z, y, x) and 4x4 sform, RAS, of an uncompressed little-endian NIfTI-1 file."""
+    data = path.read_bytes()
+    size = struct.unpack_from("<8h", data, 40)
+    dtype = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 256: "i1", 512: "<u2"}[struct.unpack_from("<h", data, 70)[0]]
+    offset = int(struct.unpack_from("<f", data, 108)[0])
+    shape = [*size[1 : size[0] + 1], *([1] * (4 - size[0]))]
+    voxels = np.frombuffer(data, dtype, int(np.prod(shape)), offset).reshape(shape[::-1])
+    affine = np.eye(4)
+    affine[:3] = np.array(struct.unpack_from("<12f", data, 280)).reshape(3, 4)
+    return voxels, affine
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [("pet_qin_headneck_0024", 1), ("lidc_idri_0314_z20_119", 1), ("mr/fmri_philips_4d", 3), ("mr/anatomical_ge", 1)],
+)
+def test_dcm2niix_puts_every_voxel_in_the_same_place(
+    archive: hilum.Archive, folders: dict[str, Path], tmp_path: Path, name: str, times: int
+) -> None:
+    pytest.importorskip("dcm2niix")
+    out = tmp_path / "nifti"
+    out.mkdir()
+    command = ["dcm2niix", "-z", "n", "-b", "n", "-f", "v", "-o", str(out), str(folders[name])]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    voxels, affine = max((read_nifti(path) for path in out.glob("*.nii")), key=lambda found: found[0].size)
+    volume = max(volumes_of(archive, folders[name]), key=lambda v: v.stack.frames.size)
+    assert len(voxels) == times == max(len(volume.times), 1)
+    ours = volume.to_numpy().reshape(times, *volume.stack.shape)
+    assert sorted(voxels.shape[1:]) == sorted(ours.shape[1:])
+    index = some_voxels(volume.stack.shape)
+    lps = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    inverse = np.linalg.inv(affine)
+    for time in range(times):
+        there = values_at(voxels[time], inverse, lps * [-1, -1, 1])
+        np.testing.assert_array_equal(there, ours[time, index[:, 2], index[:, 1], index[:, 0]])
