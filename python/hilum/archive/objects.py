@@ -394,10 +394,10 @@ class Instance(_Node):
         ----------
         frame : int
             From 0. Of video there is the first picture only.
-        format : {"png", "jpeg", "webp", "gif", "raw"}
+        format : {"png", "jpeg", "webp", "gif", "jp2", "raw"}
             Raw: the samples alone, in little endian; `render_array` knows their shape.
         quality : int
-            Of JPEG and WebP, 1 to 100; a WebP of 100 is lossless.
+            Of JPEG, WebP and JP2, 1 to 100; a WebP or JP2 of 100 is lossless.
         width, height : int
             Of the picture in pixels at most; 0: as the other and the aspect demand.
         window : (centre, width), optional

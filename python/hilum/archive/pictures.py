@@ -59,7 +59,7 @@ class PictureRequest:
     """Of the pipeline; its `format` and `quality` are not used."""
     format: FileFormat = "jpeg"
     quality: int = 90
-    """Of JPEG and WebP, 1 to 100; a WebP of 100 is lossless."""
+    """Of JPEG, WebP and JP2, 1 to 100; a WebP or JP2 of 100 is lossless."""
     icc_profile: IccProfile = "no"
     legends: frozenset[Legend] = frozenset()
     """Texts to burn in."""
@@ -71,7 +71,7 @@ class PictureRequest:
         settings = replace(self.settings, format="jpeg", quality=90)
         parts: list[object] = [
             self.format,
-            self.quality if self.format in ("jpeg", "webp") else "",
+            self.quality if self.format in ("jpeg", "webp", "jp2") else "",
             self.icc_profile,
             "+".join(sorted(self.legends)),
             state.sha256[:12].hex() if state is not None else "",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from hilum.archive.stored_object import object_of_record
 from hilum.archive.transcode import frame_in_syntax, in_order, native_frame
 from hilum.codecs.encode import LOSSLESS
+from hilum.codecs.jp2 import jp2_boxed
 from hilum.codecs.registry import can_decode
 from hilum.dicom.scan import FrameTable
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer, Request, Stream
-from hilum.dicomweb.jp2 import jp2_boxed
 from hilum.dicomweb.negotiate import (
     EXPLICIT_BIG_ENDIAN,
     EXPLICIT_LITTLE_ENDIAN,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hilum.archive.pictures import ICC_PROFILES
 from hilum.dicomweb.negotiate import STORED_MEDIA
 from hilum.dicomweb.routing import ROUTES, Endpoint
+from hilum.pixels.formats import FORMATS
 
 __all__ = ["paths"]
 
@@ -46,9 +48,13 @@ _SEARCH: Final = [
     _query("sort", "Order by attributes, `-` for descending: -StudyDate,PatientName (extension)"),
 ]
 _RENDERED: Final = [
-    _query("viewport", "Width,height[,x,y,width,height] in pixels"),
-    _query("window", "Center,width,function"),
-    _query("quality", "JPEG quality", type="integer", minimum=1, maximum=100),
+    _query("viewport", "Width,height[,x,y,width,height] in pixels; negative sizes of the part mirror it"),
+    _query("window", "Center,width[,function]: linear, linear-exact, sigmoid"),
+    _query("quality", "Of JPEG and WebP", type="integer", minimum=1, maximum=100),
+    _query("annotation", "Burned in: patient,technique"),
+    _query("iccprofile", "Of colour", enum=list(ICC_PROFILES)),
+    _query("bits", "16 for grey as PNG or raw samples (extension)", type="integer", enum=[8, 16]),
+    _query("presentationUID", "Show the image by this presentation state (extension)"),
     _query("accept", "Media type, instead of the Accept header"),
 ]
 
@@ -60,7 +66,7 @@ def _answer(endpoint: Endpoint) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if endpoint.name == "metadata":
         return _JSON, []
     if endpoint.name in ("rendered", "thumbnail"):
-        return {"image/jpeg": _BINARY, "image/png": _BINARY}, _RENDERED
+        return dict.fromkeys((*FORMATS, "multipart/related"), _BINARY), _RENDERED
     if endpoint.name == "frames":
         kinds = sorted({kind for kinds in STORED_MEDIA.values() for kind in kinds} | {"application/octet-stream"})
         return {"multipart/related": _BINARY, **dict.fromkeys(kinds, _BINARY)}, []

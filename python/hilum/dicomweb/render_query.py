@@ -10,7 +10,7 @@ from hilum.archive.pictures import ICC_PROFILES, PictureRequest
 from hilum.dicomweb.negotiate import NotAcceptable
 from hilum.dicomweb.routing import check_uid
 from hilum.errors import UsageError
-from hilum.pixels.formats import FORMATS
+from hilum.pixels.formats import DEEP, FORMATS, media_type_of
 from hilum.pixels.legends import LEGENDS
 from hilum.pixels.settings import RenderSettings, Window
 
@@ -34,7 +34,6 @@ _FUNCTIONS: Final[dict[str, Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]]] = {
     "sigmoid": "SIGMOID",
 }
 _LISTS: Final = ("viewport", "window", "annotation")
-_DEEP: Final = ("image/png", "application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,8 @@ class RenderQuery:
         NotAcceptable
             16 bits in a file that has 8.
         """
-        if self.bits == 16 and media_type not in _DEEP:
-            raise NotAcceptable(f"16 bits are answered as {', '.join(_DEEP)}")
+        if self.bits == 16 and FORMATS[media_type] not in DEEP:
+            raise NotAcceptable(f"16 bits are answered as {', '.join(map(media_type_of, DEEP))}")
         chosen: dict[str, Any] = {"window": self.window, "bits": self.bits}
         if self.viewport is not None and pixels is not None:
             chosen.update(self.viewport.settings(pixels))

@@ -69,7 +69,9 @@ class Rendered:
         media_type, multipart = choose_rendered(ranges, PICTURES)
         if multipart:
             every = [(record, frame) for record in records for frame in range(self._renderable_frames(record))]
-            return self._many(query, every, media_type, self._state_of(query, records[0]))
+            return await self._many_shown(query, every, media_type, records[0])
+        if query.presentation_uid:
+            raise UsageError("presentationUID goes with an instance, its frames, or a multipart answer")
         record = self._retrieve.representative([record for record in records if self._is_image(record)])
         return await self.one(request, record, self._retrieve.frame_count(record) // 2, query, media_type)
 
@@ -83,7 +85,8 @@ class Rendered:
     ) -> Answer | Stream:
         media_type, multipart = choose_rendered(ranges, PICTURES)
         if multipart or len(frames) > 1:
-            return self._many(query, [(record, frame) for frame in frames], media_type, self._state_of(query, record))
+            chosen = [(record, frame) for frame in frames]
+            return await self._many_shown(query, chosen, media_type, record, all_of_them=True)
         return await self.one(request, record, frames[0], query, media_type)
 
     async def _instance(
@@ -100,7 +103,7 @@ class Rendered:
         if multipart:
             frames = range(self._renderable_frames(record)) if not stream else range(1)
             every = [(record, frame) for frame in frames]
-            return self._many(query, every, media_type, self._state_of(query, record))
+            return await self._many_shown(query, every, media_type, record)
         if not stream and self._pictures.moves(record, FORMATS[media_type]):
             return await self._animation(request, record, query, media_type)
         return await self.one(request, record, 0, query, media_type)
@@ -154,6 +157,26 @@ class Rendered:
         if not can_decode(record.transfer_syntax_uid) and not video_type(record):
             raise NotAcceptable(f"frames in {record.transfer_syntax_uid} cannot be decoded; ask for them as stored")
         return query.request(self._retrieve.pixels(record), media_type, state)
+
+    async def _many_shown(
+        self,
+        query: RenderQuery,
+        frames: Sequence[tuple[InstanceRecord, int]],
+        media_type: str,
+        record: InstanceRecord,
+        *,
+        all_of_them: bool = False,
+    ) -> Stream:
+        """Answer those frames that the query's presentation state refers to, all of them without one."""
+        state = self._state_of(query, record)
+        if state is not None:
+            targets = await self._pool.run(self._pictures.targets, state)
+            shown = {(image.sop_instance_uid, frame) for image, frame in targets}
+            chosen = [(image, frame) for image, frame in frames if (image.sop_instance_uid, frame) in shown]
+            if not chosen or (all_of_them and len(chosen) < len(frames)):
+                raise UsageError("the presentation state does not refer to these frames")
+            frames = chosen
+        return self._many(query, frames, media_type, state)
 
     def _many(
         self,

@@ -1,7 +1,7 @@
-"""Pictures to files: PNG, JPEG, WebP, GIF and bare samples.
+"""Pictures to files: PNG, JPEG, WebP, GIF, JPEG 2000 and bare samples.
 
 PNG and JPEG are written by the core: the same picture gives the same PNG on every machine. WebP and GIF are written by
-Pillow's libwebp and GIF encoder.
+Pillow's libwebp and GIF encoder, JPEG 2000 by OpenJPEG.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANIMATED",
+    "DEEP",
     "FORMATS",
     "FileFormat",
     "Picture",
@@ -32,7 +33,7 @@ __all__ = [
     "media_type_of",
 ]
 
-FileFormat: TypeAlias = Literal["png", "jpeg", "webp", "gif", "raw"]
+FileFormat: TypeAlias = Literal["png", "jpeg", "webp", "gif", "jp2", "raw"]
 Samples: TypeAlias = "npt.NDArray[Any]"
 
 FORMATS: Final[dict[str, FileFormat]] = {
@@ -40,6 +41,7 @@ FORMATS: Final[dict[str, FileFormat]] = {
     "image/png": "png",
     "image/webp": "webp",
     "image/gif": "gif",
+    "image/jp2": "jp2",
     "application/octet-stream": "raw",
 }
 """What can be made, by media type; the usual one first."""
@@ -47,11 +49,16 @@ FORMATS: Final[dict[str, FileFormat]] = {
 ANIMATED: Final = ("gif", "webp")
 """Formats that hold several frames."""
 
+DEEP: Final = ("png", "jp2", "raw")
+"""Formats that hold 16 bits."""
+
 _MAX_SIDE: Final[dict[str, int]] = {"jpeg": 65500, "webp": 16383, "gif": 65535}
 _MAX_ANIMATION_BYTES: Final = 256 << 20
 _MIN_DELAY_MS: Final = 20
 _ICC_CHUNK: Final = 65519
 _LOSSLESS: Final = 100
+_J2K_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
+_J2K: Final = "1.2.840.10008.1.2.4.91"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,8 @@ def _check(image: Samples, format: str, quality: int) -> None:
         raise UsageError("quality must be from 1 to 100")
     if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
         raise UsageError("a picture has 8 or 16-bit unsigned samples, grey or RGB")
-    if image.dtype == np.uint16 and format not in ("png", "raw"):
-        raise UsageError("pictures of 16 bits are written as png or raw")
+    if image.dtype == np.uint16 and format not in DEEP:
+        raise UsageError(f"pictures of 16 bits are written as {', '.join(DEEP)}")
     if max(image.shape[:2]) > _MAX_SIDE.get(format, 1 << 31):
         raise LimitExceeded(f"a {format} file has at most {_MAX_SIDE[format]} pixels in a row or column")
 
@@ -111,13 +118,14 @@ def encode_picture(image: Samples, format: FileFormat, quality: int = 90, profil
     Parameters
     ----------
     image : ndarray
-        ``(rows, columns)`` of grey or ``(rows, columns, 3)`` of RGB; ``uint8``, for PNG and raw also ``uint16``.
-    format : {"png", "jpeg", "webp", "gif", "raw"}
+        ``(rows, columns)`` of grey or ``(rows, columns, 3)`` of RGB; ``uint8``, for PNG, JP2 and raw also ``uint16``.
+    format : {"png", "jpeg", "webp", "gif", "jp2", "raw"}
         Raw: the samples in little endian, row by row, without a head.
     quality : int
-        Of JPEG and WebP, 1 to 100; a WebP of 100 is lossless.
+        Of JPEG, WebP and JP2, 1 to 100; a WebP or JP2 of 100 is lossless. Others of JP2 mean a
+        size: 90 a tenth of the samples', 50 a 46th.
     profile : bytes, optional
-        ICC profile to put into the file; GIF and raw have no place for one.
+        ICC profile to put into a PNG, JPEG or WebP.
 
     Returns
     -------
@@ -137,6 +145,8 @@ def encode_picture(image: Samples, format: FileFormat, quality: int = 90, profil
         shape = (image.shape[0], image.shape[1], image.shape[2] if image.ndim == 3 else 1, image.dtype.itemsize)
         data = _core.encode_picture(np.ascontiguousarray(image), shape, format, quality)  # type: ignore[arg-type]
         return with_profile(data, profile) if profile else data
+    if format == "jp2":
+        return _jp2(image, quality)
     picture = _pillow(image)
     stream = io.BytesIO()
     if format == "gif":
@@ -200,6 +210,22 @@ def encode_animation(
     stream = io.BytesIO()
     frames[0].save(stream, format.upper(), save_all=True, append_images=frames[1:], duration=delays, loop=0, **options)
     return stream.getvalue()
+
+
+def _jp2(image: Samples, quality: int) -> bytes:
+    from hilum.codecs.encode import LOSSLESS, EncodeOptions, encode_frame
+    from hilum.codecs.jp2 import jp2_boxed
+    from hilum.types import PixelDescription
+
+    samples, bits = (image.shape[2] if image.ndim == 3 else 1), 8 * image.dtype.itemsize
+    colour = "RGB" if samples == 3 else "MONOCHROME2"
+    pixels = PixelDescription(
+        image.shape[0], image.shape[1], samples, 0, bits, bits, bits - 1, 0, colour, 1, "PixelData"
+    )
+    if quality == _LOSSLESS:
+        return jp2_boxed(encode_frame(np.ascontiguousarray(image), _J2K_LOSSLESS, pixels, LOSSLESS))
+    options = EncodeOptions(ratio=1 + 0.9 * (100 - quality))
+    return jp2_boxed(encode_frame(np.ascontiguousarray(image), _J2K, pixels, options))
 
 
 def _webp(quality: int) -> dict[str, Any]:

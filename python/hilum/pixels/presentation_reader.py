@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hilum.errors import DataError, LimitExceeded, UsageError
+from hilum.errors import DataError, HilumError, LimitExceeded, UsageError
 from hilum.pixels.cielab import rgb_of_cielab
 from hilum.pixels.presentation_state import (
     DisplayedArea,
@@ -75,10 +75,9 @@ def read_presentation_state(dataset: pydicom.Dataset) -> PresentationState:
     kind = refuse_unsupported(str(dataset.get("SOPClassUID", "")))
     try:
         return _read(dataset, kind)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
-        # What pydicom raises of values that it converts late; they may quote these.
-        if isinstance(error, UsageError):
-            raise
+    except HilumError:
+        raise
+    except Exception as error:  # pydicom converts values late, with errors of any class that may quote them
         raise _bad(f"the presentation state cannot be read ({type(error).__name__})") from None
 
 
@@ -302,6 +301,8 @@ def _spend(budget: list[int], which: int, cost: int) -> None:
 
 def _units(item: pydicom.Dataset, keyword: str) -> str:
     units = str(item.get(keyword, "PIXEL"))
+    if units == "MATRIX":
+        raise UsageError("presentation states with graphics in the total pixel matrix are not rendered")
     if units not in ("PIXEL", "DISPLAY"):
         raise _bad(f"{keyword} is neither PIXEL nor DISPLAY")
     return units

@@ -120,6 +120,7 @@ SHOWN = np.clip(np.round((VALUES - 2047.5) / 4095 * 255 + 127.5), 0, 255)
         ("image/png", imagecodecs.png_decode),
         ("image/webp", imagecodecs.webp_decode),
         ("image/gif", lambda data: imagecodecs.gif_decode(data)),
+        ("image/jp2", imagecodecs.jpeg2k_decode),
     ],
 )
 @pytest.mark.parametrize("by", ["header", "query"])
@@ -294,6 +295,17 @@ def test_a_presentation_state_is_rendered_as_its_image(web: httpx.Client) -> Non
     small = opened(web.get(path_of(STATE) + "/rendered?viewport=40,40&accept=image/png"))
     assert small.size == (40, 30)
     assert web.get(path_of(STATE) + "/thumbnail").headers["content-type"] == "image/jpeg"
+
+
+def test_many_frames_by_a_state_are_those_it_refers_to(web: httpx.Client) -> None:
+    accept = {"Accept": 'multipart/related; type="image/png"'}
+    query = {"presentationUID": STATE.SOPInstanceUID}
+    study = path_of(GREY).split("/series/")[0]
+    (only,) = parts(web.get(f"{study}/rendered", params=query, headers=accept))
+    check_state(Image.open(io.BytesIO(only.get_payload(decode=True))))
+    assert len(parts(web.get(f"{study}/rendered", headers=accept))) == 2
+    assert web.get(path_of(RGB) + "/frames/1/rendered", params=query, headers=accept).status_code == 400
+    assert web.get(f"{study}/rendered", params=query).status_code == 400
 
 
 def test_states_that_cannot_be_rendered(web: httpx.Client) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hilum import errors
+from hilum.codecs.jp2 import jp2_boxed
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Request
-from hilum.dicomweb.jp2 import jp2_boxed
 from hilum.dicomweb.paging import PagingMemory
 from hilum.dicomweb.qido import parse_parameters
 from hilum.dicomweb.render_query import Viewport, parse_render_query

@@ -47,6 +47,16 @@ def test_webp_of_100_is_exact_and_of_less_is_smaller(image: np.ndarray) -> None:
     assert imagecodecs.webp_decode(exact).shape[:2] == image.shape[:2]
 
 
+@pytest.mark.parametrize("image", [GREY, DEEP, RGB], ids=["8", "16", "rgb"])
+def test_jp2_of_100_is_exact_and_of_less_is_smaller(image: np.ndarray) -> None:
+    exact = encode_picture(image, "jp2", 100)
+    assert exact[4:8] == b"jP  "
+    assert (imagecodecs.jpeg2k_decode(exact) == image).all()
+    assert opened(exact).size == (53, 37)
+    large = np.tile(image, (8, 8) if image.ndim == 2 else (8, 8, 1))
+    assert len(encode_picture(large, "jp2", 50)) < len(encode_picture(large, "jp2", 90)) < large.nbytes / 8
+
+
 def test_gif_of_grey_is_exact() -> None:
     assert (np.asarray(opened(encode_picture(GREY, "gif")).convert("L")) == GREY).all()
     assert (imagecodecs.gif_decode(encode_picture(GREY, "gif"))[..., 0] == GREY).all()
@@ -176,4 +186,4 @@ def test_damaged_profile_is_refused() -> None:
 
 
 def test_every_format_has_a_media_type() -> None:
-    assert set(FORMATS.values()) == {"png", "jpeg", "webp", "gif", "raw"}
+    assert set(FORMATS.values()) == {"png", "jpeg", "webp", "gif", "jp2", "raw"}
