@@ -72,7 +72,7 @@ def test_cold_build(benchmark: BenchmarkFixture, archive: hilum.Archive) -> None
 
     def forget() -> None:
         archive.volumes.remove(volume_of(archive).key)
-        archive.volumes._assemblies.clear()
+        archive.volumes.forget()
 
     view = benchmark.pedantic(lambda: volume_of(archive).view(), setup=forget, rounds=5)
     benchmark.extra_info["voxels"] = int(np.prod(view.layout[0]))
@@ -81,7 +81,7 @@ def test_cold_build(benchmark: BenchmarkFixture, archive: hilum.Archive) -> None
 @pytest.mark.informational
 def test_assembly(benchmark: BenchmarkFixture, archive: hilum.Archive) -> None:
     """Headers out of packs and the geometry of all slices."""
-    volume = benchmark.pedantic(lambda: volume_of(archive), setup=archive.volumes._assemblies.clear, rounds=10)
+    volume = benchmark.pedantic(lambda: volume_of(archive), setup=archive.volumes.forget, rounds=10)
     assert volume.shape[1:] == (512, 512)
 
 

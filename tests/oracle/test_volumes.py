@@ -94,7 +94,7 @@ def test_every_slice_lies_where_pydicom_says(archive: hilum.Archive, folders: di
     for name in ("ge_head_tilt_nonuniform", "mr/fmri_philips_4d", "mr/fmri_ge_4d"):
         datasets = {d.SOPInstanceUID: d for d in (pydicom.dcmread(f) for f in folders[name].rglob("*") if f.is_file())}
         for volume in volumes_of(archive, folders[name]):
-            series, stack = volume._series, volume.stack
+            series, stack = volume.frames, volume.stack
             voxels = volume.to_numpy().reshape(-1, *stack.shape)
             for time, k in np.ndindex(*stack.frames.shape):
                 record = series.records[series.objects[stack.frames[time, k]]]
@@ -111,7 +111,7 @@ def test_gdcm_does_not_know_a_gantry_tilt(archive: hilum.Archive, folders: dict[
     tilted = [v for v in volumes_of(archive, folders["ge_head_tilt_nonuniform"]) if v.tilt_degrees > 1]
     assert tilted
     for volume in tilted:
-        series, stack = volume._series, volume.stack
+        series, stack = volume.frames, volume.stack
         wanted = {series.records[o].sop_instance_uid for o in series.objects[stack.frames[0]]}
         files = [
             (tuple(map(float, d.ImagePositionPatient)), str(f))

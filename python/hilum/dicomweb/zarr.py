@@ -17,7 +17,7 @@ from hilum.dicomweb.app import answer_with
 from hilum.dicomweb.http import Answer, Request, Stream
 from hilum.dicomweb.parts import CHUNK, PRIVATE, RANGES
 from hilum.errors import NotFound
-from hilum.volumes.build import array_metadata, group_metadata, key_of, level_shapes
+from hilum.volumes.build import array_metadata, group_metadata
 from hilum.volumes.virtual import virtual_arrays
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hilum.dicomweb.http import Receive, Scope, Send
     from hilum.index.base import InstanceRecord
     from hilum.volumes.virtual import VirtualArray
+    from hilum.volumes.volume import Volume
 
 __all__ = ["Zarr"]
 
@@ -106,7 +107,7 @@ class Zarr:
 
     def _group(self, found: _Series) -> dict[str, Any]:
         """``zarr.json`` of a series: what is below it."""
-        assembly = self._archive.volumes.assembly(found.records)[1]
+        assembly = self._archive.volumes.assembly(found.records)
         ours = {
             "arrays": [_numbered("frames", at) for at in range(len(found.arrays))],
             "stored": [_numbered("stored", at) for at, array in enumerate(found.arrays) if array.transfer_syntax_uid],
@@ -133,7 +134,7 @@ class Zarr:
         headers = [(b"etag", etag), PRIVATE, RANGES]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
-        if stored:
+        if stored or array.is_plain:
             body = await self._pool.run(self._archive.retrieve.stored_frame, record, frame)
             body = body[: array.chunk_bytes] if array.is_plain else body
         elif request.method == "HEAD":
@@ -150,34 +151,21 @@ class Zarr:
     # Volumes
 
     async def _volume(self, request: Request, found: _Series, at: int, rest: list[str]) -> Answer | Stream:
-        series, assembly = await self._pool.run(self._archive.volumes.assembly, found.records)
-        stack = assembly.stack(at)
-        shapes = level_shapes(stack.shape)
+        volume = await self._pool.run(self._archive.volumes.volume, found.records, at)
+        shapes = volume.levels
         if rest == ["zarr.json"]:
-            return _document(request, group_metadata(series, stack, shapes, ""))
+            return _document(request, group_metadata(volume.frames, volume.stack, shapes, ""))
         match rest:
             case [level, "zarr.json"] if level.isdigit() and int(level) < len(shapes):
-                return _document(request, array_metadata(stack, shapes[int(level)]))
+                return _document(request, array_metadata(volume.stack, shapes[int(level)]))
             case [level, "c", *place] if level.isdigit() and int(level) < len(shapes) and _digits(place):
                 pass
             case ["minmax", *place] if place and all(_digits([p]) or p in ("c", "zarr.json") for p in place):
                 pass
             case _:
                 raise NotFound("there is no such array")
-        key = key_of(series, stack)
-        descriptor = await self._pool.run(self._open, found.records, at, "/".join(rest))
-        return await self._file(request, descriptor, f'"{key}"'.encode())
-
-    def _open(self, records: list[InstanceRecord], at: int, name: str) -> int:
-        """Open a file of a volume, which is made if need be; an open file stays good when the volume is evicted."""
-        volume = self._archive.volumes.volume(records, at)
-        for last in (False, True):
-            try:
-                return os.open(volume.path / name, os.O_RDONLY | os.O_CLOEXEC)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                if last or volume.is_built:
-                    break
-        raise NotFound("there is no such chunk")
+        descriptor = await self._pool.run(_open, volume, "/".join(rest))
+        return await self._file(request, descriptor, f'"{volume.key}"'.encode())
 
     async def _file(self, request: Request, descriptor: int, etag: bytes) -> Answer | Stream:
         """Answer with a file or a part of it; closes it."""
@@ -206,6 +194,17 @@ class Zarr:
                 yield await self._pool.run(partial(os.pread, descriptor, min(CHUNK, stop - at), at))
         finally:
             os.close(descriptor)
+
+
+def _open(volume: Volume, name: str) -> int:
+    """Open a file of a volume, which is made if need be; an open file stays good when the volume is evicted."""
+    for last in (False, True):
+        try:
+            return os.open(volume.path / name, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            if last or volume.is_built:
+                break
+    raise NotFound("there is no such chunk")
 
 
 def _numbered(kind: str, number: int) -> str:

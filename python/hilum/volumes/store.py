@@ -16,7 +16,9 @@ import shutil
 import threading
 import uuid
 from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from hilum.errors import DataError, HilumError, LimitExceeded, NotFound, Unavailable
@@ -43,6 +45,17 @@ _READ_ONLY: Final = 203
 _KEPT_ASSEMBLIES: Final = 32
 _KEPT_VIEWS: Final = 64
 _ATTEMPTS: Final = 3
+_LOOK_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is remembered of a series."""
+
+    series: SeriesFrames
+    assembly: Assembly
+    volumes: dict[int, Volume] = field(default_factory=dict)
+    """By number of the stack, as they were asked for."""
 
 
 class VolumeStore:
@@ -87,8 +100,9 @@ class VolumeStore:
         self.decode = decode
         self._suv_factor = suv_factor
         self._read_only = read_only
-        self._assemblies: OrderedDict[tuple[bytes, ...], tuple[SeriesFrames, Assembly]] = OrderedDict()
+        self._assemblies: OrderedDict[tuple[bytes, ...], _Known] = OrderedDict()
         self._views: OrderedDict[tuple[str, int, int], VolumeView] = OrderedDict()
+        self._looked = monotonic()
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._after_fork)
 
@@ -97,8 +111,8 @@ class VolumeStore:
 
     # What there is
 
-    def assembly(self, records: Sequence[InstanceRecord]) -> tuple[SeriesFrames, Assembly]:
-        """Frames of some instances and the stacks that they make; remembered.
+    def assembly(self, records: Sequence[InstanceRecord]) -> Assembly:
+        """Find the stacks that some instances make; remembered.
 
         Raises
         ------
@@ -107,6 +121,29 @@ class VolumeStore:
         DataError
             A header is damaged.
         """
+        return self._known(records).assembly
+
+    def volume(self, records: Sequence[InstanceRecord], stack: int = 0) -> Volume:
+        """Return a volume of some instances; its bricks need not be there.
+
+        Raises
+        ------
+        NotAVolume
+            They make none, or not so many; the message has the reasons.
+        """
+        known = self._known(records)
+        if stack not in known.volumes:
+            chosen = known.assembly.stack(stack)
+            known.volumes[stack] = Volume(self, known.series, chosen, key_of(known.series, chosen))
+        return known.volumes[stack]
+
+    def forget(self) -> None:
+        """Forget what is remembered of headers and views."""
+        with self._lock:
+            self._assemblies.clear()
+            self._views.clear()
+
+    def _known(self, records: Sequence[InstanceRecord]) -> _Known:
         key = tuple(record.sha256 for record in records)
         with self._lock:
             known = self._assemblies.get(key)
@@ -117,24 +154,12 @@ class VolumeStore:
             series = read_frames(self._packs, records)
         except NotFound:  # compaction removed a pack meanwhile
             series = read_frames(self._packs, [self._current(record) for record in records])
-        found = series, assemble(series)
+        known = _Known(series, assemble(series))
         with self._lock:
-            self._assemblies[key] = found
+            self._assemblies[key] = known
             while len(self._assemblies) > _KEPT_ASSEMBLIES:
                 self._assemblies.popitem(last=False)
-        return found
-
-    def volume(self, records: Sequence[InstanceRecord], stack: int = 0) -> Volume:
-        """Return a volume of some instances; its bricks need not be there.
-
-        Raises
-        ------
-        NotAVolume
-            They make none, or not so many; the message has the reasons.
-        """
-        series, assembly = self.assembly(records)
-        chosen = assembly.stack(stack)
-        return Volume(self, series, chosen, key_of(series, chosen))
+        return known
 
     def find(self, key: str) -> Path | None:
         """Folder of a volume if it is there and whole."""
@@ -165,13 +190,27 @@ class VolumeStore:
             known = self._open(folder, stack, key, level, time)
         if known is None:
             return None
+        if folder is None:  # evicted by another process: its space is free when nobody maps it any more
+            with self._lock:
+                self._views.pop(name, None)
+            return known
+        _touch(folder)
         with self._lock:
             self._views[name] = known
             while len(self._views) > _KEPT_VIEWS:
                 self._views.popitem(last=False)
-        if folder is not None:
-            _touch(folder)
+        self._drop_evicted()
         return known
+
+    def _drop_evicted(self) -> None:
+        """Let go of views whose volumes are gone, once in a while."""
+        now = monotonic()
+        if now - self._looked < _LOOK_S:
+            return
+        with self._lock:
+            self._looked = now
+            for name in [name for name in self._views if not self._folder(name[0]).exists()]:
+                del self._views[name]
 
     def _open(self, folder: Path, stack: Stack, key: str, level: int, time: int) -> VolumeView | None:
         """Map a level; None if the folder is gone or damaged, and then it is removed."""
@@ -233,7 +272,8 @@ class VolumeStore:
         self, series: SeriesFrames, stack: Stack, key: str, wanted: tuple[int, int] | None
     ) -> tuple[Path, VolumeView | None]:
         for leftover in self._temporary.glob(f"{key}.*"):  # of a process that died: we hold the lock
-            shutil.rmtree(leftover, ignore_errors=True)
+            if leftover.suffix != ".lock":
+                shutil.rmtree(leftover, ignore_errors=True)
         work = self._temporary / f"{key}.{uuid.uuid4().hex}"
         work.mkdir()
         try:

@@ -43,6 +43,11 @@ class Volume:
         self.key = key
 
     @property
+    def frames(self) -> SeriesFrames:
+        """Frames of all instances that it was sought in; `stack` counts them."""
+        return self._series
+
+    @property
     def stack(self) -> Stack:
         """Which frames it is made of, and how."""
         return self._stack
