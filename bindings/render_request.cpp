@@ -198,6 +198,7 @@ void set_geometry(const py::object& settings, pixel::RenderRequest& r) {
     r.scale = to_real(settings.attr("scale"), "scale");
     r.region = optional(py::object(settings.attr("region")), &to_region);
     r.displayed_area = optional(py::object(settings.attr("displayed_area")), &to_area);
+    r.exact_size = to_bool(settings.attr("exact_size"));
     r.square_pixels = to_bool(settings.attr("square_pixels"));
     r.pixel_aspect = optional(py::object(settings.attr("pixel_aspect")),
                               [](const py::object& aspect) { return to_real(aspect, "pixel_aspect"); });

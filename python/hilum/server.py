@@ -145,9 +145,11 @@ def build_app(
     background : coroutine function, optional
         Runs while the application runs.
     """
+    from hilum.archive.tiles import Tiler
     from hilum.dicomweb import openapi
     from hilum.dicomweb.app import DicomWeb, DicomWebSettings
     from hilum.dicomweb.status import http_status
+    from hilum.dicomweb.tiles import Iiif, Tiles
     from hilum.dicomweb.uri import WadoUri
     from hilum.dicomweb.zarr import Zarr
     from hilum.web.access_log import AccessLog
@@ -194,7 +196,14 @@ def build_app(
     tasks = [flush_log] if background is None else [flush_log, background]
     rest = create_app(api=api, metrics=metrics, ready=ready, gauges=gauges, background=tasks, on_stop=stop)
     gateway = GatewaySettings(cors_origins=http.cors_origins, token=http.token)
-    mounts: dict[str, Any] = {"/dicom-web": dicomweb, "/wado": WadoUri(dicomweb), "/zarr": Zarr(archive, dicomweb.pool)}
+    tiler = Tiler(archive.retrieve, archive.index, settings.cache.decoded_memory_bytes)
+    mounts: dict[str, Any] = {
+        "/dicom-web": dicomweb,
+        "/wado": WadoUri(dicomweb),
+        "/iiif": Iiif(tiler, dicomweb.pool, http.public_url),
+        "/tiles": Tiles(tiler, dicomweb.pool, http.public_url),
+        "/zarr": Zarr(archive, dicomweb.pool),
+    }
     return Gateway(mounts, rest, gateway, metrics, log)
 
 

@@ -276,8 +276,9 @@ std::pair<std::uint32_t, std::uint32_t> output_size(std::uint32_t rows, std::uin
     if (!(request.scale > 0.0) && (widest != 0 || highest != 0)) {
         factor = std::min(widest == 0 ? INFINITY : widest / width, highest == 0 ? INFINITY : highest / height);
     }
-    const std::uint32_t out_rows = to_length(height * factor);
-    const std::uint32_t out_columns = to_length(width * factor);
+    const bool exact = request.exact_size && !(request.scale > 0.0) && widest != 0 && highest != 0;
+    const std::uint32_t out_rows = exact ? highest : to_length(height * factor);
+    const std::uint32_t out_columns = exact ? widest : to_length(width * factor);
     if (std::uint64_t{out_rows} * out_columns > limits::kMaxRenderedPixels) {
         throw Error(Errc::limit_exceeded, "the rendered image would be larger than the limit");
     }

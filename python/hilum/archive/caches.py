@@ -23,11 +23,14 @@ class MemoryCache:
     Parameters
     ----------
     max_bytes : int
-        Of all values; a value above an eighth of it is not kept.
+        Of all values.
+    largest : int, optional
+        A value above it is not kept; an eighth of all unless said.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, largest: int | None = None) -> None:
         self._max = max_bytes
+        self._largest = max_bytes // 8 if largest is None else largest
         self._used = 0
         self._values: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
@@ -43,7 +46,7 @@ class MemoryCache:
 
     def put(self, key: str, value: bytes) -> None:
         """Keep the value, and drop the ones that were not used for longest."""
-        if len(value) > self._max // 8:
+        if len(value) > self._largest:
             return
         with self._lock:
             self._used += len(value) - len(self._values.pop(key, b""))

@@ -226,7 +226,7 @@ class Retriever:
         data: Any = fragments[0] if len(fragments) == 1 else fragments
         pixels = self._pixels(record)
         if rgb and (pixels.samples_per_pixel > 1 or pixels.photometric_interpretation.startswith("PALETTE")):
-            attributes = self._rendering_attributes(record, frame)
+            attributes = self.rendering_attributes(record, frame)
             plain = RenderSettings(square_pixels=False)
             return render_pixels(data, self._syntax(record), pixels, attributes, plain, bit_offset=bits)
         return decode_frame(data, self._syntax(record), pixels, bit_offset=bits, out=out)
@@ -277,7 +277,8 @@ class Retriever:
         """Transfer syntax of what `_fragments` gives: deflated objects are inflated there."""
         return _EXPLICIT if record.transfer_syntax_uid == _DEFLATED else record.transfer_syntax_uid
 
-    def _rendering_attributes(self, record: InstanceRecord, frame: int) -> RenderingAttributes:
+    def rendering_attributes(self, record: InstanceRecord, frame: int) -> RenderingAttributes:
+        """Read what decides how a frame (from 0) looks."""
         from hilum.pixels.description import rendering_attributes
 
         if record.transfer_syntax_uid == _DEFLATED:
@@ -479,7 +480,7 @@ class Retriever:
         from hilum.codecs.video import as_rgb, is_video, poster_frame
 
         fragments, bits = self._fragments(record, frame)
-        pixels, attributes = self._pixels(record), self._rendering_attributes(record, frame)
+        pixels, attributes = self._pixels(record), self.rendering_attributes(record, frame)
         if is_video(record.transfer_syntax_uid):
             picture = poster_frame(fragments, pixels)
             return picture.tobytes(), _EXPLICIT, as_rgb(pixels), attributes, 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hilum.archive.stored_object import object_of_record
 from hilum.archive.transcode import frame_in_syntax, in_order, native_frame
-from hilum.codecs.encode import LOSSLESS
+from hilum.codecs.encode import LOSSLESS, is_lossy
 from hilum.codecs.jp2 import jp2_boxed
 from hilum.codecs.registry import can_decode
 from hilum.dicom.scan import FrameTable
@@ -67,7 +67,7 @@ def frame_choice(ranges: tuple[MediaRange, ...], record: InstanceRecord, *, seve
         stored,
         several=several,
         can_decode=lambda: can_decode(stored),
-        can_make=lambda syntax: can_make(record, syntax),
+        can_make=lambda syntax: can_make(record, syntax) and not is_lossy(syntax, LOSSLESS),
     )
 
 

@@ -130,6 +130,8 @@ class RenderSettings(_Checked):
     displayed_area: tuple[int, int, int, int] | None = None
     """``(left, top, right, bottom)`` in pixels from 1, the corners included (PS3.3 C.10.4), instead of `region`; may
     reach outside of the image, where the picture is black."""
+    exact_size: bool = False
+    """`width` and `height`, both given, are met whatever the proportions; not with `scale`."""
     square_pixels: bool = True
     """Stretch images whose pixels are not square to their true proportions."""
     pixel_aspect: float | None = None

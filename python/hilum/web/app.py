@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["STATIC", "create_app"]
 
 STATIC: Final = Path(__file__).parent / "static"
+VENDOR: Final = Path(__file__).parent / "vendor"
 
 
 def create_app(
@@ -99,6 +100,7 @@ def create_app(
         Route("/readyz", readyz),
         Route("/metrics", metrics_page),
         Mount("/api", api_or_module),
+        Mount("/vendor/openseadragon", Assets(VENDOR / "openseadragon", prefix="/vendor/openseadragon")),
         Mount("/", viewer),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -130,6 +130,16 @@ def web(live_server: LiveServer) -> Iterator[httpx.Client]:
 @pytest.fixture
 def start() -> Iterator[object]:
     """Start servers of one's own; they are stopped at the end."""
+    yield from _starting()
+
+
+@pytest.fixture(scope="module")
+def serve_module() -> Iterator[object]:
+    """As `start`, for servers that all tests of a module share."""
+    yield from _starting()
+
+
+def _starting() -> Iterator[object]:
     started: list[LiveServer] = []
 
     def run(root: Path, *options: str, **environment: str) -> LiveServer:

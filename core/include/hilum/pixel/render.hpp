@@ -70,6 +70,7 @@ struct RenderRequest {
     double scale = 0.0;  ///< above 0: pixels of the picture for one of the image, instead of width and height
     std::optional<Region> region;
     std::optional<DisplayedArea> displayed_area;  ///< instead of region
+    bool exact_size = false;                      ///< width and height, both given, are met whatever the proportions
     bool square_pixels = true;                    ///< correct the aspect of pixels that are not square
     std::optional<double> pixel_aspect;           ///< instead of the file's
     Interpolation interpolation = Interpolation::linear;

@@ -98,6 +98,8 @@ export const Tag = Object.freeze({
   DocumentTitle: "00420010",
   EncapsulatedDocument: "00420011",
   MIMETypeOfEncapsulatedDocument: "00420012",
+  ImagedVolumeWidth: "00480001",
+  TotalPixelMatrixColumns: "00480006",
   ContentLabel: "00700080",
   ContentDescription: "00700081",
   StructureSetLabel: "30060002",

@@ -170,6 +170,14 @@ export class ViewerPage {
     }
   }
 
+  /** Opens the page that shows a slide as a whole, or a large frame, by tiles. */
+  openTiles() {
+    const image = this.stage.image;
+    if (!image) return;
+    const slide = this.stage.stack?.modality === "SM";
+    location.href = `slide.html#/study/${this.study}/series/${this.series}${slide ? "" : `/instance/${image.instance}/frame/${image.frame}`}`;
+  }
+
   openHelp() {
     openHelp(this.actions);
   }

@@ -1,0 +1,168 @@
+"""Where the frames of a whole slide image lie in its total pixel matrix (PS3.3 C.7.6.17.3, C.8.12.4, C.8.12.14)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from hilum.errors import DataError, NotFound
+from hilum.pixels.cielab import rgb_of_cielab
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["TileGrid", "grid_of"]
+
+_COLUMNS: Final = "00280011"
+_ROWS: Final = "00280010"
+_TOTAL_COLUMNS: Final = "00480006"
+_TOTAL_ROWS: Final = "00480007"
+_ORGANIZATION: Final = "00209311"
+_FOCAL_PLANES: Final = "00480303"
+_PATHS: Final = "00480105"
+_PATH: Final = "00480106"
+_PATH_IDENTIFICATION: Final = "00480207"
+_PER_FRAME: Final = "52009230"
+_SHARED: Final = "52009229"
+_POSITION: Final = "0048021A"
+_COLUMN_POSITION: Final = "0048021E"
+_ROW_POSITION: Final = "0048021F"
+_Z_OFFSET: Final = "0040074A"
+_ABSENT: Final = "00480015"
+_MAX_TILES: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """One plane of a tiled image: a focal plane of an optical path."""
+
+    columns: int
+    """Of the total pixel matrix."""
+    rows: int
+    tile_columns: int
+    tile_rows: int
+    first: int
+    """Frame (from 0) of the upper left tile when all tiles are there, row by row (TILED_FULL)."""
+    places: Mapping[tuple[int, int], int] | None
+    """Frame by ``(column, row)`` of the grid when tiles may be missing (TILED_SPARSE); None: `first` counts."""
+    absent: tuple[int, int, int]
+    """RGB of what no tile covers (Recommended Absent Pixel CIELab Value)."""
+
+    @property
+    def across(self) -> int:
+        """Tiles beside one another."""
+        return -(-self.columns // self.tile_columns)
+
+    @property
+    def down(self) -> int:
+        """Tiles below one another."""
+        return -(-self.rows // self.tile_rows)
+
+    def frame_at(self, column: int, row: int) -> int | None:
+        """Frame (from 0) of a place of the grid; None when nothing was stored there."""
+        if not (0 <= column < self.across and 0 <= row < self.down):
+            return None
+        if self.places is None:
+            return self.first + row * self.across + column
+        return self.places.get((column, row))
+
+
+def grid_of(document: Mapping[str, Any], *, optical_path: int = 0, focal_plane: int = 0) -> TileGrid | None:
+    """Read the grid of one plane from an object's DICOM JSON.
+
+    Parameters
+    ----------
+    document : mapping
+        DICOM JSON (PS3.18 F) of the instance.
+    optical_path : int
+        From 0, in the order of the Optical Path Sequence.
+    focal_plane : int
+        From 0, from the plane next to the slide upwards.
+
+    Returns
+    -------
+    TileGrid or None
+        None when the object has no total pixel matrix.
+
+    Raises
+    ------
+    NotFound
+        There is no such optical path or focal plane.
+    DataError
+        The attributes contradict each other, or the tiles do not lie on one grid.
+    """
+    total = _number(document, _TOTAL_COLUMNS), _number(document, _TOTAL_ROWS)
+    tile = _number(document, _COLUMNS), _number(document, _ROWS)
+    if not all(total) or not all(tile):
+        return None
+    across, down = -(-total[0] // tile[0]), -(-total[1] // tile[1])
+    if across * down > _MAX_TILES:
+        raise DataError("the total pixel matrix has too many tiles for its size (0048,0006), (0048,0007)")
+    if optical_path < 0 or focal_plane < 0:
+        raise NotFound("optical paths and focal planes count from 0")
+    absent = _rgb(document.get(_ABSENT, {}).get("Value"))
+    frames = max(1, _number(document, "00280008"))
+    per_frame = document.get(_PER_FRAME, {}).get("Value") or []
+    if _text(document, _ORGANIZATION) != "TILED_FULL" and per_frame:
+        places = _sparse(document, per_frame, tile, optical_path, focal_plane)
+        return TileGrid(*total, *tile, 0, places, absent)
+    planes = max(1, _number(document, _FOCAL_PLANES))
+    paths = max(1, len(document.get(_PATHS, {}).get("Value") or []))
+    if frames != across * down * planes * paths:
+        if frames < across * down:
+            raise DataError(f"{frames} frames do not cover a total pixel matrix of {across} x {down} tiles")
+        paths = max(1, frames // (across * down * planes))
+    if focal_plane >= planes or optical_path >= paths:
+        raise NotFound(f"the slide has {paths} optical paths and {planes} focal planes")
+    return TileGrid(*total, *tile, (optical_path * planes + focal_plane) * across * down, None, absent)
+
+
+def _sparse(
+    document: Mapping[str, Any],
+    per_frame: Sequence[Mapping[str, Any]],
+    tile: tuple[int, int],
+    optical_path: int,
+    focal_plane: int,
+) -> dict[tuple[int, int], int]:
+    shared = _first(document, _SHARED)
+    found: list[tuple[str, float, tuple[int, int], int]] = []
+    for frame, groups in enumerate(per_frame):
+        position = _first(groups, _POSITION) or _first(shared, _POSITION)
+        column, row = _number(position, _COLUMN_POSITION) - 1, _number(position, _ROW_POSITION) - 1
+        if column < 0 or row < 0:
+            raise DataError(f"frame {frame + 1} does not say where it lies in the total pixel matrix (0048,021A)")
+        if column % tile[0] or row % tile[1]:
+            raise DataError(f"frame {frame + 1} does not lie on the grid of the others; ask for it by its number")
+        identification = _first(groups, _PATH_IDENTIFICATION) or _first(shared, _PATH_IDENTIFICATION)
+        z = float((position.get(_Z_OFFSET, {}).get("Value") or [0])[0] or 0)
+        found.append((_text(identification, _PATH), z, (column // tile[0], row // tile[1]), frame))
+    order = [_text(item, _PATH) for item in document.get(_PATHS, {}).get("Value") or []]
+    present = {path for path, *_ in found}
+    paths = [path for path in order if path in present] or sorted(present)
+    heights = sorted({z for _, z, *_ in found})
+    if optical_path >= len(paths) or focal_plane >= len(heights):
+        raise NotFound(f"the slide has {len(paths)} optical paths and {len(heights)} focal planes")
+    wanted = paths[optical_path], heights[focal_plane]
+    return {place: frame for path, z, place, frame in found if (path, z) == wanted}
+
+
+def _first(item: Mapping[str, Any], tag: str) -> Mapping[str, Any]:
+    values = item.get(tag, {}).get("Value") or [{}]
+    return values[0] if isinstance(values[0], dict) else {}
+
+
+def _number(item: Mapping[str, Any], tag: str) -> int:
+    value = (item.get(tag, {}).get("Value") or [0])[0]
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _text(item: Mapping[str, Any], tag: str) -> str:
+    return str((item.get(tag, {}).get("Value") or [""])[0] or "").strip()
+
+
+def _rgb(lab: Sequence[Any] | None) -> tuple[int, int, int]:
+    """Colour of a CIELab value as DICOM encodes it (PS3.3 C.10.7.1.1), white without one."""
+    return rgb_of_cielab(*map(float, lab)) if lab and len(lab) == 3 else (255, 255, 255)

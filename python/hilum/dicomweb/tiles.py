@@ -1,0 +1,240 @@
+"""Tiles of large images: IIIF Image API 3.0, Deep Zoom and XYZ, of any frame and of whole slide images.
+
+Three address schemes, one source of pixels (``hilum.archive.tiles``). An image is named as there: by a SOP Instance
+UID, ``UID:frame``, or the Series Instance UID of a slide. ``window``, ``quality`` and the like are those of the
+rendered resources of WADO-RS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from hilum.dicomweb import http
+from hilum.dicomweb.app import answer_with
+from hilum.dicomweb.http import Answer, Request
+from hilum.dicomweb.iiif import information, parse_image_request
+from hilum.dicomweb.parts import PRIVATE
+from hilum.dicomweb.render_query import DEFAULT_QUALITY, parse_render_query
+from hilum.errors import NotFound, UsageError
+from hilum.pixels.formats import encode_picture, media_type_of
+from hilum.pixels.settings import RenderSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from hilum.archive.tiles import Pyramid, Region, Tiler
+    from hilum.dicomweb.app import Pool
+    from hilum.dicomweb.http import Receive, Scope, Send, Stream
+    from hilum.dicomweb.iiif import ImageRequest
+    from hilum.dicomweb.render_query import RenderQuery
+    from hilum.pixels.formats import FileFormat
+
+__all__ = ["Iiif", "Tiles"]
+
+_FORMATS: Final[dict[str, FileFormat]] = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp"}
+_ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
+_TILE: Final = re.compile(r"(\d{1,9})_(\d{1,9})\.([a-z]{3,4})")
+_ROW: Final = re.compile(r"(\d{1,9})\.([a-z]{3,4})")
+_LD_JSON: Final = b'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a picture shows."""
+
+    region: Region
+    size: tuple[int, int]
+    finish: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] | None = None
+    """What is done to it at the end."""
+
+
+class _Service(ABC):
+    """What the address schemes have in common."""
+
+    route = ""
+
+    def __init__(self, tiler: Tiler, pool: Pool, public_url: str = "") -> None:
+        self._tiler = tiler
+        self._pool = pool
+        self._public_url = public_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        mount: str = scope.get("hilum.mount", "")
+        scope["hilum.route"] = self.route
+        raw = scope.get("raw_path") or scope["path"].encode()
+        path = raw.split(b"?")[0].decode("latin-1")[len(mount) :]
+        public_url = self._public_url + mount if self._public_url else ""
+        await answer_with(self._checked, Request(scope, receive, path, public_url), scope, receive, send)
+
+    async def _checked(self, request: Request) -> Answer | Stream:
+        if request.method == "OPTIONS":
+            return http.empty(204, _ALLOW)
+        if request.method not in ("GET", "HEAD"):
+            return http.text(405, "tiles answer GET", _ALLOW)
+        pieces = [unquote(piece) for piece in request.path.removeprefix("/").split("/")]
+        return await self._answer(request, pieces)
+
+    @abstractmethod
+    async def _answer(self, request: Request, pieces: list[str]) -> Answer | Stream:
+        """Answer GET or HEAD; `pieces` is the path below the mount, decoded."""
+
+    async def _picture(self, request: Request, pyramid: Pyramid, extension: str, part: _Part) -> Answer:
+        """Make a picture in a thread, unless the client has it."""
+        if extension not in _FORMATS:
+            raise UsageError(f"the format must be one of {', '.join(_FORMATS)}")
+        name = _FORMATS[extension]
+        what = hashlib.sha256(request.path.encode() + b"?" + request.scope["query_string"]).hexdigest()[:24]
+        etag = f'"{pyramid.tag}-{what}"'.encode()
+        headers: http.Headers = [(b"etag", etag), PRIVATE]
+        if http.etag_matches(request, etag):
+            return http.empty(304, *headers)
+        query = parse_render_query(request.query)
+        body = await self._pool.run(self._file, pyramid, part, name, query)
+        kind = (b"content-type", media_type_of(name).encode())
+        return Answer(200, [*headers, kind, (b"content-length", b"%d" % len(body))], body)
+
+    def _file(self, pyramid: Pyramid, part: _Part, name: FileFormat, query: RenderQuery) -> bytes:
+        """Give the stored tile as it is when nothing but a tile is asked for, else a picture of the part."""
+        plain = part.finish is None and query.window is None and query.quality is None
+        if name == "jpeg" and plain:
+            stored = self._tiler.stored_tile(pyramid, part.region, part.size)
+            if stored is not None:
+                return stored
+        samples = self._tiler.pixels(pyramid, part.region, part.size, RenderSettings(window=query.window))
+        if part.finish is not None:
+            samples = part.finish(samples)
+        return encode_picture(samples, name, DEFAULT_QUALITY if query.quality is None else query.quality)
+
+
+class Iiif(_Service):
+    """``/iiif/3/NAME/info.json`` and ``/iiif/3/NAME/REGION/SIZE/ROTATION/QUALITY.FORMAT``."""
+
+    route = "/iiif"
+
+    async def _answer(self, request: Request, pieces: list[str]) -> Answer | Stream:
+        if pieces[:1] != ["3"] or len(pieces) not in (2, 3, 6) or not pieces[1]:
+            raise NotFound("an image is at /iiif/3/NAME/info.json or /iiif/3/NAME/REGION/SIZE/ROTATION/QUALITY.FORMAT")
+        name = pieces[1]
+        address = f"{request.base_url()}/3/{name}"
+        if len(pieces) == 2:
+            location = (b"location", f"{address}/info.json".encode("latin-1", "replace"))
+            await self._pool.run(self._tiler.pyramid, name)
+            return http.text(303, "see info.json", location)
+        pyramid = await self._pool.run(self._tiler.pyramid, name)
+        if len(pieces) == 3:
+            if pieces[2] != "info.json":
+                raise NotFound("an image is described at /iiif/3/NAME/info.json")
+            return self._information(request, pyramid, address)
+        quality, _, extension = pieces[5].rpartition(".")
+        wanted = parse_image_request(pyramid, pieces[2], pieces[3], pieces[4], quality)
+        finish = None
+        if wanted.mirrored or wanted.quarters or wanted.quality in ("gray", "bitonal"):
+            finish = partial(_finished, wanted)
+        return await self._picture(request, pyramid, extension, _Part(wanted.region, wanted.size, finish))
+
+    def _information(self, request: Request, pyramid: Pyramid, address: str) -> Answer:
+        answer = http.json_answer(200, information(pyramid, address), PRIVATE, (b"vary", b"Accept"))
+        kind = _LD_JSON if "application/ld+json" in request.accept else b"application/json"
+        return replace(answer, headers=[(b"content-type", kind), *answer.headers[1:]])
+
+
+class Tiles(_Service):
+    """Deep Zoom and XYZ.
+
+    Deep Zoom: ``/tiles/NAME.dzi`` and ``/tiles/NAME_files/LEVEL/COLUMN_ROW.FORMAT``. XYZ: ``/tiles/NAME/Z/X/Y.FORMAT``,
+    level 0 in one tile, tiles at the right and lower edge filled up.
+    """
+
+    route = "/tiles"
+
+    async def _answer(self, request: Request, pieces: list[str]) -> Answer | Stream:
+        if len(pieces) == 1 and pieces[0].endswith(".dzi"):
+            return self._dzi(await self._pool.run(self._tiler.pyramid, pieces[0].removesuffix(".dzi")))
+        if len(pieces) == 3 and pieces[0].endswith("_files"):
+            place = _TILE.fullmatch(pieces[2])
+            if place is None or not pieces[1].isdigit():
+                raise NotFound("a Deep Zoom tile is at NAME_files/LEVEL/COLUMN_ROW.FORMAT")
+            pyramid = await self._pool.run(self._tiler.pyramid, pieces[0].removesuffix("_files"))
+            below = _deepest(pyramid) - int(pieces[1][:4])
+            region, size = _tile_region(pyramid, below, int(place[1]), int(place[2]))
+            return await self._picture(request, pyramid, place[3], _Part(region, size))
+        place = _ROW.fullmatch(pieces[3]) if len(pieces) == 4 else None
+        if place is None or not (pieces[1].isdigit() and pieces[2].isdigit()):
+            raise NotFound("tiles are at NAME.dzi, NAME_files/LEVEL/COLUMN_ROW.FORMAT and NAME/Z/X/Y.FORMAT")
+        pyramid = await self._pool.run(self._tiler.pyramid, pieces[0])
+        below = _zooms(pyramid) - int(pieces[1][:4])
+        region, size = _tile_region(pyramid, below, int(pieces[2][:9]), int(place[1]))
+        finish = None if size == pyramid.tile else partial(_filled, pyramid)
+        return await self._picture(request, pyramid, place[2], _Part(region, size, finish))
+
+    def _dzi(self, pyramid: Pyramid) -> Answer:
+        wide, high = pyramid.tile
+        if wide != high:
+            raise UsageError("Deep Zoom has square tiles only; ask for this slide by IIIF")
+        body = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            '<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="jpg" Overlap="0" '
+            f"TileSize={quoteattr(str(wide))}>"
+            f'<Size Width="{pyramid.columns}" Height="{pyramid.rows}"/></Image>\n'
+        ).encode()
+        length = (b"content-length", b"%d" % len(body))
+        return Answer(200, [(b"content-type", b"application/xml"), length, PRIVATE], body)
+
+
+def _deepest(pyramid: Pyramid) -> int:
+    """Number of the level of Deep Zoom that is the image itself: level 0 is one pixel."""
+    return (max(pyramid.columns, pyramid.rows) - 1).bit_length()
+
+
+def _zooms(pyramid: Pyramid) -> int:
+    """Number of the level of XYZ that is the image itself: level 0 is one tile."""
+    zooms = 0
+    while pyramid.columns > pyramid.tile[0] << zooms or pyramid.rows > pyramid.tile[1] << zooms:
+        zooms += 1
+    return zooms
+
+
+def _tile_region(pyramid: Pyramid, below: int, column: int, row: int) -> tuple[Region, tuple[int, int]]:
+    """Region of the image and size of a tile, `below` halvings under the image itself."""
+    if below < 0:
+        raise NotFound("there is no such level")
+    wide, high = (side << below for side in pyramid.tile)
+    x, y = column * wide, row * high
+    if x >= pyramid.columns or y >= pyramid.rows:
+        raise NotFound("there is no such tile")
+    columns, rows = min(wide, pyramid.columns - x), min(high, pyramid.rows - y)
+    return (x, y, columns, rows), (-(-columns // (1 << below)), -(-rows // (1 << below)))
+
+
+def _finished(wanted: ImageRequest, samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Grey, mirror and turn a picture."""
+    if wanted.quality in ("gray", "bitonal"):
+        samples = _grey(samples, bitonal=wanted.quality == "bitonal")
+    return np.rot90(samples[:, ::-1] if wanted.mirrored else samples, -wanted.quarters)
+
+
+def _grey(samples: npt.NDArray[np.uint8], *, bitonal: bool) -> npt.NDArray[np.uint8]:
+    """Luminance (ITU-R BT.601) of a picture, as ``(rows, columns)`` uint8; black and white from the middle on."""
+    grey = samples if samples.ndim == 2 else np.rint(samples @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return np.where(grey >= 128, np.uint8(255), np.uint8(0)) if bitonal else grey
+
+
+def _filled(pyramid: Pyramid, samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Fill a tile at the edge up to its full size."""
+    whole = np.zeros((pyramid.tile[1], pyramid.tile[0], *samples.shape[2:]), np.uint8)
+    if samples.ndim == 3:
+        whole[:] = pyramid.levels[0].grid.absent
+    whole[: samples.shape[0], : samples.shape[1]] = samples
+    return whole

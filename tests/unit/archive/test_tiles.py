@@ -1,0 +1,248 @@
+"""Parts of slides and radiographs: what is put together is the image, whatever the tiles, levels and sizes are."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from slides import ROOT, halved, tissue, write_slide
+
+from hilum.archive.slide import grid_of
+from hilum.archive.tiles import Tiler
+from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
+from hilum.pixels.settings import RenderSettings
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    import hilum
+
+DEMO = Path(__file__).parents[2] / "data" / "demo"
+PLAIN = RenderSettings()
+ROWS, COLUMNS = 150, 210
+
+
+@pytest.fixture
+def tiler(archive: hilum.Archive) -> Tiler:
+    return Tiler(archive.retrieve, archive.index, 8 << 20)
+
+
+@pytest.fixture
+def levels(archive: hilum.Archive, tmp_path: Path) -> list[npt.NDArray[np.uint8]]:
+    """A slide of three levels in the archive; its pixels."""
+    pixels = [tissue(ROWS, COLUMNS)]
+    pixels += [halved(pixels[0])]
+    pixels += [halved(pixels[1])]
+    (tmp_path / "in").mkdir()
+    for number, level in enumerate(pixels, 1):
+        write_slide(tmp_path / "in" / f"{number}.dcm", level, number=number)
+    assert archive.import_paths([tmp_path / "in"]).ok
+    return pixels
+
+
+def picture(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def test_series_is_one_slide_of_all_levels(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
+    slide = tiler.pyramid(f"{ROOT}.1")
+    assert (slide.columns, slide.rows, slide.tile) == (COLUMNS, ROWS, (32, 32))
+    assert [(level.grid.columns, level.grid.rows) for level in slide.levels] == [(210, 150), (105, 75), (53, 38)]
+    for factor, level in zip((1, 2, 4), levels, strict=True):
+        size = level.shape[1], level.shape[0]
+        assert np.array_equal(tiler.pixels(slide, (0, 0, COLUMNS, ROWS), size, PLAIN), level), factor
+
+
+@pytest.mark.parametrize(
+    "region", [(0, 0, 1, 1), (31, 31, 2, 2), (5, 9, 130, 77), (192, 128, 18, 22), (209, 149, 1, 1)]
+)
+def test_region_at_its_own_size_is_cut_out(
+    tiler: Tiler, levels: list[npt.NDArray[np.uint8]], region: tuple[int, int, int, int]
+) -> None:
+    x, y, wide, high = region
+    cut = tiler.pixels(tiler.pyramid(f"{ROOT}.1.1"), region, (wide, high), PLAIN)
+    assert np.array_equal(cut, levels[0][y : y + high, x : x + wide])
+
+
+def test_size_is_met_exactly(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
+    slide = tiler.pyramid(f"{ROOT}.1")
+    for size in ((1, 1), (3, 200), (37, 41), (420, 300), (209, 1)):
+        assert tiler.pixels(slide, (0, 0, COLUMNS, ROWS), size, PLAIN).shape == (size[1], size[0], 3)
+
+
+def test_reduced_size_is_a_mean_of_what_it_covers(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
+    slide = tiler.pyramid(f"{ROOT}.1")
+    small = tiler.pixels(slide, (0, 0, 208, 144), (52, 36), PLAIN)
+    wanted = levels[0][:144, :208].reshape(36, 4, 52, 4, 3).mean(axis=(1, 3))
+    assert np.abs(small - wanted).max() <= 2
+
+
+def test_missing_tiles_are_the_background(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    pixels = tissue(96, 96)
+    write_slide(tmp_path / "sparse.dcm", pixels, missing={(1, 1), (2, 0)})
+    archive.import_paths([tmp_path / "sparse.dcm"])
+    slide = tiler.pyramid(f"{ROOT}.1.1")
+    pixels[32:64, 32:64] = 255
+    pixels[0:32, 64:96] = 255
+    assert np.array_equal(tiler.pixels(slide, (0, 0, 96, 96), (96, 96), PLAIN), pixels)
+    assert (tiler.pixels(slide, (40, 40, 10, 10), (10, 10), PLAIN) == 255).all()
+
+
+def test_stored_jpeg_tile_goes_out_as_it_is(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    stored = write_slide(tmp_path / "jpeg.dcm", tissue(80, 96), jpeg=True)
+    archive.import_paths([tmp_path / "jpeg.dcm"])
+    slide = tiler.pyramid(f"{ROOT}.1.1")
+    for row in range(2):
+        for column in range(3):
+            tile = tiler.stored_tile(slide, (32 * column, 32 * row, 32, 32), (32, 32))
+            assert tile is not None
+            assert tile.rstrip(b"\0") == stored[3 * row + column].rstrip(b"\0")
+    assert tiler.stored_tile(slide, (0, 64, 32, 16), (32, 16)) is None
+    assert tiler.stored_tile(slide, (1, 0, 32, 32), (32, 32)) is None
+    assert tiler.stored_tile(slide, (0, 0, 32, 32), (16, 16)) is None
+    made = tiler.pixels(slide, (0, 0, 32, 32), (32, 32), PLAIN)
+    assert np.abs(made.astype(int) - picture(stored[0])).max() <= 2
+
+
+def test_jpeg_whose_colours_need_dicom_to_be_understood_is_made_anew(
+    archive: hilum.Archive, tiler: Tiler, tmp_path: Path
+) -> None:
+    path = tmp_path / "jpeg.dcm"
+    write_slide(path, tissue(32, 32), jpeg=True)
+    dataset = pydicom.dcmread(path)
+    dataset.PhotometricInterpretation = "RGB"
+    dataset.save_as(path)
+    archive.import_paths([path])
+    assert tiler.stored_tile(tiler.pyramid(f"{ROOT}.1.1"), (0, 0, 32, 32), (32, 32)) is None
+
+
+def test_radiograph_is_tiled_too_and_decoded_once(archive: hilum.Archive, tiler: Tiler) -> None:
+    archive.import_paths([DEMO / "cr-chest.dcm"])
+    (instance,) = archive.instances()
+    chest = tiler.pyramid(instance.sop_instance_uid)
+    whole = picture(instance.render(format="png"))
+    assert (chest.rows, chest.columns) == whole.shape
+    rows = [
+        np.hstack(
+            [
+                tiler.pixels(chest, *_tile(chest.columns, chest.rows, i, j), PLAIN)
+                for i in range(-(-chest.columns // 512))
+            ]
+        )
+        for j in range(-(-chest.rows // 512))
+    ]
+    assert np.array_equal(np.vstack(rows), whole)
+    assert tiler.stored_tile(chest, (0, 0, 512, 512), (512, 512)) is None
+
+
+def _tile(columns: int, rows: int, i: int, j: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    wide, high = min(512, columns - 512 * i), min(512, rows - 512 * j)
+    return (512 * i, 512 * j, wide, high), (wide, high)
+
+
+def test_frames_are_named_from_one(archive: hilum.Archive, tiler: Tiler) -> None:
+    archive.import_paths([DEMO / "us-cine.dcm"])
+    (instance,) = archive.instances()
+    uid, count = instance.sop_instance_uid, instance.number_of_frames
+    size = instance.pixels.columns, instance.pixels.rows
+    last = tiler.pyramid(f"{uid}:{count}")
+    assert np.array_equal(tiler.pixels(last, (0, 0, *size), size, PLAIN), instance.frame(count - 1, rgb=True))
+    for name in (f"{uid}:{count + 1}", "1.2.3", f"{instance.series_instance_uid}:1"):
+        with pytest.raises(NotFound):
+            tiler.pyramid(name)
+    with pytest.raises(UsageError):
+        tiler.pyramid(f"{uid}:zero")
+    with pytest.raises(NotFound, match="not a slide"):
+        tiler.pyramid(instance.series_instance_uid)
+
+
+def test_what_cannot_be(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
+    slide = tiler.pyramid(f"{ROOT}.1")
+    for region, size in (
+        ((0, 0, 211, 1), (1, 1)),
+        ((-1, 0, 1, 1), (1, 1)),
+        ((0, 0, 0, 1), (1, 1)),
+        ((0, 0, 1, 1), (0, 1)),
+    ):
+        with pytest.raises(UsageError):
+            tiler.pixels(slide, region, size, PLAIN)
+
+
+def test_level_that_is_too_large_for_so_small_a_picture_is_refused(
+    archive: hilum.Archive, tiler: Tiler, tmp_path: Path
+) -> None:
+    path = tmp_path / "huge.dcm"
+    write_slide(path, tissue(32, 32))
+    dataset = pydicom.dcmread(path)
+    dataset.TotalPixelMatrixColumns = dataset.TotalPixelMatrixRows = 32 * 100
+    dataset.DimensionOrganizationType = "TILED_SPARSE"
+    position = pydicom.Dataset()
+    position.ColumnPositionInTotalImagePixelMatrix = position.RowPositionInTotalImagePixelMatrix = 1
+    groups = pydicom.Dataset()
+    groups.PlanePositionSlideSequence = [position]
+    dataset.PerFrameFunctionalGroupsSequence = [groups]
+    dataset.save_as(path)
+    archive.import_paths([path])
+    slide = tiler.pyramid(f"{ROOT}.1.1")
+    with pytest.raises(LimitExceeded):
+        tiler.pixels(slide, (0, 0, 3200, 3200), (10, 10), PLAIN)
+    assert (tiler.pixels(slide, (64, 64, 1600, 1600), (800, 800), PLAIN) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"00480006": 4_000_000_000, "00480007": 4_000_000_000}, DataError),
+        ({"00480006": 96}, DataError),
+        ({"00209311": "TILED_SPARSE", "52009230": [{}]}, DataError),
+        (
+            {
+                "00209311": "TILED_SPARSE",
+                "52009230": [{"0048021A": {"Value": [{"0048021E": {"Value": [2]}, "0048021F": {"Value": [1]}}]}}],
+            },
+            DataError,
+        ),
+    ],
+)
+def test_contradictions_are_named(changes: dict[str, object], error: type[Exception]) -> None:
+    document: dict[str, object] = {"00280010": 32, "00280011": 32, "00480006": 32, "00480007": 32, "00280008": 1}
+    document |= changes
+    as_json = {tag: {"Value": value if isinstance(value, list) else [value]} for tag, value in document.items()}
+    with pytest.raises(error):
+        grid_of(as_json)
+
+
+def test_optical_paths_and_focal_planes_follow_one_another() -> None:
+    document = {
+        "00280010": {"Value": [10]},
+        "00280011": {"Value": [10]},
+        "00480006": {"Value": [20]},
+        "00480007": {"Value": [20]},
+        "00280008": {"Value": [24]},
+        "00209311": {"Value": ["TILED_FULL"]},
+        "00480303": {"Value": [3]},
+        "00480105": {"Value": [{}, {}]},
+    }
+    grid = grid_of(document, optical_path=1, focal_plane=2)
+    assert grid is not None
+    assert [grid.frame_at(i, j) for j in range(2) for i in range(2)] == [20, 21, 22, 23]
+    assert grid.frame_at(2, 0) is None
+    for path, plane in ((2, 0), (0, 3), (-1, 0)):
+        with pytest.raises(NotFound):
+            grid_of(document, optical_path=path, focal_plane=plane)
+
+
+def test_background_is_the_recommended_absent_pixel() -> None:
+    document = {tag: {"Value": [8]} for tag in ("00280010", "00280011", "00480006", "00480007")}
+    document |= {"00480015": {"Value": [65535, 0x8080, 0x8080]}}
+    grid = grid_of(document)
+    assert grid is not None
+    assert min(grid.absent) >= 254
+    grid = grid_of(document | {"00480015": {"Value": [0, 0x8080, 0x8080]}})
+    assert grid is not None
+    assert grid.absent == (0, 0, 0)
