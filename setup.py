@@ -15,7 +15,6 @@ REQUIRED = {"libopenjp2": "2.4", "libturbojpeg": "2.1", "libjpeg": "2.1", "libcr
 
 # Codecs that may be left out: name, macro, what the linker needs where the .pc file does not say (Debian 12's openjph).
 OPTIONAL = {
-    "charls": ("HILUM_HAVE_CHARLS", ["-lcharls"]),
     "openjph": ("HILUM_HAVE_OPENJPH", ["-lopenjph"]),
     "libjxl >= 0.7": ("HILUM_HAVE_JXL", ["-ljxl"]),
 }

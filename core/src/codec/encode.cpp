@@ -20,10 +20,8 @@ constexpr std::array kSyntaxes{
     EncodedSyntax{"1.2.840.10008.1.2.2", &native::kEncodeBig},
     EncodedSyntax{"1.2.840.10008.1.2.4.50", &jpeg::kEncode},
     EncodedSyntax{"1.2.840.10008.1.2.4.70", &jpeg_lossless::kEncode},
-#ifdef HILUM_HAVE_CHARLS
     EncodedSyntax{"1.2.840.10008.1.2.4.80", &jpeg_ls::kEncodeLossless},
     EncodedSyntax{"1.2.840.10008.1.2.4.81", &jpeg_ls::kEncodeNear},
-#endif
 #ifdef HILUM_HAVE_OPENJPH
     EncodedSyntax{"1.2.840.10008.1.2.4.201", &htj2k::kEncodeLossless},
     EncodedSyntax{"1.2.840.10008.1.2.4.202", &htj2k::kEncodeLossless},

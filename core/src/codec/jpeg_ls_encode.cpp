@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG-LS (ISO/IEC 14495-1) by CharLS; colour is interleaved by line, as dcmtk writes it.
-#ifdef HILUM_HAVE_CHARLS
-#include <charls/charls.h>
-
+// JPEG-LS (ISO/IEC 14495-1); colour is interleaved by line, as dcmtk writes it.
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <string>
 
 #include "hilum/codec/encode.hpp"
 #include "hilum/error.hpp"
+#include "jpeg_ls/encode_scan.hpp"
 
 namespace hilum::codec::jpeg_ls {
 namespace {
@@ -33,33 +33,72 @@ void check_lossless(const PixelDescription& d, const EncodeOptions& options) {
     }
 }
 
-/// No code is longer than LIMIT, 2 * (bits + max(8, bits)) bits (A.2.1, C.2.4.1.2); lines may end in a run code.
+/// Markers and header of the frame and of its one scan (C.2.2, C.2.3).
+constexpr std::size_t kMostHeaderBytes = 2 + 2 + 8 + 3 * 4 + 2 + 6 + 2 * 4 + 2;
+
 std::uint64_t bound(const PixelDescription& d) {
-    const unsigned bits = std::max<unsigned>(8, d.bits_allocated);
-    return 4096 + (std::uint64_t{d.rows} * d.columns * d.samples_per_pixel * 4 * bits + 7) / 8 +
-           std::uint64_t{d.rows} * 8;
+    const std::uint64_t samples = std::uint64_t{d.rows} * d.columns * d.samples_per_pixel;
+    return kMostHeaderBytes + scan_bound(d.rows * d.samples_per_pixel, samples, d.bits_allocated);
 }
+
+/// Writes bytes one after the other.
+class Header {
+public:
+    explicit Header(std::byte* at) noexcept : at_(at) {}
+
+    void bytes(std::initializer_list<unsigned> values) noexcept {
+        for (const unsigned value : values) {
+            *at_++ = static_cast<std::byte>(value);
+        }
+    }
+
+    void word(unsigned value) noexcept { bytes({value >> 8U & 0xFFU, value & 0xFFU}); }
+
+    [[nodiscard]] std::byte* at() const noexcept { return at_; }
+
+private:
+    std::byte* at_;
+};
 
 std::size_t encode(std::span<const std::byte> samples, const PixelDescription& d, const EncodeOptions& options,
                    std::span<std::byte> out) {
     const PlainSamples plain = plain_samples(samples, d, 2);
-    try {
-        charls::jpegls_encoder encoder;
-        encoder.frame_info({d.columns, d.rows, static_cast<std::int32_t>(plain.precision), d.samples_per_pixel})
-            .near_lossless(options.near)
-            .interleave_mode(d.samples_per_pixel > 1 ? charls::interleave_mode::line : charls::interleave_mode::none)
-            .destination(out.data(), out.size());
-        return encoder.encode(plain.bytes.data(), plain.bytes.size());
-    } catch (const charls::jpegls_error& error) {
-        throw Error(Errc::invalid_argument, std::string("JPEG-LS: ") + error.what());
+    Scan scan;
+    scan.rows = d.rows;
+    scan.columns = d.columns;
+    scan.components = d.samples_per_pixel;
+    scan.near = static_cast<unsigned>(options.near);
+    scan.interleave = scan.components > 1 ? Interleave::line : Interleave::none;
+    scan.container = plain.container;
+    if (!complete(scan.preset, plain.precision, scan.near)) {
+        throw Error(Errc::invalid_argument, "JPEG-LS NEAR is too large for these samples");
     }
+    Header header(out.data());
+    header.bytes({0xFF, 0xD8, 0xFF, 0xF7});
+    header.word(8 + 3 * scan.components);
+    header.bytes({plain.precision});
+    header.word(scan.rows);
+    header.word(scan.columns);
+    header.bytes({scan.components});
+    for (unsigned c = 1; c <= scan.components; ++c) {
+        header.bytes({c, 0x11, 0});
+    }
+    header.bytes({0xFF, 0xDA});
+    header.word(6 + 2 * scan.components);
+    header.bytes({scan.components});
+    for (unsigned c = 1; c <= scan.components; ++c) {
+        header.bytes({c, 0});
+    }
+    header.bytes({scan.near, static_cast<unsigned>(scan.interleave), 0});
+    std::byte* const data = header.at();
+    Header trailer(data + encode_scan(plain.bytes, scan, data));
+    trailer.bytes({0xFF, 0xD9});
+    return static_cast<std::size_t>(trailer.at() - out.data());
 }
 
 }  // namespace
 
-const Encoder kEncodeLossless{"jpeg_ls", "CharLS", &check_lossless, &bound, &encode};
-const Encoder kEncodeNear{"jpeg_ls", "CharLS", &check, &bound, &encode};
+const Encoder kEncodeLossless{"jpeg_ls", "hilum", &check_lossless, &bound, &encode};
+const Encoder kEncodeNear{"jpeg_ls", "hilum", &check, &bound, &encode};
 
 }  // namespace hilum::codec::jpeg_ls
-
-#endif  // HILUM_HAVE_CHARLS

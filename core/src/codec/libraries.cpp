@@ -8,9 +8,6 @@
 #if HILUM_HAVE_JXL
 #include <jxl/decode.h>
 #endif
-#if HILUM_HAVE_CHARLS
-#include <charls/charls.h>
-#endif
 
 #include "hilum/codec/registry.hpp"
 
@@ -32,11 +29,6 @@ std::vector<std::pair<std::string, std::string>> libraries() {
           std::to_string(version % 1000);
 #endif
     found.emplace_back("libjxl", jxl);
-    std::string charls = "left out";
-#if HILUM_HAVE_CHARLS
-    charls = charls_get_version_string();
-#endif
-    found.emplace_back("CharLS", charls);
 #if HILUM_HAVE_OPENJPH
     found.emplace_back("OpenJPH", "built in");  // says no version
 #else

@@ -26,7 +26,7 @@ public:
 
     /// Byte by byte: near bytes FF and at the end, behind which bits are zero and counted as padding.
     [[nodiscard, gnu::noinline]] Bits refill_slowly(Bits bits) noexcept {
-        while (bits.valid <= 56) {
+        while (bits.valid < 56) {
             if (bits.at >= end_ || (*bits.at == 0xFF && (bits.at + 1 >= end_ || bits.at[1] >= 0x80))) {
                 padding_ += padding_ < 4096 ? 8 : 0;  // then overrun() stays true: `valid` never reaches as many
                 bits.valid += 8;
@@ -47,6 +47,7 @@ public:
     [[nodiscard]] bool overrun(const Bits& bits) const noexcept { return padding_ > bits.valid; }
 
     Bits start;
+    bool damaged = false;  ///< a code that cannot be was met
 
 private:
     [[nodiscard]] const unsigned char* next_ff(const unsigned char* from) const noexcept {

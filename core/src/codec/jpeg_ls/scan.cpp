@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Annex A of ISO/IEC 14495-1. What does not hang on the sample before is done ahead: the two gradients of the line
-// above for a whole line, Golomb parameter and sign correction of a context when it is updated.
+// Decoding of annex A of ISO/IEC 14495-1. What does not hang on the sample before is done ahead: the gradients of the
+// line above for a whole line, Golomb parameter and sign correction of a context when it is updated.
 #include "scan.hpp"
 
 #include <algorithm>
@@ -8,114 +8,57 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "bits.hpp"
+#include "context.hpp"
 #include "hilum/cpu.hpp"
 
 namespace hilum::codec::jpeg_ls {
 namespace {
 
-constexpr std::array<unsigned char, 32> kRunBits{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,  2,  3,  3,  3,  3,
-                                                 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15};  // J (A.7.1.1)
-constexpr unsigned kBadValue = 1U << 17U;  ///< no coded error is as large
-
-struct Context {
-    std::uint32_t a = 0;
-    std::int32_t b = 0;
-    std::int32_t c = 0;
-    std::uint16_t n = 1;
-    std::uint8_t k = 0;
-    std::int8_t flip = 0;  ///< -1 where the coded error is to be inverted (A.5.2)
-};
-
-struct RunContext {
-    std::uint32_t a = 0;
-    std::uint32_t n = 1;
-    std::uint32_t negative = 0;  ///< Nn
-};
-
-/// The smallest k with n << k >= a (A.5.1).
-[[gnu::always_inline]] inline unsigned golomb_parameter(std::uint32_t a, std::uint32_t n) noexcept {
-    const int wanted = static_cast<int>(std::bit_width(a)) - static_cast<int>(std::bit_width(n));
-    const auto k = static_cast<unsigned>(std::max(wanted, 0));
-    return k + ((std::uint64_t{n} << k) < a ? 1U : 0U);
-}
-
 /// What one scan needs; all state of the decoder.
 struct State {
     State(const Scan& s, std::span<const std::byte> data)
         : scan(s),
+          parameters(s.preset, s.near),
           source(reinterpret_cast<const unsigned char*>(data.data()),
                  reinterpret_cast<const unsigned char*>(data.data()) + data.size()),
           bits(source.start),
-          maximum(static_cast<int>(s.preset.maximum)),
-          near(static_cast<int>(s.near)),
-          width(static_cast<int>(s.columns)) {
-        const unsigned scale = 2 * s.near + 1;
-        range = s.near == 0 ? s.preset.maximum + 1 : (s.preset.maximum + 2 * s.near) / scale + 1;
-        range_bits = static_cast<unsigned>(std::bit_width(range - 1));
-        const unsigned depth = std::max(2U, static_cast<unsigned>(std::bit_width(s.preset.maximum)));
-        limit = 2 * (depth + std::max(8U, depth));
-        escape = limit - range_bits - 1;
+          width(static_cast<int>(s.columns)),
+          lines(s) {
         quantised.resize(2 * std::size_t{s.preset.maximum} + 1);
-        for (int d = -maximum; d <= maximum; ++d) {
-            quantised[static_cast<std::size_t>(d + maximum)] = static_cast<std::int8_t>(quantise(d));
+        for (int d = -parameters.maximum; d <= parameters.maximum; ++d) {
+            quantised[static_cast<std::size_t>(d + parameters.maximum)] =
+                static_cast<std::int8_t>(parameters.quantise(d));
         }
-        const std::size_t line = std::size_t{s.columns} + 2;
-        lines.assign(line * 2 * s.components, 0);
-        gradients.assign(line * s.components, 0);
-        reset();
+        gradients.assign(lines.layout.whole() * lines.layout.lines, 0);
+        model.reset(parameters);
     }
 
-    /// -4 to 4 (A.3.3).
-    [[nodiscard]] int quantise(int d) const noexcept {
-        const auto t1 = static_cast<int>(scan.preset.t1);
-        const auto t2 = static_cast<int>(scan.preset.t2);
-        const auto t3 = static_cast<int>(scan.preset.t3);
-        const int size = std::abs(d);
-        const int level = int{size > near} + int{size >= t1} + int{size >= t2} + int{size >= t3};
-        return d < 0 ? -level : level;
-    }
-
-    /// Start of a scan or restart interval (A.2.1).
-    void reset() noexcept {
-        Context fresh;
-        fresh.a = std::max(2U, (range + 32) / 64);
-        fresh.k = static_cast<std::uint8_t>(golomb_parameter(fresh.a, 1));
-        contexts.fill(fresh);
-        runs.fill({fresh.a, 1, 0});
-        run_index.fill(0);
-        std::fill(lines.begin(), lines.end(), std::uint16_t{0});
-    }
-
-    [[nodiscard]] std::uint16_t* line(unsigned component, unsigned row) noexcept {
-        return lines.data() + (2 * component + (row & 1U)) * (scan.columns + std::size_t{2}) + 1;
+    [[nodiscard]] std::int16_t* gradients_of(unsigned component) noexcept {
+        return gradients.data() + component * lines.layout.whole();
     }
 
     const Scan& scan;
+    Parameters parameters;
     Source source;
     Bits bits;
-    int maximum;
-    int near;
     int width;
-    unsigned range = 0;
-    unsigned range_bits = 0;
-    unsigned limit = 0;
-    unsigned escape = 0;  ///< zeros that announce a value coded as it is
-    std::array<Context, 365> contexts{};
-    std::array<RunContext, 2> runs{};
-    std::array<unsigned, 4> run_index{};
+    Model model;
+    Lines lines;
     std::vector<std::int8_t> quantised;
-    std::vector<std::uint16_t> lines;
     std::vector<std::int16_t> gradients;
-    bool damaged = false;
+};
+
+struct Read {
+    Bits bits;
+    unsigned value;
 };
 
 /// Zeros that reach past what is valid, or the escape: a value coded as it is behind `escape` zeros.
-[[gnu::noinline]] std::pair<Bits, unsigned> read_slowly(Bits bits, Source& source, unsigned k, unsigned escape,
-                                                        unsigned range_bits) noexcept {
+[[gnu::noinline]] Read read_slowly(Bits bits, Source& source, unsigned k, unsigned escape,
+                                   unsigned range_bits) noexcept {
     unsigned zeros = 0;
     for (;;) {
         const auto more = std::min(static_cast<unsigned>(std::countl_zero(bits.window)), bits.valid);
@@ -128,134 +71,67 @@ struct State {
         bits.window = 0;
         bits.valid = 0;
         if (zeros > escape) {
-            return {bits, kBadValue};
+            break;
         }
         refill(bits, source);
     }
-    unsigned value = kBadValue;
     if (zeros < escape) {
-        value = (zeros << k) + take(bits, source, k);
-    } else if (zeros == escape) {
-        value = take(bits, source, range_bits) + 1;
+        const unsigned value = (zeros << k) + take(bits, source, k);
+        return {bits, value};
     }
-    return {bits, value};
+    if (zeros == escape) {
+        const unsigned value = take(bits, source, range_bits) + 1;
+        return {bits, value};
+    }
+    source.damaged = true;
+    return {bits, 0};
 }
 
 /// A mapped error (A.5.3).
 [[gnu::always_inline]] inline unsigned read_value(Bits& bits, Source& source, unsigned k, unsigned escape,
                                                   unsigned range_bits) noexcept {
-    if (bits.valid < 32) {
+    if (bits.valid < 32) {  // more often costs more than it saves: what was read is in the way of what is read next
         refill(bits, source);
     }
     const auto zeros = static_cast<unsigned>(std::countl_zero(bits.window));
     if (zeros >= escape || zeros + k >= bits.valid) [[unlikely]] {
-        const auto [rest, value] = read_slowly(bits, source, k, escape, range_bits);
-        bits = rest;
-        return value;
+        const Read read = read_slowly(bits, source, k, escape, range_bits);
+        bits = read.bits;
+        return read.value;
     }
     const std::uint64_t tail = (bits.window << zeros) << 1U;
     bits.window = tail << k;
     bits.valid -= zeros + 1 + k;
-    return (zeros << k) + static_cast<unsigned>((tail >> 1U) >> (63U - k));
+    return (zeros << k) + static_cast<unsigned>((tail >> 1U) >> (~k & 63U));
 }
 
-/// What does not change during a scan, in registers.
-struct Fixed {
-    explicit Fixed(const State& s) noexcept
-        : maximum(s.maximum),
-          near(s.near),
-          range(static_cast<int>(s.range)),
-          escape(s.escape),
-          range_bits(s.range_bits),
-          reset(s.scan.preset.reset) {}
-    int maximum;
-    int near;
-    int range;
-    unsigned escape;
-    unsigned range_bits;
-    unsigned reset;
-};
-
-/// The modes differ in arithmetic only: `kWhole` is lossless with a range that is a power of two.
-enum class Mode : std::uint8_t { whole, general };
-
-template <Mode kMode>
-[[gnu::always_inline]] inline int reconstruct(const Fixed& f, int predicted, int error) noexcept {
-    if constexpr (kMode == Mode::whole) {
-        return (predicted + error) & f.maximum;
-    }
-    const int scale = 2 * f.near + 1;
-    int value = predicted + error * scale;
-    if (value < -f.near) {
-        value += f.range * scale;
-    } else if (value > f.maximum + f.near) {
-        value -= f.range * scale;
-    }
-    return std::clamp(value, 0, f.maximum);
-}
-
-[[gnu::always_inline]] inline int predict(int left, int above, int corner) noexcept {  // A.4.1
-    const int low = std::min(left, above);
-    const int high = std::max(left, above);
-    const int middle = left + above - corner;
-    return std::max(low, std::min(high, middle));  // median of the three
-}
-
-template <Mode kMode>
-[[gnu::always_inline]] inline void update(Context& context, int error, unsigned reset, int near) noexcept {  // A.6
-    std::uint32_t a = context.a + static_cast<unsigned>(std::abs(error));
-    int b = context.b + (kMode == Mode::whole ? error : error * (2 * near + 1));
-    unsigned n = context.n;
-    const unsigned half = n == reset ? 1 : 0;
-    a >>= half;
-    b >>= half;
-    n = (n >> half) + 1;
-    // Without branches: which way a bias goes cannot be guessed.
-    const auto count = static_cast<int>(n);
-    const int over = b > 0 ? 1 : 0;
-    const int under = b <= -count ? 1 : 0;
-    context.c = std::clamp(context.c + over - under, -128, 127);
-    b = std::clamp(b + (under != 0 ? count : 0) - (over != 0 ? count : 0), 1 - count, 0);
-    const unsigned k = golomb_parameter(a, n);
-    context.a = a;
-    context.b = b;
-    context.n = static_cast<std::uint16_t>(n);
-    context.k = static_cast<std::uint8_t>(k);
-    context.flip = static_cast<std::int8_t>(k == 0 && near == 0 && 2 * b + count - 1 < 0 ? -1 : 0);
-}
-
-template <Mode kMode>
-[[gnu::always_inline]] inline int regular_sample(State& s, const Fixed& f, Bits& bits, int q, int predicted) noexcept {
+template <Mode kMode, Bias kBias>
+[[gnu::always_inline]] inline int regular_sample(Context* contexts, Source& source, const Parameters& p, Bits& bits,
+                                                 int q, int predicted) noexcept {
     const int sign = q >> 31;
-    Context& context = s.contexts[static_cast<unsigned>((q ^ sign) - sign)];
-    const int corrected = std::clamp(predicted + ((context.c ^ sign) - sign), 0, f.maximum);
-    const unsigned mapped = read_value(bits, s.source, context.k, f.escape, f.range_bits);
-    if (mapped >= kBadValue) [[unlikely]] {
-        s.damaged = true;
-        return 0;
-    }
-    const int error = (static_cast<int>(mapped >> 1U) ^ -static_cast<int>(mapped & 1U)) ^ context.flip;
-    const int value = reconstruct<kMode>(f, corrected, (error ^ sign) - sign);
-    update<kMode>(context, error, f.reset, f.near);
+    Context& context = contexts[static_cast<std::size_t>(static_cast<unsigned>((q ^ sign) - sign))];
+    const int corrected = std::clamp(predicted + ((context.c ^ sign) - sign), 0, p.maximum);
+    const int flip = context.flip ^ sign;
+    const unsigned mapped = read_value(bits, source, context.k, p.escape, p.range_bits);
+    const int signed_error = static_cast<int>(mapped >> 1U) ^ -static_cast<int>(mapped & 1U) ^ flip;
+    const int value = reconstruct<kMode>(p, corrected, signed_error - sign);
+    update<kMode, kBias>(context, signed_error ^ sign, p.reset, p.near);
     return value;
 }
 
-int run_error(State& s, unsigned type, unsigned run_bits) noexcept {  // A.7.2
-    RunContext& context = s.runs[type];
+[[gnu::always_inline]] inline int run_error(State& s, const Parameters& p, Bits& bits, unsigned type,
+                                            unsigned run_bits) noexcept {  // A.7.2
+    RunContext& context = s.model.runs[type];
     const std::uint32_t spread = context.a + (context.n >> 1U) * type;
     const unsigned k = golomb_parameter(spread, context.n);
-    const unsigned mapped = read_value(s.bits, s.source, k, s.limit - run_bits - 1 - s.range_bits - 1, s.range_bits);
-    if (mapped >= kBadValue) {
-        s.damaged = true;
-        return 0;
-    }
+    const unsigned mapped = read_value(bits, s.source, k, p.limit - run_bits - 1 - p.range_bits - 1, p.range_bits);
     const unsigned value = mapped + type;
     const bool odd = (value & 1U) != 0;
     const auto size = static_cast<int>((value + 1) / 2);
     const int error = (k != 0 || 2 * context.negative >= context.n) == odd ? -size : size;
     context.negative += error < 0 ? 1U : 0U;
     context.a += (mapped + 1 - type) >> 1U;
-    if (context.n == s.scan.preset.reset) {
+    if (context.n == p.reset) {
         context.a >>= 1U;
         context.n >>= 1U;
         context.negative >>= 1U;
@@ -265,167 +141,180 @@ int run_error(State& s, unsigned type, unsigned run_bits) noexcept {  // A.7.2
 }
 
 /// Length of a run (A.7.1); `left` is what the line still has.
-int read_run(State& s, unsigned& index, int left) noexcept {
-    int length = 0;
-    while (take(s.bits, s.source, 1) != 0) {
-        const int full = 1 << kRunBits[index];
-        const int count = std::min(full, left - length);
-        length += count;
-        if (count == full && index < 31) {
-            ++index;
+[[gnu::always_inline]] inline std::ptrdiff_t read_run(Source& source, Bits& bits, unsigned& index,
+                                                      std::ptrdiff_t left) noexcept {
+    std::ptrdiff_t length = 0;
+    for (;;) {
+        refill(bits, source);
+        auto ones = std::min(static_cast<unsigned>(std::countl_one(bits.window)), 40U);
+        const unsigned seen = ones;
+        for (; ones != 0; --ones) {
+            const std::ptrdiff_t full = std::ptrdiff_t{1} << kRunBits[index];
+            const std::ptrdiff_t count = std::min(full, left - length);
+            length += count;
+            if (count == full && index < 31) {
+                ++index;
+            }
+            if (length == left) {
+                drop(bits, seen - ones + 1);
+                return length;
+            }
         }
-        if (length == left) {
-            return length;
+        drop(bits, seen);
+        if (seen < 40U) {
+            break;
         }
     }
-    length += static_cast<int>(take(s.bits, s.source, kRunBits[index]));
+    drop(bits, 1);
+    length += static_cast<std::ptrdiff_t>(take(bits, source, kRunBits[index]));
     if (length > left) {
-        s.damaged = true;
+        source.damaged = true;
         return left;
     }
     return length;
 }
 
-/// Copies of the line above's edges, and the gradients that only it decides.
 template <Mode kMode>
-[[gnu::always_inline]] inline void prepare_line(const State& s, std::uint16_t* previous, std::uint16_t* current,
-                                                std::int16_t* gradients) noexcept {
-    current[-1] = previous[0];
-    previous[s.width] = previous[s.width - 1];
-    const auto t1 = static_cast<int>(s.scan.preset.t1);
-    const auto t2 = static_cast<int>(s.scan.preset.t2);
-    const auto t3 = static_cast<int>(s.scan.preset.t3);
-    for (int x = -1; x < s.width; ++x) {
-        const int d = int{previous[x + 1]} - int{previous[x]};
-        const int up = int{d > s.near} + int{d >= t1} + int{d >= t2} + int{d >= t3};
-        const int down = int{d < -s.near} + int{d <= -t1} + int{d <= -t2} + int{d <= -t3};
-        gradients[x + 1] = static_cast<std::int16_t>(up - down);
-    }
-    for (int x = 0; x < s.width; ++x) {
-        gradients[x] = static_cast<std::int16_t>(81 * gradients[x + 1] + 9 * gradients[x]);
-    }
-}
-
-template <Mode kMode>
-[[gnu::always_inline]] inline void decode_line(State& s, unsigned component, unsigned row) noexcept {
-    std::uint16_t* previous = s.line(component, row + 1);
-    std::uint16_t* current = s.line(component, row);
-    std::int16_t* gradients = s.gradients.data() + component * (s.scan.columns + std::size_t{2});
-    prepare_line<kMode>(s, previous, current, gradients);
-    const Fixed f(s);
-    const std::int8_t* quantised = s.quantised.data() + s.maximum;
-    Bits bits = s.bits;  // in registers while no run is read
+[[gnu::always_inline]] inline void decode_line(State& s, unsigned component, std::uint32_t row) noexcept {
+    std::uint16_t* const previous = s.lines.at(component, row + 1);
+    std::uint16_t* const current = s.lines.at(component, row);
+    const std::int16_t* const gradients = s.gradients_of(component);
+    s.lines.frame(previous, current);
+    gradients_above<1>(s.parameters, previous, s.width, s.gradients_of(component));
+    const Parameters p = s.parameters;
+    const std::int8_t* const quantised = s.quantised.data() + p.maximum;
+    Context* const contexts = s.model.contexts.data();
+    Bits bits = s.bits;
+    unsigned index = s.model.run_index[component];
     int left = current[-1];
     int corner = previous[-1];
-    for (int x = 0; x < s.width;) {
+    const std::ptrdiff_t width = s.width;
+    for (std::ptrdiff_t x = 0; x < width;) {
         const int above = previous[x];
-        const int q = gradients[x] + quantised[corner - left];
+        const int q = gradients[x] + quantised[std::ptrdiff_t{corner} - left];
         if (q != 0) [[likely]] {
-            left = regular_sample<kMode>(s, f, bits, q, predict(left, above, corner));
+            left =
+                regular_sample<kMode, Bias::arithmetic>(contexts, s.source, p, bits, q, predict(left, above, corner));
             current[x] = static_cast<std::uint16_t>(left);
             corner = above;
             ++x;
             continue;
         }
-        s.bits = bits;
-        unsigned& index = s.run_index[component];
-        const int length = read_run(s, index, s.width - x);
+        const std::ptrdiff_t length = read_run(s.source, bits, index, width - x);
         std::fill_n(current + x, length, static_cast<std::uint16_t>(left));
         x += length;
-        if (x < s.width) {
+        if (x < width) {
             const int b = previous[x];
-            if (std::abs(left - b) <= s.near) {
-                left = reconstruct<kMode>(f, left, run_error(s, 1, kRunBits[index]));
+            if (std::abs(left - b) <= p.near) {
+                left = reconstruct<kMode>(p, left, run_error(s, p, bits, 1, kRunBits[index]));
             } else {
-                const int error = run_error(s, 0, kRunBits[index]);
-                left = reconstruct<kMode>(f, b, b < left ? -error : error);
+                const int error = run_error(s, p, bits, 0, kRunBits[index]);
+                left = reconstruct<kMode>(p, b, b < left ? -error : error);
             }
             current[x] = static_cast<std::uint16_t>(left);
             corner = b;
             index -= index > 0 ? 1U : 0U;
             ++x;
         }
-        bits = s.bits;
-        if (s.damaged) [[unlikely]] {
-            return;
+    }
+    s.bits = bits;
+    s.model.run_index[component] = index;
+}
+
+/// The pixel before `at`, again and again.
+template <int kComponents>
+[[gnu::always_inline]] inline void repeat_pixel(std::uint16_t* at, std::ptrdiff_t count) noexcept {
+    constexpr int kPixels = 8;
+    std::array<std::uint16_t, std::size_t{kPixels} * kComponents> pattern;
+    for (std::size_t i = 0; i < pattern.size(); ++i) {
+        pattern[i] = at[static_cast<std::ptrdiff_t>(i % kComponents) - kComponents];
+    }
+    for (; count >= kPixels; count -= kPixels, at += pattern.size()) {
+        std::memcpy(at, pattern.data(), sizeof(pattern));
+    }
+    std::copy_n(pattern.data(), count * kComponents, at);
+}
+
+template <Mode kMode, int kComponents>
+[[gnu::always_inline]] inline void decode_sample_line(State& s, std::uint32_t row) noexcept {
+    std::uint16_t* const previous = s.lines.at(0, row + 1);
+    std::uint16_t* const current = s.lines.at(0, row);
+    std::int16_t* const gradients = s.gradients_of(0);
+    s.lines.frame(previous, current);
+    const std::ptrdiff_t samples = std::ptrdiff_t{s.width} * kComponents;
+    gradients_above<kComponents>(s.parameters, previous, samples, gradients);
+    const Parameters p = s.parameters;
+    const std::int8_t* const quantised = s.quantised.data() + p.maximum;
+    Context* const contexts = s.model.contexts.data();
+    Bits bits = s.bits;
+    unsigned index = s.model.run_index[0];
+    for (std::ptrdiff_t x = 0; x < samples;) {
+        const std::uint16_t* const above = previous + x;
+        std::uint16_t* const here = current + x;
+        std::array<int, kComponents> q{};
+        int any = 0;
+        for (int c = 0; c < kComponents; ++c) {
+            const std::ptrdiff_t step = std::ptrdiff_t{above[c - kComponents]} - std::ptrdiff_t{here[c - kComponents]};
+            q[c] = gradients[x + c] + quantised[step];
+            any |= q[c];
+        }
+        if (any != 0) [[likely]] {
+#pragma GCC unroll 4
+            for (int c = 0; c < kComponents; ++c) {
+                const int predicted = predict(here[c - kComponents], above[c], above[c - kComponents]);
+                here[c] = static_cast<std::uint16_t>(
+                    regular_sample<kMode, Bias::branches>(contexts, s.source, p, bits, q[c], predicted));
+            }
+            x += kComponents;
+            continue;
+        }
+        const std::ptrdiff_t length = read_run(s.source, bits, index, (samples - x) / kComponents);
+        repeat_pixel<kComponents>(current + x, length);
+        x += length * kComponents;
+        if (x < samples) {
+            for (int c = 0; c < kComponents; ++c) {
+                const int b = previous[x + c];
+                const int error = run_error(s, p, bits, 0, kRunBits[index]);
+                const int value = reconstruct<kMode>(p, b, b < current[x + c - kComponents] ? -error : error);
+                current[x + c] = static_cast<std::uint16_t>(value);
+            }
+            index -= index > 0 ? 1U : 0U;
+            x += kComponents;
         }
     }
     s.bits = bits;
-}
-
-template <Mode kMode>
-[[gnu::always_inline]] inline void decode_sample_line(State& s, unsigned row) noexcept {
-    const unsigned components = s.scan.components;
-    std::array<std::uint16_t*, 4> previous{};
-    std::array<std::uint16_t*, 4> current{};
-    std::array<std::int16_t*, 4> gradients{};
-    for (unsigned c = 0; c < components; ++c) {
-        previous[c] = s.line(c, row + 1);
-        current[c] = s.line(c, row);
-        gradients[c] = s.gradients.data() + c * (s.scan.columns + std::size_t{2});
-        prepare_line<kMode>(s, previous[c], current[c], gradients[c]);
-    }
-    const Fixed f(s);
-    const std::int8_t* quantised = s.quantised.data() + s.maximum;
-    unsigned& index = s.run_index[0];
-    for (int x = 0; x < s.width && !s.damaged;) {
-        std::array<int, 4> q{};
-        int any = 0;
-        for (unsigned c = 0; c < components; ++c) {
-            q[c] = gradients[c][x] + quantised[int{previous[c][x - 1]} - int{current[c][x - 1]}];
-            any |= q[c];
-        }
-        if (any != 0) {
-            for (unsigned c = 0; c < components; ++c) {
-                const int predicted = predict(current[c][x - 1], previous[c][x], previous[c][x - 1]);
-                current[c][x] = static_cast<std::uint16_t>(regular_sample<kMode>(s, f, s.bits, q[c], predicted));
-            }
-            ++x;
-            continue;
-        }
-        const int length = read_run(s, index, s.width - x);
-        for (unsigned c = 0; c < components; ++c) {
-            std::fill_n(current[c] + x, length, current[c][x - 1]);
-        }
-        x += length;
-        if (x < s.width) {
-            for (unsigned c = 0; c < components; ++c) {
-                const int b = previous[c][x];
-                const int error = run_error(s, 0, kRunBits[index]);
-                const int value = reconstruct<kMode>(f, b, b < current[c][x - 1] ? -error : error);
-                current[c][x] = static_cast<std::uint16_t>(value);
-            }
-            index -= index > 0 ? 1U : 0U;
-            ++x;
-        }
-    }
+    s.model.run_index[0] = index;
 }
 
 template <typename Sample>
-void store(const std::uint16_t* line, int width, std::size_t step, std::byte* out) noexcept {
+void store(const std::uint16_t* line, int count, std::size_t step, std::byte* out) noexcept {
     if (step == 1) {
-        for (int x = 0; x < width; ++x) {
+        for (int x = 0; x < count; ++x) {
             const auto sample = static_cast<Sample>(line[x]);
             std::memcpy(out + static_cast<std::size_t>(x) * sizeof(Sample), &sample, sizeof(Sample));
         }
         return;
     }
-    for (int x = 0; x < width; ++x) {
+    for (int x = 0; x < count; ++x) {
         const auto sample = static_cast<Sample>(line[x]);
         std::memcpy(out + static_cast<std::size_t>(x) * step * sizeof(Sample), &sample, sizeof(Sample));
     }
 }
 
+/// From the lines to the caller's samples; those of a pixel lie beside each other there.
 void store_row(State& s, std::uint32_t row) noexcept {
-    for (unsigned c = 0; c < s.scan.components; ++c) {
+    const Layout& l = s.lines.layout;
+    const std::size_t step = s.scan.step / l.step;
+    for (unsigned c = 0; c < l.lines; ++c) {
         const std::size_t first = (std::size_t{row} * s.scan.columns * s.scan.step + c) * s.scan.container;
-        const std::uint16_t* line = s.line(c, row);
+        const std::uint16_t* line = s.lines.at(c, row);
+        const auto count = static_cast<int>(l.count);
         if (s.scan.container == 1) {
-            store<std::uint8_t>(line, s.width, s.scan.step, s.scan.out + first);
+            store<std::uint8_t>(line, count, step, s.scan.out + first);
         } else if (s.scan.container == 2) {
-            store<std::uint16_t>(line, s.width, s.scan.step, s.scan.out + first);
+            store<std::uint16_t>(line, count, step, s.scan.out + first);
         } else {
-            store<std::uint32_t>(line, s.width, s.scan.step, s.scan.out + first);
+            store<std::uint32_t>(line, count, step, s.scan.out + first);
         }
     }
 }
@@ -433,10 +322,16 @@ void store_row(State& s, std::uint32_t row) noexcept {
 template <Mode kMode>
 [[gnu::always_inline]] inline void decode_row(State& s, std::uint32_t row) noexcept {
     if (s.scan.interleave == Interleave::sample && s.scan.components > 1) {
-        decode_sample_line<kMode>(s, row);
-        return;
+        switch (s.scan.components) {
+            case 2:
+                return decode_sample_line<kMode, 2>(s, row);
+            case 3:
+                return decode_sample_line<kMode, 3>(s, row);
+            default:
+                return decode_sample_line<kMode, 4>(s, row);
+        }
     }
-    for (unsigned c = 0; c < s.scan.components && !s.damaged; ++c) {
+    for (unsigned c = 0; c < s.scan.components; ++c) {
         decode_line<kMode>(s, c, row);
     }
 }
@@ -450,11 +345,11 @@ void row_general(State& s, std::uint32_t row) noexcept {
 }
 
 #if defined(__x86_64__)
-[[gnu::target("bmi,bmi2,lzcnt")]] void row_whole_bmi2(State& s, std::uint32_t row) noexcept {
+[[gnu::target("avx2,bmi,bmi2,lzcnt")]] void row_whole_bmi2(State& s, std::uint32_t row) noexcept {
     decode_row<Mode::whole>(s, row);
 }
 
-[[gnu::target("bmi,bmi2,lzcnt")]] void row_general_bmi2(State& s, std::uint32_t row) noexcept {
+[[gnu::target("avx2,bmi,bmi2,lzcnt")]] void row_general_bmi2(State& s, std::uint32_t row) noexcept {
     decode_row<Mode::general>(s, row);
 }
 #endif
@@ -504,10 +399,9 @@ bool complete(Preset& p, unsigned precision, unsigned near) noexcept {
 }
 
 Result decode_scan(std::span<const std::byte> data, const Scan& scan) {
-    const bool whole = scan.near == 0 && (scan.preset.maximum & (scan.preset.maximum + 1)) == 0;
-    const RowDecoder decode = choose(whole);
     const auto state = std::make_unique<State>(scan, data);
     State& s = *state;
+    const RowDecoder decode = choose(s.parameters.whole());
     const auto* const begin = reinterpret_cast<const unsigned char*>(data.data());
     const auto* const end = begin + data.size();
     const auto read = [&] { return static_cast<std::size_t>(s.bits.at - begin); };
@@ -519,13 +413,14 @@ Result decode_scan(std::span<const std::byte> data, const Scan& scan) {
             }
             s.source = Source(next, end);
             s.bits = s.source.start;
-            s.reset();
+            s.model.reset(s.parameters);
+            s.lines.clear();
         }
         decode(s, row);
         if (s.source.overrun(s.bits)) {
             return {Outcome::ended, read()};
         }
-        if (s.damaged) {
+        if (s.source.damaged) {
             return {Outcome::damaged, read()};
         }
         store_row(s, row);
