@@ -203,28 +203,28 @@ private:
 };
 
 /// 81 Q1 + 9 Q2 of each sample (A.3.3, A.3.4); `Wide` holds a difference of two samples.
-template <typename Wide, int kStep>
-[[gnu::always_inline]] inline void gradients_of_line(const Parameters& p, const std::uint16_t* previous, int count,
-                                                     std::int16_t* gradients) noexcept {
+template <typename Wide, std::ptrdiff_t kStep>
+[[gnu::always_inline]] inline void gradients_of_line(const Parameters& p, const std::uint16_t* previous,
+                                                     std::ptrdiff_t count, std::int16_t* gradients) noexcept {
     const auto near = static_cast<Wide>(p.near);
     const auto t1 = static_cast<Wide>(p.t1);
     const auto t2 = static_cast<Wide>(p.t2);
     const auto t3 = static_cast<Wide>(p.t3);
-    for (int x = 0; x < count + kStep; ++x) {
+    for (std::ptrdiff_t x = 0; x < count + kStep; ++x) {
         const auto d = static_cast<Wide>(static_cast<Wide>(previous[x]) - static_cast<Wide>(previous[x - kStep]));
         const auto size = static_cast<Wide>(d < 0 ? -d : d);
         const auto level = static_cast<std::int16_t>((size > near ? 1 : 0) + (size >= t1 ? 1 : 0) +
                                                      (size >= t2 ? 1 : 0) + (size >= t3 ? 1 : 0));
         gradients[x] = static_cast<std::int16_t>(d < 0 ? -level : level);
     }
-    for (int x = 0; x < count; ++x) {
+    for (std::ptrdiff_t x = 0; x < count; ++x) {
         gradients[x] = static_cast<std::int16_t>(81 * gradients[x + kStep] + 9 * gradients[x]);
     }
 }
 
-template <int kStep>
-[[gnu::always_inline]] inline void gradients_above(const Parameters& p, const std::uint16_t* previous, int count,
-                                                   std::int16_t* gradients) noexcept {
+template <std::ptrdiff_t kStep>
+[[gnu::always_inline]] inline void gradients_above(const Parameters& p, const std::uint16_t* previous,
+                                                   std::ptrdiff_t count, std::int16_t* gradients) noexcept {
     if (p.maximum <= 0x7FFF) {
         gradients_of_line<std::int16_t, kStep>(p, previous, count, gradients);
     } else {

@@ -186,7 +186,7 @@ template <Mode kMode>
     const Parameters p = s.parameters;
     const std::ptrdiff_t width = s.width;
     s.lines.frame(previous, current);
-    gradients_above<1>(p, previous, static_cast<int>(width), contexts);
+    gradients_above<1>(p, previous, width, contexts);
     if constexpr (kMode == Mode::whole) {
         if (p.maximum <= 0x7FFF) {
             contexts_of_line<std::int16_t>(p, previous, current, width, contexts, s.predictions.data());

@@ -25,7 +25,7 @@ struct State {
           source(reinterpret_cast<const unsigned char*>(data.data()),
                  reinterpret_cast<const unsigned char*>(data.data()) + data.size()),
           bits(source.start),
-          width(static_cast<int>(s.columns)),
+          width(static_cast<std::ptrdiff_t>(s.columns)),
           lines(s) {
         quantised.resize(2 * std::size_t{s.preset.maximum} + 1);
         for (int d = -parameters.maximum; d <= parameters.maximum; ++d) {
@@ -44,7 +44,7 @@ struct State {
     Parameters parameters;
     Source source;
     Bits bits;
-    int width;
+    std::ptrdiff_t width;
     Model model;
     Lines lines;
     std::vector<std::int8_t> quantised;
@@ -222,27 +222,28 @@ template <Mode kMode>
 }
 
 /// The pixel before `at`, again and again.
-template <int kComponents>
+template <std::size_t kComponents>
 [[gnu::always_inline]] inline void repeat_pixel(std::uint16_t* at, std::ptrdiff_t count) noexcept {
-    constexpr int kPixels = 8;
-    std::array<std::uint16_t, std::size_t{kPixels} * kComponents> pattern;
+    constexpr std::size_t kPixels = 8;
+    std::array<std::uint16_t, kPixels * kComponents> pattern;
     for (std::size_t i = 0; i < pattern.size(); ++i) {
-        pattern[i] = at[static_cast<std::ptrdiff_t>(i % kComponents) - kComponents];
+        pattern[i] = (at - kComponents)[i % kComponents];
     }
-    for (; count >= kPixels; count -= kPixels, at += pattern.size()) {
+    for (; count >= std::ptrdiff_t{kPixels}; count -= std::ptrdiff_t{kPixels}, at += pattern.size()) {
         std::memcpy(at, pattern.data(), sizeof(pattern));
     }
-    std::copy_n(pattern.data(), count * kComponents, at);
+    std::copy_n(pattern.data(), static_cast<std::size_t>(count) * kComponents, at);
 }
 
-template <Mode kMode, int kComponents>
+template <Mode kMode, std::size_t kComponents>
 [[gnu::always_inline]] inline void decode_sample_line(State& s, std::uint32_t row) noexcept {
     std::uint16_t* const previous = s.lines.at(0, row + 1);
     std::uint16_t* const current = s.lines.at(0, row);
     std::int16_t* const gradients = s.gradients_of(0);
     s.lines.frame(previous, current);
-    const std::ptrdiff_t samples = std::ptrdiff_t{s.width} * kComponents;
-    gradients_above<kComponents>(s.parameters, previous, samples, gradients);
+    constexpr auto kStep = static_cast<std::ptrdiff_t>(kComponents);
+    const std::ptrdiff_t samples = s.width * kStep;
+    gradients_above<kStep>(s.parameters, previous, samples, gradients);
     const Parameters p = s.parameters;
     const std::int8_t* const quantised = s.quantised.data() + p.maximum;
     Context* const contexts = s.model.contexts.data();
@@ -250,36 +251,37 @@ template <Mode kMode, int kComponents>
     unsigned index = s.model.run_index[0];
     for (std::ptrdiff_t x = 0; x < samples;) {
         const std::uint16_t* const above = previous + x;
+        const std::uint16_t* const corner = above - kStep;
         std::uint16_t* const here = current + x;
+        const std::uint16_t* const left = here - kStep;
         std::array<int, kComponents> q{};
         int any = 0;
-        for (int c = 0; c < kComponents; ++c) {
-            const std::ptrdiff_t step = std::ptrdiff_t{above[c - kComponents]} - std::ptrdiff_t{here[c - kComponents]};
-            q[c] = gradients[x + c] + quantised[step];
+        for (std::size_t c = 0; c < kComponents; ++c) {
+            q[c] = (gradients + x)[c] + quantised[std::ptrdiff_t{corner[c]} - std::ptrdiff_t{left[c]}];
             any |= q[c];
         }
         if (any != 0) [[likely]] {
 #pragma GCC unroll 4
-            for (int c = 0; c < kComponents; ++c) {
-                const int predicted = predict(here[c - kComponents], above[c], above[c - kComponents]);
-                here[c] = static_cast<std::uint16_t>(
-                    regular_sample<kMode, Bias::branches>(contexts, s.source, p, bits, q[c], predicted));
+            for (std::size_t c = 0; c < kComponents; ++c) {
+                const int value = regular_sample<kMode, Bias::branches>(contexts, s.source, p, bits, q[c],
+                                                                        predict(left[c], above[c], corner[c]));
+                here[c] = static_cast<std::uint16_t>(value);
             }
-            x += kComponents;
+            x += kStep;
             continue;
         }
-        const std::ptrdiff_t length = read_run(s.source, bits, index, (samples - x) / kComponents);
-        repeat_pixel<kComponents>(current + x, length);
-        x += length * kComponents;
+        const std::ptrdiff_t length = read_run(s.source, bits, index, (samples - x) / kStep);
+        repeat_pixel<kComponents>(here, length);
+        x += length * kStep;
         if (x < samples) {
-            for (int c = 0; c < kComponents; ++c) {
-                const int b = previous[x + c];
+            for (std::ptrdiff_t i = x; i < x + kStep; ++i) {
+                const int b = previous[i];
                 const int error = run_error(s, p, bits, 0, kRunBits[index]);
-                const int value = reconstruct<kMode>(p, b, b < current[x + c - kComponents] ? -error : error);
-                current[x + c] = static_cast<std::uint16_t>(value);
+                const int value = reconstruct<kMode>(p, b, b < current[i - kStep] ? -error : error);
+                current[i] = static_cast<std::uint16_t>(value);
             }
             index -= index > 0 ? 1U : 0U;
-            x += kComponents;
+            x += kStep;
         }
     }
     s.bits = bits;
