@@ -191,12 +191,24 @@ class DimseSettings:
         256, "of all acceptors at once; beyond it A-ASSOCIATE is rejected (transient, local limit)", least=1, most=65536
     )
     max_associations_per_ae: int = _setting(0, "of one calling AE title, then rejected as above; 0: no limit", least=0)
+    max_associations_per_address: int = _setting(0, "from one address, then rejected as above; 0: no limit", least=0)
     max_pdu_bytes: int = _setting(262_144, "longest P-DATA PDU that we offer; 0: no limit", least=0, most=1 << 31)
     idle_seconds: float = _setting(60.0, "an association without traffic is aborted", least=1)
     peers: tuple[str, ...] = _setting(
-        (), "other AEs: 'TITLE host:port', then tls, check-address, services=echo,store,find, syntaxes=UID,UID"
+        (),
+        "other AEs: 'TITLE host:port', then tls, check-address, services=echo,store,find, syntaxes=UID,UID,"
+        " accept-syntaxes=UID,UID, accept-classes=UID,UID",
     )
     known_peers_only: bool = _setting(False, "only AEs of `peers` may call")
+    coerce: tuple[str, ...] = _setting(
+        (),
+        "changes to what comes in: 'TITLE set|fill|remove|prefix ATTRIBUTE=VALUE', '*' for all; what was is kept in the"
+        " Original Attributes Sequence",
+    )
+    users: tuple[str, ...] = _setting(
+        (), "users that associations may tell (user identity): 'NAME:PASSCODE'; empty: not looked at", secret=True
+    )
+    require_user: bool = _setting(False, "every association must tell one of `users`")
     tls_certificate: Path | None = _setting(None, "PEM file; with it every association must be encrypted")  # noqa: RUF009 - declares a field
     tls_key: Path | None = _setting(None, "PEM file with the private key, unencrypted")  # noqa: RUF009 - declares a field
     tls_trusted: Path | None = _setting(None, "PEM file of authorities; peers must show a certificate of theirs")  # noqa: RUF009 - declares a field

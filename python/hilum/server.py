@@ -78,9 +78,13 @@ def check_exposure(settings: Settings) -> None:
 def _check_dimse(settings: Settings) -> None:
     """Find mistakes in the peers and certificates before anything is started."""
     if settings.dimse.enabled:
+        from hilum.archive.coerce import parse_rules
+        from hilum.dimse.identity import Users
         from hilum.dimse.peers import parse_peers
 
         parse_peers(settings.dimse.peers)
+        parse_rules(settings.dimse.coerce)
+        Users(settings.dimse.users, required=settings.dimse.require_user)
         if bool(settings.dimse.tls_certificate) != bool(settings.dimse.tls_key):
             raise UsageError("dimse.tls_certificate and dimse.tls_key belong together")
         if settings.dimse.tls_bind_titles and not (settings.dimse.tls_certificate and settings.dimse.tls_trusted):
@@ -239,7 +243,7 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     if dicom:
         from hilum.dimse.places import Places
 
-        places = Places(dimse.max_associations, dimse.max_associations_per_ae)
+        places = Places.of(dimse)
         children += [
             Child(f"dicom-{index}", functools.partial(_run_dimse, settings, options, listener, places, index == 0))
             for index, listener in enumerate(dicom)
@@ -362,12 +366,14 @@ def _run_dimse(
 ) -> int:
     """Run a DICOM process; the `first` one also sends reports and tells complete studies."""
     import hilum
+    from hilum.archive.coerce import Coercing, parse_rules, rules_of
     from hilum.archive.completion import StudyCompletion
     from hilum.archive.incoming import Incoming
     from hilum.archive.refusals import Refusals
     from hilum.archive.volumes import VolumesAhead
     from hilum.dimse.admission import Admission
     from hilum.dimse.commitment import CommitmentService
+    from hilum.dimse.identity import Users
     from hilum.dimse.peers import parse_peers
     from hilum.dimse.query import FindService
     from hilum.dimse.retrieve import GetService, MoveService
@@ -380,7 +386,8 @@ def _run_dimse(
     observe = metrics.observe_dimse
     archive = hilum.open(options.archive, settings=settings)
     incoming = Incoming(options.archive / "incoming", max_object_bytes=settings.ingest.max_object_bytes)
-    handler = StoreHandler(archive, functools.partial(metrics.observe_store, "c-store"))
+    rules = parse_rules(settings.dimse.coerce)
+    handler = StoreHandler(Coercing(archive, rules), functools.partial(metrics.observe_store, "c-store"))
     dimse = settings.dimse
     peers = parse_peers(dimse.peers)
     refusals = Refusals(archive.root)
@@ -394,6 +401,8 @@ def _run_dimse(
         dimse.calling_ae_titles,
         known_only=dimse.known_peers_only,
         bind_titles=dimse.tls_bind_titles,
+        users=Users(dimse.users, required=dimse.require_user),
+        coerces=lambda title: bool(rules_of(rules, title)),
         note=note,
     )
     port_tls, peer_tls = _dicom_tls(dimse)

@@ -224,7 +224,7 @@ class Gate:
         if rejection is not None:
             self._reject(peer, rejection.pdu())
             return
-        place = self._places.take(request[26:42].decode("ascii", "replace").strip(" \0"))
+        place = self._places.take(request[26:42].decode("ascii", "replace").strip(" \0"), waiting.address[0])
         if place is None:
             self._settings.refused(waiting.address[0], "associate", "too many associations at once")
             self._reject(peer, _REJECT_LOCAL_LIMIT)

@@ -14,16 +14,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation, UserIdentityNegotiation
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
 from hilum.dimse.wire import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Take = Callable[[str, str, str, Sequence[str]], tuple[list[str], int]]
 
 __all__ = ["Negotiated", "available", "negotiate"]
 
@@ -52,13 +56,22 @@ class Negotiated:
 class _Answer:
     """In the place of pynetdicom's upper layer: keeps what would be sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Sequence[PresentationContext], *, confirm_user: bool) -> None:
+        self._refused = refused
+        self._confirm_user = confirm_user
         self.data = b""
         self.socket = None
 
     def send_pdu(self, primitive: Any) -> None:
         pdu: Any = A_ABORT_RQ()
         if isinstance(primitive, A_ASSOCIATE):
+            if primitive.result == 0:
+                results = [*primitive.presentation_context_definition_results_list, *self._refused]
+                primitive.presentation_context_definition_results_list = results
+                if self._confirm_user:  # pynetdicom confirms tickets and tokens only (PS3.7 D.3.3.7.2)
+                    item = UserIdentityNegotiation()
+                    item.server_response = b""
+                    primitive.user_information = [*primitive.user_information, item]
             pdu = A_ASSOCIATE_AC() if primitive.result == 0 else A_ASSOCIATE_RJ()
         pdu.from_primitive(primitive)
         self.data = self.data or pdu.encode()
@@ -80,6 +93,8 @@ def negotiate(
     peer: tuple[str, int],
     ours: tuple[str, int] = ("127.0.0.1", 0),
     handlers: Sequence[tuple[Any, ...]] = (),
+    take: Take = lambda _title, _address, _uid, syntaxes: (list(syntaxes), 0),
+    confirm_users: bool = False,
 ) -> Negotiated:
     """Answer an A-ASSOCIATE-RQ.
 
@@ -95,6 +110,11 @@ def negotiate(
         Addresses.
     handlers : sequence of tuple
         pynetdicom's event handlers: of the negotiation, and of ``EVT_ACCEPTED`` and ``EVT_REJECTED``.
+    take : callable
+        ``take(title, address, sop_class, syntaxes)`` of each context that the peer would send objects in: the transfer
+        syntaxes that are taken, and the result (PS3.8 Table 9-18) where these are none.
+    confirm_users : bool
+        Users that are told have been verified: say so where that is asked for.
     """
     if not request[7] & 1:
         return Negotiated(_REJECT_VERSION, accepted=False)
@@ -107,12 +127,14 @@ def negotiate(
         return Negotiated(_ABORT_PARAMETER, accepted=False)
     if str(primitive.application_context_name).strip(" \0") != _APPLICATION_CONTEXT:
         return Negotiated(_REJECT_CONTEXT, accepted=False)
+    refused = _restrict(primitive, ae, peer[0], take)
     assoc = _association(ae, ae_title, peer, ours)
+    assoc.requestor.primitive = primitive
     for event, handler, *arguments in handlers:
         assoc.bind(event, handler, *arguments)
-    answer = _Answer()
+    told: Any = assoc.requestor.user_identity
+    answer = _Answer(refused, confirm_user=confirm_users and bool(told and told.positive_response_requested))
     assoc.dul = answer  # type: ignore[assignment]
-    assoc.requestor.primitive = primitive
     try:
         assoc.acse.negotiate_association()
     except Exception as error:
@@ -126,6 +148,30 @@ def negotiate(
         contexts=_contexts(assoc),
         peer_max_pdu=int(assoc.requestor.maximum_length or 0),
     )
+
+
+def _restrict(primitive: A_ASSOCIATE, ae: AE, address: str, take: Take) -> list[PresentationContext]:
+    """Leave only what is taken of this peer in its proposals; gives the contexts of which nothing is left."""
+    services = {cx.abstract_syntax for cx in ae.supported_contexts}
+    items: Any = primitive.user_information
+    roles = [item for item in items if isinstance(item, SCP_SCU_RoleSelectionNegotiation)]
+    receives = {role.sop_class_uid for role in roles if role.scp_role and not role.scu_role}
+    kept, refused = [], []
+    title = str(primitive.calling_ae_title or "").strip()
+    for cx in primitive.presentation_context_definition_list:
+        uid = str(cx.abstract_syntax)
+        if uid not in services and uid not in receives:
+            proposed = [str(syntax) for syntax in cx.transfer_syntax]
+            taken, result = take(title, address, uid, proposed)
+            if not taken:
+                answer = PresentationContext()
+                answer.context_id, answer.result, answer.transfer_syntax = cx.context_id, result, [UID(proposed[0])]
+                refused.append(answer)
+                continue
+            cx.transfer_syntax = [UID(syntax) for syntax in taken]
+        kept.append(cx)
+    primitive.presentation_context_definition_list = kept
+    return refused
 
 
 def _association(ae: AE, ae_title: str, peer: tuple[str, int], ours: tuple[str, int]) -> Association:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hilum.dicom.uids import is_valid_uid
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ class Peer:
     """What it may ask of us."""
     syntaxes: tuple[str, ...] = ()
     """Transfer syntaxes to offer when we send; empty: the stored one, then uncompressed."""
+    accept_syntaxes: tuple[str, ...] = ()
+    """Transfer syntaxes that are taken of it for storage classes; empty: all."""
+    accept_classes: tuple[str, ...] = ()
+    """Storage classes that are taken of it; empty: all."""
     tls: bool = False
     check_address: bool = False
 
@@ -38,7 +43,8 @@ def parse_peers(lines: Sequence[str]) -> Mapping[str, Peer]:
     """Read ``[dimse] peers``: ``"TITLE host:port option option"``, by title.
 
     Options: ``tls``; ``check-address`` (it may call from this address only); ``services=echo,store`` (what it may ask
-    of us, default all); ``syntaxes=UID,UID`` (what we offer when we send).
+    of us, default all); ``syntaxes=UID,UID`` (what we offer when we send); ``accept-syntaxes=UID,UID`` and
+    ``accept-classes=UID,UID`` (what we take when it sends).
 
     Raises
     ------
@@ -77,7 +83,12 @@ def _take(option: str, options: dict[str, object], where: str) -> None:
         if unknown:
             raise UsageError(f"{where}: services are {', '.join(SERVICES)}")
         options["services"] = services
-    elif name == "syntaxes":
-        options["syntaxes"] = tuple(part for part in value.split(",") if part)
+    elif name in ("syntaxes", "accept-syntaxes", "accept-classes"):
+        uids = tuple(part for part in value.split(",") if part)
+        if not uids or not all(is_valid_uid(uid) for uid in uids):
+            raise UsageError(f"{where}: {name}= is followed by UIDs")
+        options[name.replace("-", "_")] = uids
     else:
-        raise UsageError(f"{where}: options are tls, check-address, services=… and syntaxes=…")
+        raise UsageError(
+            f"{where}: options are tls, check-address, services=…, syntaxes=…, accept-syntaxes=… and accept-classes=…"
+        )

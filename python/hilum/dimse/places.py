@@ -1,8 +1,9 @@
-"""How many associations there may be at once, in all and of one AE title, over all acceptor processes together."""
+"""How many associations there may be at once: in all, of an AE title, from an address, over all acceptor processes."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import mmap
 import os
 import struct
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hilum.config import DimseSettings
+
 __all__ = ["Places"]
 
-_SLOT: Final = struct.Struct("<i16s12x")
+_SLOT: Final = struct.Struct("<i16s12s")
+"""Process, calling AE title, hash of the address."""
 
 
 class Places:
@@ -28,45 +32,56 @@ class Places:
         Associations at once.
     most_per_title : int
         Of one calling AE title; 0: no limit.
+    most_per_address : int
+        From one address; 0: no limit.
     """
 
-    def __init__(self, most: int, most_per_title: int = 0) -> None:
+    def __init__(self, most: int, most_per_title: int = 0, most_per_address: int = 0) -> None:
         self._most = most
         self._most_per_title = most_per_title
+        self._most_per_address = most_per_address
         self._fd = os.memfd_create("hilum-places", os.MFD_CLOEXEC)
         os.ftruncate(self._fd, most * _SLOT.size)
         self._table = mmap.mmap(self._fd, most * _SLOT.size)
 
-    def take(self, title: str) -> int | None:
-        """Take a place for an association of `title`; None when there is none."""
+    @classmethod
+    def of(cls, settings: DimseSettings) -> Places:
+        """Make the places of the settings."""
+        return cls(settings.max_associations, settings.max_associations_per_ae, settings.max_associations_per_address)
+
+    def take(self, title: str, address: str = "") -> int | None:
+        """Take a place for an association of `title` from `address`; None when there is none."""
         name = title.encode("ascii", "replace")[:16].ljust(16)
+        origin = hashlib.blake2s(address.encode(), digest_size=12).digest()
         with self._locked():
-            free, used = self._search(name)
-            if free is None or (self._most_per_title and used >= self._most_per_title):
-                free, used = self._search(name, sweep=True)
-            if free is None or (self._most_per_title and used >= self._most_per_title):
-                return None
-            _SLOT.pack_into(self._table, free * _SLOT.size, os.getpid(), name)
+            free = self._search(name, origin)
+            if free is None:
+                free = self._search(name, origin, sweep=True)
+            if free is not None:
+                _SLOT.pack_into(self._table, free * _SLOT.size, os.getpid(), name, origin)
             return free
 
     def give_back(self, place: int) -> None:
         """Free a place."""
         with self._locked():
-            _SLOT.pack_into(self._table, place * _SLOT.size, 0, b"")
+            _SLOT.pack_into(self._table, place * _SLOT.size, 0, b"", b"")
 
-    def _search(self, name: bytes, *, sweep: bool = False) -> tuple[int | None, int]:
-        """Give the first free place, and how many `name` has; with `sweep`, places of dead processes are free."""
-        free, used = None, 0
+    def _search(self, name: bytes, origin: bytes, *, sweep: bool = False) -> int | None:
+        """Give the first free place if there may be another; with `sweep`, places of dead processes are free."""
+        free, of_title, of_address = None, 0, 0
         alive: dict[int, bool] = {}
-        for place, (owner, taken_by) in enumerate(_SLOT.iter_unpack(self._table)):
+        for place, (owner, title, address) in enumerate(_SLOT.iter_unpack(self._table)):
             if owner and sweep and not alive.setdefault(owner, _is_alive(owner)):
-                _SLOT.pack_into(self._table, place * _SLOT.size, 0, b"")
+                _SLOT.pack_into(self._table, place * _SLOT.size, 0, b"", b"")
                 owner = 0
             if not owner:
                 free = place if free is None else free
             else:
-                used += taken_by == name
-        return free, used
+                of_title += title == name
+                of_address += address == origin
+        if self._most_per_title and of_title >= self._most_per_title:
+            return None
+        return None if self._most_per_address and of_address >= self._most_per_address else free
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from hilum.dimse.serving import VERIFICATION, Acceptor
 from hilum.dimse.stock import StockServer, can_serve, serve_with
 from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, StoreHandler
 from hilum.dimse.verification import handle_echo
+from hilum.errors import Unavailable
 
 if TYPE_CHECKING:
     import socket
@@ -120,6 +121,7 @@ class DimseServer:
             (evt.EVT_ACCEPTED, lambda _event: observe("accepted")),
             (evt.EVT_REJECTED, lambda _event: observe("rejected")),
             (evt.EVT_SOP_EXTENDED, _extended),
+            (evt.EVT_ASYNC_OPS, lambda _event: (1, 1)),  # PS3.7 D.3.3.3: one operation after the other
         ]
         self._wake = os.pipe()
         self._ended = False
@@ -135,6 +137,8 @@ class DimseServer:
             if services is not None and can_serve():
                 _add_services(ae)
                 handlers.append((evt.EVT_CONN_OPEN, lambda event: serve_with(event.assoc, services)))
+            if admission is not None and admission.restricts:
+                raise Unavailable("this pynetdicom has no place for accept-syntaxes, accept-classes and dimse.coerce")
             self._stock = StockServer(ae, listener, handlers, admission, tls)
             return
         if services is not None:
@@ -158,10 +162,12 @@ class DimseServer:
             handlers=handlers,
             observe=observe,
         )
+        if admission is not None:
+            acceptor = replace(acceptor, take=admission.takes, confirm_users=admission.verifies_users)
         gate = GateSettings(tls=tls)
         if admission is not None:
             gate = replace(gate, admit=admission, refused=functools.partial(admission.refused, ""))
-        places = places or Places(settings.max_associations, settings.max_associations_per_ae)
+        places = places or Places.of(settings)
         self._gate = Gate(listener, gate, places, acceptor, observe)
 
     @property

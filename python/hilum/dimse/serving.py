@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pynetdicom import AE
 
     from hilum.dicom.receiving import Message
+    from hilum.dimse.negotiation import Take
     from hilum.dimse.storage import StoreHandler
 
     Service = Callable[[ConnectionLink, Request], bool]
@@ -53,11 +54,23 @@ class Acceptor:
     handlers: Sequence[tuple[Any, ...]] = field(default=())
     """pynetdicom's event handlers of the negotiation."""
     observe: Callable[[str], None] = lambda _outcome: None
+    take: Take = lambda _title, _address, _uid, syntaxes: (list(syntaxes), 0)
+    """Which transfer syntaxes are taken of a peer, see `negotiate`."""
+    confirm_users: bool = False
 
     def __call__(self, peer: socket.socket, address: Any, request: bytes) -> None:
         """Serve one association; returns at its end."""
         ours = peer.getsockname()[:2]
-        found = negotiate(self.ae, self.ae_title, request, peer=tuple(address[:2]), ours=ours, handlers=self.handlers)
+        found = negotiate(
+            self.ae,
+            self.ae_title,
+            request,
+            peer=tuple(address[:2]),
+            ours=ours,
+            handlers=self.handlers,
+            take=self.take,
+            confirm_users=self.confirm_users,
+        )
         contexts = found.contexts or {}
         connection = Connection(
             peer,

@@ -17,6 +17,7 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
+from hilum.dimse.identity import Identity
 from hilum.dimse.messages import Tag, encode_command, message_maker, pdus
 from hilum.dimse.wire import Context, Request
 from hilum.errors import Unavailable
@@ -285,7 +286,11 @@ class StockServer:
         connection: Any = getattr(assoc.dul.socket, "socket", None)
         certificate = connection.getpeercert() if hasattr(connection, "getpeercert") else None
         title = str(assoc.requestor.primitive.calling_ae_title or "")
-        rejection = self._admission.decide(title, str(assoc.requestor.address or ""), certificate)
+        told = assoc.requestor.user_identity
+        identity = None
+        if told is not None:
+            identity = Identity(int(told.user_identity_type), told.primary_field or b"", told.secondary_field or b"")
+        rejection = self._admission.decide(title, str(assoc.requestor.address or ""), certificate, identity)
         if rejection is not None:
             assoc.acse.send_reject(rejection.result, rejection.source, rejection.reason)
             assoc.kill()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pydicom.dataset import Dataset
 
 from hilum import errors
+from hilum.archive.coerce import COERCED
 from hilum.archive.ingest import StoreStatus
 from hilum.dicom import scan as dicom
 from hilum.dicom.receiving import part10_prefix
@@ -56,7 +57,7 @@ DIMSE_STATUS: Final[dict[type[errors.HilumError], int]] = {
 SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
 MISMATCH: Final = 0xA900  # Error: data set does not match SOP class
-KEPT_AS_VERSION: Final = 0xB000  # Warning
+WARNING: Final = 0xB000
 
 STORE_STATUS: Final[dict[int, str]] = {
     SUCCESS: "durable and found by the next query; also for an identical object that is already stored",
@@ -64,7 +65,8 @@ STORE_STATUS: Final[dict[int, str]] = {
     0x0124: "C-STORE is not allowed for this AE title (`dimse.peers`)",
     0xA700: "disk full, read-only, larger than `ingest.max_object_bytes`, or too many objects waiting",
     MISMATCH: "the data set's SOP Class or Instance UID is not the command's",
-    KEPT_AS_VERSION: "same SOP Instance UID with other bytes: kept beside the current object (policy `never`)",
+    WARNING: "attributes were coerced (`dimse.coerce`); or same SOP Instance UID with other bytes: kept beside the"
+    " current object (policy `never`)",
     0xC000: "truncated or malformed data set, UIDs missing or invalid",
 }
 """C-STORE statuses (PS3.4 Table B.2-1) as the conformance statement has them."""
@@ -86,7 +88,7 @@ class StoreHandler:
     Parameters
     ----------
     archive : Archive
-        Its ``store`` and ``store_scanned``.
+        Its ``store_scanned``.
     observe : callable
         ``observe(outcome, seconds, bytes)`` for the metrics.
     """
@@ -111,7 +113,7 @@ class StoreHandler:
         """Store the object of a request from an AE title and give status and comment for its sender."""
         size = arrived.size if arrived is not None else 0
         try:
-            return self._stored(title, address, size, lambda: self._store(command, arrived))
+            return self._stored(title, address, size, lambda: self._store(title, command, arrived))
         finally:
             if arrived is not None:
                 arrived.discard()
@@ -121,7 +123,7 @@ class StoreHandler:
         request: Any = event.request
         data: bytes = request.DataSet.getvalue() if request.DataSet is not None else b""
         title, address = _peer(event)
-        status, comment = self._stored(title, address, len(data), lambda: self._store_whole(event, data))
+        status, comment = self._stored(title, address, len(data), lambda: self._store_whole(title, event, data))
         if not comment:
             return status
         answer = Dataset()
@@ -149,10 +151,12 @@ class StoreHandler:
             return PROCESSING_FAILURE, "processing failure"
         self._observe(result.status.value, perf_counter() - started, size)
         if result.status is StoreStatus.CONFLICT_KEPT:
-            return KEPT_AS_VERSION, "kept beside the stored instance of that UID"
+            return WARNING, "kept beside the stored instance of that UID"
+        if COERCED in result.warnings:
+            return WARNING, "attributes were coerced"
         return SUCCESS, ""
 
-    def _store(self, command: Mapping[int, int | str], arrived: ReceivedObject | None) -> StoreResult:
+    def _store(self, title: str, command: Mapping[int, int | str], arrived: ReceivedObject | None) -> StoreResult:
         error = arrived.error if arrived is not None else errors.DataError("the request has no data set")
         scan = arrived.scan if arrived is not None else None
         if error is not None or arrived is None or scan is None:
@@ -161,22 +165,22 @@ class StoreHandler:
             (scan.sop_class_uid, command.get(Tag.AFFECTED_SOP_CLASS)),
             (scan.sop_instance_uid, command.get(Tag.AFFECTED_SOP_INSTANCE)),
         )
-        return self._archive.store_scanned(scan, arrived.buffer or Path(arrived.path or ""))
+        return self._archive.store_scanned(scan, arrived.buffer or Path(arrived.path or ""), source=title)
 
-    def _store_whole(self, event: Event, data: bytes) -> StoreResult:
+    def _store_whole(self, title: str, event: Event, data: bytes) -> StoreResult:
         request: Any = event.request
         sop_class, instance = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
         whole = part10_prefix(str(sop_class), str(instance), str(event.context.transfer_syntax)) + data
         scan = dicom.scan(whole)
         _check_identity((scan.sop_class_uid, sop_class), (scan.sop_instance_uid, instance))
-        return self._archive.store_scanned(scan, whole)
+        return self._archive.store_scanned(scan, whole, source=title)
 
 
 class Stores(Protocol):
     """What is needed of an archive."""
 
-    def store_scanned(self, scan: Scan, data: Buffer | Path) -> StoreResult:
-        """Store an object that was scanned."""
+    def store_scanned(self, scan: Scan, data: Buffer | Path, *, source: str = "") -> StoreResult:
+        """Store an object that was scanned; `source` is the AE title of its sender."""
 
 
 def _peer(event: Event) -> tuple[str, str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hilum.archive.incoming import Incoming, Spool
     from hilum.archive.ingest import StoreResult
     from hilum.dimse.association import Message
+    from hilum.dimse.identity import Identity
 
 __all__ = ["MoveListener", "Taker"]
 
@@ -96,7 +97,9 @@ class _OnlyPeer(Admission):
         super().__init__({})
         self._host = host
 
-    def decide(self, title: str, address: str, certificate: dict[str, Any] | None) -> Rejection | None:
+    def decide(
+        self, title: str, address: str, certificate: dict[str, Any] | None, identity: Identity | None = None
+    ) -> Rejection | None:
         """Decide on a request of an AE title."""
         if self.is_at(self._host, address):
             return None
