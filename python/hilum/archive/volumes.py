@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from hilum.archive.completion import read_completed
-from hilum.dicom.dataset import to_dataset
 from hilum.errors import HilumError, NotAVolume, NotFound
 from hilum.pixels.quantity import suv_factor
 from hilum.volumes.store import VolumeStore
@@ -42,7 +41,7 @@ def open_volumes(
         return retrieve.decode_frames(refs, out)
 
     def factor(record: InstanceRecord, kind: str) -> float:
-        return suv_factor(to_dataset(retrieve.header(record)), cast("SuvKind", kind))
+        return suv_factor(retrieve.dataset(record), cast("SuvKind", kind))
 
     return VolumeStore(
         root / "volumes",

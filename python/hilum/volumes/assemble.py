@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Assembly", "Refusal", "Stack", "assemble"]
 
 LEAST_SLICES: Final = 3
+_LEAST_MM, _MOST_MM = 1e-6, 1e6
 _SPACING_TOLERANCE: Final = 1e-3
 _DIRECTION_TOLERANCE: Final = 2e-3
 _CT: Final = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
@@ -157,22 +158,23 @@ def _usable(series: SeriesFrames, refused: list[Refusal]) -> npt.NDArray[np.intp
     refuse(colour[series.kinds] if len(series) else left, "colour images")
     refuse(np.array(["LOCALIZER" in t for t in types], bool)[label], "scouts (Image Type LOCALIZER)")
     refuse(np.array(["MOSAIC" in t for t in types], bool)[label], "mosaics of several slices")
-    refuse(_any_nan(series.positions), "no Image Position (Patient) (0020,0032)")
-    refuse(_any_nan(series.orientations), "no Image Orientation (Patient) (0020,0037)")
-    refuse(_any_nan(series.spacings), "no Pixel Spacing (0028,0030)")
-    refuse((np.nan_to_num(series.spacings) <= 0).max(1, initial=False), "Pixel Spacing (0028,0030) that is not above 0")
+    refuse(_impossible(series.positions), "no Image Position (Patient) (0020,0032)")
+    refuse(_impossible(series.orientations), "no Image Orientation (Patient) (0020,0037)")
+    refuse(_impossible(series.spacings), "no Pixel Spacing (0028,0030)")
+    refuse((series.spacings < _LEAST_MM).max(1, initial=False), "Pixel Spacing (0028,0030) that is not above 0")
     refuse(~_perpendicular(series.orientations), "Image Orientation (0020,0037) of no two perpendicular directions")
     return np.flatnonzero(left)
 
 
-def _any_nan(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = ~np.isfinite(values.sum(axis=1))
-    return found
+def _impossible(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Rows with something absent, or longer than a kilometre."""
+    largest: npt.NDArray[np.float64] = np.abs(np.nan_to_num(values, nan=np.inf)).max(axis=1)
+    return largest >= _MOST_MM
 
 
 def _perpendicular(orientations: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     rows, columns = orientations[:, :3], orientations[:, 3:]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         unit = (abs(np.linalg.norm(rows, axis=1) - 1) < 0.01) & (abs(np.linalg.norm(columns, axis=1) - 1) < 0.01)
         found: npt.NDArray[np.bool_] = unit & (abs((rows * columns).sum(1)) < 0.01)
     return found
