@@ -14,6 +14,7 @@ HTTP_STATUS: Final[dict[type[errors.HilumError], int]] = {
     errors.NotFound: 404,
     errors.Gone: 410,
     errors.Conflict: 409,
+    errors.NotAVolume: 409,
     errors.LimitExceeded: 413,
     errors.DataError: 422,
     errors.Unavailable: 503,

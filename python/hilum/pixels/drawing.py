@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hilum.errors import LimitExceeded
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Sheet"]
 
 _FONT: Final = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
-_SMOOTH_UP_TO: Final = 16 << 20
+_SMOOTH: Final = 2
+_TIMES_COVERED: Final = 64
+_FREE: Final = 64 << 20
+_FAR: Final = 1e5
 _SPACING: Final = 0.25
 _SMALLEST: Final = 8
 _DARK: Final = (0, 0, 0)
@@ -45,72 +51,90 @@ class Sheet:
     """
 
     def __init__(self, image: npt.NDArray[Any]) -> None:
-        self._image = image.copy()
+        self.image = image.copy()
+        """The picture with all that has been painted."""
         self._full = 257 if image.dtype == np.uint16 else 1
         self.rows, self.columns = int(image.shape[0]), int(image.shape[1])
-        self._scale = 2 if self.rows * self.columns <= _SMOOTH_UP_TO else 1
-        self._mask: Any = None
-        self._draw: Any = None
-        self._colour: Rgb | None = None
-
-    @property
-    def image(self) -> npt.NDArray[Any]:
-        """The picture with all that has been painted."""
-        self._flush()
-        return self._image
-
-    def _pen(self, colour: Rgb) -> Any:
-        """Give the drawing of a mask that collects all that is painted in one colour."""
-        from PIL import Image, ImageDraw
-
-        if colour != self._colour:
-            self._flush()
-        if self._draw is None:
-            self._mask = Image.new("L", (self.columns * self._scale, self.rows * self._scale))
-            self._draw = ImageDraw.Draw(self._mask)
-            self._colour = colour
-        return self._draw
-
-    def _flush(self) -> None:
-        if self._draw is None or self._colour is None:
-            return
-        mask = self._mask.reduce(self._scale) if self._scale > 1 else self._mask
-        box = mask.getbbox()
-        if box is not None:
-            self._blend(np.asarray(mask.crop(box)), box, self._colour)
-        self._mask = self._draw = self._colour = None
+        self._left = _TIMES_COVERED * self.rows * self.columns + _FREE
 
     def paint(self, mask: npt.NDArray[np.bool_], colour: Rgb) -> None:
         """Paint the pixels of a mask of the picture's shape."""
-        self._flush()
-        self._blend(mask.astype(np.uint8) * 255, (0, 0, self.columns, self.rows), colour)
-
-    def _blend(self, alpha: npt.NDArray[np.uint8], box: tuple[int, int, int, int], colour: Rgb) -> None:
-        if self._image.ndim == 2 and not colour[0] == colour[1] == colour[2]:
-            self._image = np.repeat(self._image[:, :, None], 3, axis=2)
-        part = self._image[box[1] : box[3], box[0] : box[2]]
-        weight = alpha.astype(np.int64)
-        for index in range(3 if part.ndim == 3 else 1):
-            plane = part[..., index] if part.ndim == 3 else part
-            old = plane.astype(np.int64)
-            plane[...] = old + ((colour[index] * self._full - old) * weight + 127) // 255
+        self._blend(mask.astype(np.uint8) * 255, 0, 0, colour)
 
     def line(self, points: Sequence[Point], colour: Rgb, width: float = 0.0) -> None:
         """Draw a polyline; `width` in pixels, 0 by the size of the picture."""
-        pen = self._pen(colour)
-        thickness = max(1, round((width or self.hair) * self._scale))
+        width = width or self.hair
         box = (-64.0, -64.0, self.columns + 64.0, self.rows + 64.0)
-        for start, end in pairwise(points):
-            seen = _clipped(start, end, box)
-            if seen is not None:
-                pen.line([tuple(c * self._scale for c in point) for point in seen], fill=255, width=thickness)
+        pieces = [seen for start, end in pairwise(points) if (seen := _clipped(start, end, box)) is not None]
+
+        def draw(pen: Any, move: Callable[[Point], Point]) -> None:
+            for start, end in pieces:
+                pen.line([move(start), move(end)], fill=255, width=max(1, round(width * _SMOOTH)))
+
+        self._draw([point for piece in pieces for point in piece], width, draw, colour)
 
     def area(self, points: Sequence[Point], colour: Rgb) -> None:
         """Fill a polygon."""
-        far = 1e5
-        if len(points) >= 3:
-            inside = [(min(max(x, -far), far) * self._scale, min(max(y, -far), far) * self._scale) for x, y in points]
-            self._pen(colour).polygon(inside, fill=255)
+        if len(points) < 3:
+            return
+        inside = [(min(max(x, -_FAR), _FAR), min(max(y, -_FAR), _FAR)) for x, y in points]
+        self._draw(inside, 1, lambda pen, move: pen.polygon([move(point) for point in inside], fill=255), colour)
+
+    def text(self, at: Point, text: str, size: int, colour: Rgb, align: str = "left") -> None:
+        """Write a text with a dark rim whose upper corner (left, right or centre of its box) is `at`."""
+        font = _font(size * _SMOOTH)
+        step = round(size * (1 + _SPACING))
+        anchor = {"left": "la", "right": "ra", "center": "ma"}[align]
+        rim = _DARK if max(colour) >= 96 else _LIGHT
+        lines = [(at[1] + number * step, line) for number, line in enumerate(text.split("\n"))]
+        for stroke, ink in ((max(1, round(size / 12)) * _SMOOTH, rim), (0, colour)):
+            for y, line in lines:
+                if not -2 * step < y < self.rows + step or not line:
+                    continue
+                length = font.getlength(line) / _SMOOTH
+                start = at[0] - length * {"left": 0, "right": 1, "center": 0.5}[align]
+                corners = [(start - size, y - size), (start + length + size, y + 2 * size)]
+                options = {"fill": 255, "font": font, "anchor": anchor, "stroke_width": stroke}
+
+                def draw(pen: Any, move: Callable[[Point], Point], y: float = y, line: str = line) -> None:
+                    pen.text(move((at[0], y)), line, **options)  # noqa: B023 - drawn before the next one
+
+                self._draw(corners, 0, draw, ink)
+
+    def _draw(
+        self,
+        points: Sequence[Point],
+        margin: float,
+        draw: Callable[[Any, Callable[[Point], Point]], None],
+        colour: Rgb,
+    ) -> None:
+        """Let `draw` paint a mask, twice as fine as the picture, of the part that points and margin need; blend it."""
+        from PIL import Image, ImageDraw
+
+        if not points:
+            return
+        xs, ys = zip(*points, strict=True)
+        left, top = max(0, math.floor(min(xs) - margin)), max(0, math.floor(min(ys) - margin))
+        right = min(self.columns, math.ceil(max(xs) + margin) + 1)
+        bottom = min(self.rows, math.ceil(max(ys) + margin) + 1)
+        if right <= left or bottom <= top:
+            return
+        self._left -= (right - left) * (bottom - top)
+        if self._left < 0:
+            raise LimitExceeded(f"the graphics cover the picture more than {_TIMES_COVERED} times")
+        mask = Image.new("L", ((right - left) * _SMOOTH, (bottom - top) * _SMOOTH))
+        draw(ImageDraw.Draw(mask), lambda point: ((point[0] - left) * _SMOOTH, (point[1] - top) * _SMOOTH))
+        self._blend(np.asarray(mask.reduce(_SMOOTH)), left, top, colour)
+
+    def _blend(self, alpha: npt.NDArray[np.uint8], left: int, top: int, colour: Rgb) -> None:
+        if self.image.ndim == 2 and not colour[0] == colour[1] == colour[2]:
+            self.image = np.repeat(self.image[:, :, None], 3, axis=2)
+        part = self.image[top : top + alpha.shape[0], left : left + alpha.shape[1]]
+        weight = alpha.astype(np.int32)
+        for index in range(3 if part.ndim == 3 else 1):
+            plane = part[..., index] if part.ndim == 3 else part
+            old = plane.astype(np.int32)
+            plane[...] = old + ((colour[index] * self._full - old) * weight + 127) // 255
 
     @property
     def hair(self) -> float:
@@ -139,18 +163,6 @@ class Sheet:
                 break
             size -= 1
         return size
-
-    def text(self, at: Point, text: str, size: int, colour: Rgb, align: str = "left") -> None:
-        """Write a text with a dark rim whose upper corner (left, right or centre of its box) is `at`."""
-        font = _font(size * self._scale)
-        step = round(size * (1 + _SPACING))
-        rim = _DARK if max(colour) >= 96 else _LIGHT
-        anchor = {"left": "la", "right": "ra", "center": "ma"}[align]
-        for stroke, ink in ((max(1, round(size / 12)) * self._scale, rim), (0, colour)):
-            pen = self._pen(ink)
-            for number, line in enumerate(text.split("\n")):
-                place = (at[0] * self._scale, (at[1] + number * step) * self._scale)
-                pen.text(place, line, fill=255, font=font, anchor=anchor, stroke_width=stroke)
 
 
 def _clipped(start: Point, end: Point, box: tuple[float, float, float, float]) -> tuple[Point, Point] | None:

@@ -93,9 +93,11 @@ def _by_layer(
     layers: tuple[GraphicLayer, ...], items: list[GraphicAnnotation]
 ) -> list[tuple[Rgb, list[GraphicAnnotation]]]:
     """Sort annotations by their layers; those of a layer that is not declared lie highest, white."""
-    names = {layer.name for layer in layers}
-    sorted_items = [(layer.colour, [item for item in items if item.layer == layer.name]) for layer in layers]
-    return [*sorted_items, (_WHITE, [item for item in items if item.layer not in names])]
+    by_name: dict[str, list[GraphicAnnotation]] = {}
+    for item in items:
+        by_name.setdefault(item.layer, []).append(item)
+    found = [(layer.colour, by_name.pop(layer.name, [])) for layer in layers]
+    return [*found, *((_WHITE, rest) for rest in by_name.values())]
 
 
 def _draw_graphic(sheet: Sheet, graphic: Graphic, placement: Placement, layer: Rgb) -> None:

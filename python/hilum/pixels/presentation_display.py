@@ -64,12 +64,13 @@ def display_settings(
         if overlay.layer == layer.name
     )
     area = _area(state, sop_instance_uid, frame)
+    shutter = next((own for images, own in state.shutters if covers(images, sop_instance_uid, frame)), None)
     settings = replace(
         wanted,
         rotation=state.rotation,  # type: ignore[arg-type]
         flip=state.flip,
         overlays=overlays,
-        shutter=state.shutter,
+        shutter=shutter,
         **_extent(area, wanted),
     )
     return settings if colour else replace(settings, **_grey(state, sop_instance_uid, frame, pixels))

@@ -24,6 +24,7 @@ from hilum.pixels.presentation_state import (
     Voi,
     refuse_unsupported,
 )
+from hilum.pixels.segmented import expand_segments
 from hilum.pixels.settings import Lut, OverlayPlane, Rescale, Shutter, Window
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
         tuple(_annotations(ds)),
         layers,
         overlays,
-        _shutter(ds, overlays),
+        tuple(_shutters(ds, overlays)),
         bytes(ds.get("ICCProfile", None) or b""),
     )
 
@@ -214,13 +215,19 @@ def _voi(item: pydicom.Dataset) -> Voi:
 
 
 def _palette(ds: pydicom.Dataset) -> tuple[Lut, Lut, Lut]:
-    name = "PaletteColorLookupTable"
-    if ds.get(f"Segmented{'Red'}{name}Data") is not None and ds.get(f"Red{name}Data") is None:
-        raise UsageError("presentation states with a segmented palette are not rendered")
-    red, green, blue = (
-        _lut(ds, f"{colour}{name}Descriptor", f"{colour}{name}Data") for colour in ("Red", "Green", "Blue")
-    )
+    red, green, blue = (_palette_lut(ds, f"{colour}PaletteColorLookupTable") for colour in ("Red", "Green", "Blue"))
     return red, green, blue
+
+
+def _palette_lut(ds: pydicom.Dataset, name: str) -> Lut:
+    segments = ds.get(f"Segmented{name}Data")
+    if segments is None:
+        return _lut(ds, f"{name}Descriptor", f"{name}Data")
+    described = _numbers(ds, f"{name}Descriptor")
+    if len(described) != 3 or described[2] != 16:
+        raise _bad(f"{name}Descriptor is missing, or not of the 16 bits of presentation states", _MISSING)
+    count = int(described[0]) or 65536
+    return Lut(expand_segments(_table_bytes(segments).tolist(), count), int(described[1]), 16)
 
 
 def _transformation(ds: pydicom.Dataset) -> tuple[int, bool]:
@@ -269,17 +276,18 @@ def _lab(ds: pydicom.Dataset, keyword: str) -> Rgb | None:
 
 
 def _layers(ds: pydicom.Dataset) -> Iterator[GraphicLayer]:
+    """Give the layers in the order of the file; of several with one name, the first."""
+    seen: set[str] = set()
     for item in _items(ds, "GraphicLayerSequence"):
         grey = int(_number(item, "GraphicLayerRecommendedDisplayGrayscaleValue", 65535.0)) >> 8 & 255
         old = _numbers(item, "GraphicLayerRecommendedDisplayRGBValue")
         colour = _lab(item, "GraphicLayerRecommendedDisplayCIELabValue")
         if colour is None and len(old) == 3:
             colour = (int(old[0]) >> 8 & 255, int(old[1]) >> 8 & 255, int(old[2]) >> 8 & 255)
-        yield GraphicLayer(
-            str(item.get("GraphicLayer", "")),
-            int(_number(item, "GraphicLayerOrder", 0.0)),
-            colour or (grey, grey, grey),
-        )
+        name, order = str(item.get("GraphicLayer", "")), int(_number(item, "GraphicLayerOrder", 0.0))
+        if name not in seen:
+            seen.add(name)
+            yield GraphicLayer(name, order, colour or (grey, grey, grey))
 
 
 def _annotations(ds: pydicom.Dataset) -> Iterator[GraphicAnnotation]:
@@ -384,6 +392,16 @@ def _overlay(group: int, layer: str, get: Callable[[int], Any]) -> LayerOverlay:
     if rows * columns > _MAX_PLANE * 8 or len(data) * 8 < rows * columns or not rows * columns:
         raise _bad(f"{name} is shorter than its rows and columns say")
     return LayerOverlay(group, layer, OverlayPlane(rows, columns, data, (int(origin[0]), int(origin[1]))))
+
+
+def _shutters(
+    ds: pydicom.Dataset, overlays: tuple[LayerOverlay, ...]
+) -> Iterator[tuple[tuple[ImageReference, ...], Shutter]]:
+    """Give those of frames of an XA/XRF state (PS3.3 C.11.16), then that of the whole state."""
+    for source in (*_items(ds, "FrameDisplayShutterSequence"), ds):
+        shutter = _shutter(source, overlays)
+        if shutter is not None:
+            yield _references(source) if source is not ds else (), shutter
 
 
 def _shutter(ds: pydicom.Dataset, overlays: tuple[LayerOverlay, ...]) -> Shutter | None:

@@ -40,7 +40,7 @@ PRESENTATION_STATES: Final[dict[str, tuple[str, Kind | None]]] = {
     _ROOT + "2": ("Color Softcopy Presentation State", "color"),
     _ROOT + "3": ("Pseudo-Color Softcopy Presentation State", "pseudo-color"),
     _ROOT + "4": ("Blending Softcopy Presentation State", None),
-    _ROOT + "5": ("XA/XRF Grayscale Softcopy Presentation State", None),
+    _ROOT + "5": ("XA/XRF Grayscale Softcopy Presentation State", "grayscale"),
     _ROOT + "6": ("Grayscale Planar MPR Volumetric Presentation State", None),
     _ROOT + "7": ("Compositing Planar MPR Volumetric Presentation State", None),
     _ROOT + "8": ("Advanced Blending Presentation State", None),
@@ -184,7 +184,8 @@ class PresentationState:
     layers: tuple[GraphicLayer, ...]
     """The lowest order first."""
     overlays: tuple[LayerOverlay, ...]
-    shutter: Shutter | None
+    shutters: tuple[tuple[tuple[ImageReference, ...], Shutter], ...]
+    """The images and frames of each; the first that covers a frame is its own."""
     icc_profile: bytes
 
     def reference_to(self, sop_instance_uid: str, frame: int) -> bool:
@@ -232,6 +233,6 @@ def refuse_unsupported(sop_class_uid: str) -> Kind:
         raise UsageError("the object is not a presentation state")
     if kind is None:
         raise UsageError(
-            f"a {name} is not rendered; rendered are Grayscale, Color and Pseudo-Color Softcopy Presentation States"
+            f"a {name} is not rendered; rendered are Grayscale (also XA/XRF), Color and Pseudo-Color Softcopy ones"
         )
     return kind

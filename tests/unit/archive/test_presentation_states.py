@@ -151,6 +151,43 @@ def test_shutters(archive: Archive) -> None:
     assert set(np.unique(picture[hidden])) <= {127, 128}
 
 
+def test_shutters_of_frames(archive: Archive) -> None:
+    """An XA/XRF state has them for single frames (PS3.3 C.11.16), else one for all."""
+    image = image_dataset(np.stack([VALUES, VALUES]), BitsStored=12, HighBit=11)
+    state = grey_state([image], voi_lut_transformations=[WINDOW])
+    state.SOPClassUID = state.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.11.5"
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = image.SOPClassUID, image.SOPInstanceUID
+    reference.ReferencedFrameNumber = 2
+    own = Dataset()
+    own.ReferencedImageSequence = [reference]
+    for item, left in ((own, 31), (state, 11)):
+        item.ShutterShape = "RECTANGULAR"
+        item.ShutterLeftVerticalEdge, item.ShutterRightVerticalEdge = left, COLUMNS
+        item.ShutterUpperHorizontalEdge, item.ShutterLowerHorizontalEdge = 1, ROWS
+    state.FrameDisplayShutterSequence = [own]
+    picture, presentation = stored(archive, image, state)
+    for frame, left in ((0, 10), (1, 30)):
+        made = picture.render_array(frame, presentation_state=presentation)
+        assert not made[:, :left].any() and close(made[:, left:], SHOWN[:, left:])
+
+
+def test_segmented_pseudo_colour(archive: Archive) -> None:
+    image = ct()
+    state = pseudo_colour_state([image], np.zeros((256, 3), np.uint8))
+    state.SoftcopyVOILUTSequence = [WINDOW]
+    for colour, words in (
+        ("Red", [0, 1, 0, 1, 255, 65535]),
+        ("Green", [0, 1, 2313, 1, 255, 2313]),
+        ("Blue", [0, 1, 65535, 1, 255, 0]),
+    ):
+        delattr(state, f"{colour}PaletteColorLookupTableData")
+        data = np.array(words, "<u2").tobytes()
+        setattr(state, f"Segmented{colour}PaletteColorLookupTableData", data)
+    made = shown(archive, image, state)
+    assert close(made[..., 0], SHOWN) and close(made[..., 2], 255 - SHOWN) and (made[..., 1] == 9).all()
+
+
 def test_overlays_lie_in_their_layers(archive: Archive) -> None:
     """Activated overlays are drawn in the colour of their layer, others and those of the image are not."""
     image = ct()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hilum.errors import LimitExceeded
 from hilum.pixels.cielab import rgb_of_cielab
 from hilum.pixels.drawing import Sheet
 from hilum.pixels.graphics import Placement, draw_annotations
@@ -43,7 +44,7 @@ def state(*annotations: GraphicAnnotation, layers: tuple[GraphicLayer, ...] = ()
         annotations=annotations,
         layers=layers,
         overlays=(),
-        shutter=None,
+        shutters=(),
         icc_profile=b"",
     )
 
@@ -161,6 +162,18 @@ def test_sixteen_bits_and_colour() -> None:
     sheet = Sheet(np.zeros((40, 40, 3), np.uint8))
     sheet.paint(np.eye(40, dtype=bool), (1, 2, 3))
     assert tuple(sheet.image[7, 7]) == (1, 2, 3) and not sheet.image[7, 8].any()
+
+
+def test_endless_graphics_are_refused() -> None:
+    """Each one covers the picture; the work is bounded by the picture's size, not by the file's."""
+    sheet = Sheet(np.zeros((2048, 2048), np.uint8))
+
+    def draw_all() -> None:
+        for _ in range(1000):
+            sheet.line([(0, 0), (2048, 2048)], (255, 255, 255))
+
+    with pytest.raises(LimitExceeded, match="times"):
+        draw_all()
 
 
 TEXT = Text("Lesion 12 mm\nÜber Ωμέγα Привет", ((40, 30), (150, 70)), "PIXEL", "LEFT", None, "PIXEL", False, PLAIN)

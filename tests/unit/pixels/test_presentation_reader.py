@@ -85,8 +85,8 @@ def test_shutters_and_overlays() -> None:
         ds.add_new((group, 0x3000), "OW", bytes(48 * 8))
     ds.add_new((0x6004, 0x1001), "CS", "LAYER")
     state = read_presentation_state(ds)
-    shutter = state.shutter
-    assert shutter is not None and shutter.rectangle == (2, 60, 3, 40) and shutter.circle == (20, 30, 15)
+    ((images, shutter),) = state.shutters
+    assert images == () and shutter.rectangle == (2, 60, 3, 40) and shutter.circle == (20, 30, 15)
     assert shutter.polygon == ((1, 1), (1, 50), (40, 50)) and shutter.value == 0x1234
     assert shutter.bitmap == OverlayPlane(48, 64, bytes(48 * 8), (2, 3))
     assert [overlay.layer for overlay in state.overlays] == ["LAYER", "", "LAYER"]
