@@ -61,8 +61,8 @@ class Server:
         found = re.search(r"at port (\d+)", self.process.stdout.readline())
         assert found, "the server did not start"
         self.root, self.port = root, int(found[1])
-        children = psutil.Process(self.process.pid).children()
-        self.dicom = next(child for child in children if any(c.laddr.port == self.port for c in _listening(child)))
+        # Every process has the socket from before the fork; the one that serves it was forked last.
+        self.dicom = max(psutil.Process(self.process.pid).children(), key=lambda child: child.create_time())
 
     def status(self, key: str) -> int:
         """A value of the DICOM process in KiB."""
@@ -78,10 +78,6 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-def _listening(process: psutil.Process) -> list[Any]:
-    return [c for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
 
 
 @contextmanager

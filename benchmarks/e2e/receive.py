@@ -138,9 +138,9 @@ def send(port: int, files: list[Path], associations: int, *, nagle: bool) -> flo
     return time.perf_counter() - started
 
 
-def measure(
-    work: Path, names: list[str], files: list[Path], what: str, associations: int, options: argparse.Namespace
-) -> None:
+def measure(names: list[str], files: list[Path], what: str, associations: int, options: argparse.Namespace) -> None:
+    """Send everything to every server, some times, and print a line for each."""
+    work: Path = options.work
     nagle = what == "small"
     rates: dict[str, list[float]] = {name: [] for name in names}
     costs: dict[str, list[float]] = {name: [] for name in names}
@@ -187,7 +187,7 @@ def main() -> int:
         if len(files) != count:
             files = (make_ct if what == "ct" else make_small)(folder, count)
         for associations in options.associations if what == "ct" else [1]:
-            measure(options.servers, files, what, associations, options)
+            measure(list(options.servers), files, what, associations, options)
     return 0
 
 

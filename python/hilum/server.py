@@ -38,6 +38,8 @@ __all__ = ["ServeOptions", "build_app", "check_exposure", "serve"]
 
 LOGGER = logging.getLogger("hilum.server")
 _DRAIN_S: Final = 8
+_ARRIVING_BYTES: Final = 192 << 20
+"""Objects in memory of a DICOM process while they arrive and wait for their commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +387,8 @@ def _run_dimse(
     metrics = Metrics()
     observe = metrics.observe_dimse
     archive = hilum.open(options.archive, settings=settings)
-    incoming = Incoming(options.archive / "incoming", max_object_bytes=settings.ingest.max_object_bytes)
+    most = settings.ingest.max_object_bytes
+    incoming = Incoming(options.archive / "incoming", memory_bytes=_ARRIVING_BYTES, max_object_bytes=most)
     rules = parse_rules(settings.dimse.coerce)
     handler = StoreHandler(Coercing(archive, rules), functools.partial(metrics.observe_store, "c-store"))
     dimse = settings.dimse

@@ -303,7 +303,10 @@ class Archive:
         policy = self._policy(on_conflict)
         self._writable()
         prepared = ingest.prepare_scanned(scan, data, policy, self.settings.ingest)
-        return ingest.first_of(self._ingest.submit([prepared])).result()
+        (result,) = self._ingest.submit([prepared]).result()
+        if isinstance(result, HilumError):
+            raise result
+        return result
 
     def import_paths(
         self,

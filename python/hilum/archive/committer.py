@@ -112,7 +112,8 @@ class Committer:
         self._memory = 0
         self._closing = False
         self._threads: list[threading.Thread] = []
-        self._company = False
+        self._company = 1
+        """Jobs of the last commit: as many are likely to come again."""
         self._pending: dict[str, Prepared] = {}
         """Current object of each UID that was appended and is not in the index yet."""
         self._backlog: list[Entry] = []
@@ -198,6 +199,10 @@ class Committer:
     def _has_room(self, job: _Job) -> bool:
         return self._closing or not self._memory or self._memory + job.memory <= self._limits.queue_bytes
 
+    def _has_company(self) -> bool:
+        enough = self._memory >= self._limits.batch_bytes or len(self._waiting) >= self._company
+        return self._closing or enough
+
     def _write_groups(self) -> None:
         while jobs := self._gather():
             try:
@@ -205,7 +210,7 @@ class Committer:
                     self._write(jobs)
             except BaseException as error:
                 self._answer(jobs, error)
-            self._company = len(jobs) > 1
+            self._company = len(jobs)
         self._pass_on(None)
 
     def _pass_on(self, group: _Group | None) -> None:
@@ -215,12 +220,11 @@ class Committer:
             self._changed.notify_all()
 
     def _gather(self) -> list[_Job]:
-        """Wait for the first job, a moment longer when others are about, and take what fits into one commit."""
+        """Wait for the first job, a moment longer for as many as came last time, and take what fits into one commit."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            if self._company and not self._closing:
-                enough = self._limits.batch_bytes
-                self._changed.wait_for(lambda: self._closing or self._memory >= enough, self._limits.gather_ms / 1000)
+            if self._company > 1 and not self._closing:
+                self._changed.wait_for(self._has_company, self._limits.gather_ms / 1000)
             jobs: list[_Job] = []
             size = 0
             while self._waiting and (not jobs or size + self._waiting[0].memory <= self._limits.batch_bytes):

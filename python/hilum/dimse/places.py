@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import mmap
 import os
 import struct
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -37,12 +39,17 @@ class Places:
     """
 
     def __init__(self, most: int, most_per_title: int = 0, most_per_address: int = 0) -> None:
-        self._most = most
         self._most_per_title = most_per_title
         self._most_per_address = most_per_address
         self._fd = os.memfd_create("hilum-places", os.MFD_CLOEXEC)
         os.ftruncate(self._fd, most * _SLOT.size)
         self._table = mmap.mmap(self._fd, most * _SLOT.size)
+        self._mine = threading.Lock()  # the lock of the kernel does not keep the threads of one process apart
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):  # also when it was not made to its end
+            self._table.close()
+            os.close(self._fd)
 
     @classmethod
     def of(cls, settings: DimseSettings) -> Places:
@@ -86,18 +93,17 @@ class Places:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep the other processes out; a lock of the kernel goes with its process, whatever happens to it."""
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        with self._mine:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
 
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return error.errno != errno.ESRCH
     return True

@@ -87,6 +87,9 @@ class Acceptor:
             self._serve(ConnectionLink(connection, found, str(address[0])))
         except Unavailable:
             pass  # the peer has gone; `ended` says how
+        except BaseException:
+            connection.abort()
+            raise
         self._end(connection)
 
     def _end(self, connection: Connection) -> None:
