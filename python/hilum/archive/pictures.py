@@ -10,12 +10,12 @@ from hilum.dicom.dataset import to_dataset
 from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
 from hilum.pixels import icc
 from hilum.pixels.formats import ANIMATED, Picture, encode_animation, encode_picture
-from hilum.pixels.legends import LEGENDS
+from hilum.pixels.legends import KEYWORDS, LEGENDS, draw_legends
 from hilum.pixels.presentation_state import PRESENTATION_STATES, refuse_unsupported
 from hilum.pixels.settings import RenderSettings, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
     import pydicom
@@ -34,6 +34,7 @@ ICC_PROFILES: Final[tuple[IccProfile, ...]] = ("no", "yes", "srgb", "adobergb", 
 
 _MAX_STATE_BYTES: Final = 64 << 20
 _DEFAULT_DELAY_MS: Final = 100.0
+_SPEEDS: Final = ("FrameTime", "RecommendedDisplayFrameRate", "CineRate")
 _WITH_PROFILE: Final = ("png", "jpeg", "webp")
 
 
@@ -213,7 +214,7 @@ class Pictures:
             raise UsageError("animations are written as gif or webp")
         chosen = range(self._retriever.frame_count(record)) if frames is None else frames
         images = (self._final(record, frame, request)[0] for frame in chosen)
-        delay = _delay_ms(self._retriever.header_dataset(record))
+        delay = _delay_ms(self._retriever.header_dataset(record, _SPEEDS))
         data = encode_animation(images, request.format, delay, request.quality, count=len(chosen))
         return Picture(data, request.format)
 
@@ -285,11 +286,9 @@ class Pictures:
             image, own = self._presented(record, frame, request, request.presentation_state)
         profile: bytes | None = None
         if request.icc_profile != "no" and image.ndim == 3:
-            image, profile = self._coloured(image, record, own, request.icc_profile)
+            image, profile = self._coloured(image, own or self._profile(record, frame), request.icc_profile)
         if request.legends:
-            from hilum.pixels.legends import draw_legends
-
-            image = draw_legends(image, self._retriever.header_dataset(record), request.legends)
+            image = draw_legends(image, self._retriever.header_dataset(record, KEYWORDS), request.legends)
         return image, profile if request.format in _WITH_PROFILE else None
 
     def _presented(
@@ -305,34 +304,45 @@ class Pictures:
         placement = placement_of(state, uid, number, pixels, (image.shape[0], image.shape[1]))
         return draw_annotations(image, state, placement, uid, number), state.icc_profile
 
-    def _coloured(
-        self, image: npt.NDArray[Any], record: InstanceRecord, own: bytes | None, wanted: IccProfile
-    ) -> tuple[npt.NDArray[Any], bytes]:
+    def _coloured(self, image: npt.NDArray[Any], found: bytes, wanted: IccProfile) -> tuple[npt.NDArray[Any], bytes]:
         """Give the picture in the colour space that was asked for, and its profile."""
-        found = own or _profile_in(self._retriever.header_dataset(record))
         source = icc.check_profile(found) if found else icc.profile_of("srgb")
         if wanted in ("yes", "no"):
             return image, source
         target = icc.profile_of(wanted)
         return icc.convert(image, source, target), target
 
+    def _profile(self, record: InstanceRecord, frame: int) -> bytes:
+        """ICC Profile (0028,2000) of the image, or of the frame's optical path (PS3.3 C.8.12.5); empty without."""
+        dataset = self._retriever.header_dataset(record, ("ICCProfile", "OpticalPathSequence"))
+        if dataset.get("ICCProfile"):
+            return bytes(dataset.ICCProfile)
+        paths = {
+            str(path.get("OpticalPathIdentifier", "")): bytes(path.get("ICCProfile") or b"")
+            for path in dataset.get("OpticalPathSequence") or ()
+        }
+        if len(set(paths.values())) < 2:
+            return next(iter(paths.values()), b"")
+        return paths.get(self._optical_path(record, frame), b"")
 
-def _profile_in(dataset: pydicom.Dataset) -> bytes:
-    """ICC Profile (0028,2000) of an image or of its first optical path that has one (PS3.3 C.8.12.5)."""
-    paths: Collection[pydicom.Dataset] = dataset.get("OpticalPathSequence") or ()
-    for source in (dataset, *paths):
-        if source.get("ICCProfile"):
-            return bytes(source.ICCProfile)
-    return b""
+    def _optical_path(self, record: InstanceRecord, frame: int) -> str:
+        """Optical Path Identifier (0048,0106) of a frame, by its own functional groups or the shared ones."""
+        groups = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+        dataset = self._retriever.header_dataset(record, groups)
+        for source in ((dataset.get(groups[0]) or [])[frame : frame + 1], (dataset.get(groups[1]) or [])[:1]):
+            for group in source:
+                for item in group.get("OpticalPathIdentificationSequence") or ():
+                    return str(item.get("OpticalPathIdentifier", ""))
+        return ""
 
 
 def _delay_ms(dataset: pydicom.Dataset) -> float:
     """Milliseconds of a frame: Frame Time (0018,1063), else one of the rates, else a tenth of a second."""
-    for keyword, is_rate in (("FrameTime", False), ("RecommendedDisplayFrameRate", True), ("CineRate", True)):
+    for keyword in _SPEEDS:
         try:
             value = float(dataset.get(keyword) or 0.0)
         except (TypeError, ValueError):
             continue
         if 1e-3 < value < 1e5:
-            return 1000.0 / value if is_rate else value
+            return value if keyword == "FrameTime" else 1000.0 / value
     return _DEFAULT_DELAY_MS

@@ -486,12 +486,12 @@ class Retriever:
             return picture.tobytes(), _EXPLICIT, as_rgb(pixels), attributes, 0
         return fragments[0] if len(fragments) == 1 else fragments, self._syntax(record), pixels, attributes, bits
 
-    def header_dataset(self, record: InstanceRecord) -> pydicom.Dataset:
-        """Parse what comes before the pixel data with pydicom."""
+    def header_dataset(self, record: InstanceRecord, keywords: Sequence[str] | None = None) -> pydicom.Dataset:
+        """Parse what comes before the pixel data with pydicom, or some attributes of it."""
         from hilum.dicom.dataset import to_dataset
 
         length = record.location.length if record.transfer_syntax_uid == _DEFLATED else record.header_length
-        return to_dataset(self.read(record, 0, length), stop_before_pixels=True)
+        return to_dataset(self.read(record, 0, length), stop_before_pixels=True, keywords=keywords)
 
     def thumbnail(self, record: InstanceRecord, *, size: int = 128, format: str = "jpeg") -> bytes:
         """Small image of the middle frame, at most `size` pixels wide and high; kept in memory."""

@@ -17,6 +17,8 @@ from hilum.dicom.uids import register_with_pydicom
 from hilum.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydicom.dataset import Dataset
     from typing_extensions import Buffer
 
@@ -26,7 +28,7 @@ _BAD_ELEMENT = 3  # Errc::bad_element
 _NESTING = 5  # Errc::nesting_too_deep
 
 
-def to_dataset(data: Buffer, *, stop_before_pixels: bool = False) -> Dataset:
+def to_dataset(data: Buffer, *, stop_before_pixels: bool = False, keywords: Sequence[str] | None = None) -> Dataset:
     """Read an object as a pydicom data set.
 
     Parameters
@@ -35,6 +37,8 @@ def to_dataset(data: Buffer, *, stop_before_pixels: bool = False) -> Dataset:
         A Part-10 file or a bare data set, whole.
     stop_before_pixels : bool
         Leave out pixel data and what follows it.
+    keywords : sequence of str, optional
+        Read these attributes of the top level only, with Specific Character Set: headers of many frames are long.
 
     Returns
     -------
@@ -55,7 +59,12 @@ def to_dataset(data: Buffer, *, stop_before_pixels: bool = False) -> Dataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the scan's warnings say the same, without values
-            dataset = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=stop_before_pixels)
+            dataset = pydicom.dcmread(
+                io.BytesIO(data),
+                force=True,
+                stop_before_pixels=stop_before_pixels,
+                specific_tags=None if keywords is None else ["SpecificCharacterSet", *keywords],
+            )
             if not isinstance(getattr(dataset, "file_meta", None), FileMetaDataset):
                 dataset.file_meta = FileMetaDataset()
             if "TransferSyntaxUID" not in dataset.file_meta:

@@ -72,7 +72,10 @@ class Rendered:
             return await self._many_shown(query, every, media_type, records[0])
         if query.presentation_uid:
             raise UsageError("presentationUID goes with an instance, its frames, or a multipart answer")
-        record = self._retrieve.representative([record for record in records if self._is_image(record)])
+        images = [record for record in records if self._is_image(record)]
+        if not images and (videos := [record for record in records if video_type(record)]):
+            return await self.one(request, videos[0], 0, query, media_type)
+        record = self._retrieve.representative(images)
         return await self.one(request, record, self._retrieve.frame_count(record) // 2, query, media_type)
 
     async def _frames(

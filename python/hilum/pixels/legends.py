@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pydicom
 
-__all__ = ["LEGENDS", "Legend", "draw_legends"]
+__all__ = ["KEYWORDS", "LEGENDS", "Legend", "draw_legends"]
 
 Legend: TypeAlias = Literal["patient", "technique"]
 LEGENDS: Final[tuple[Legend, ...]] = ("patient", "technique")
@@ -36,6 +36,12 @@ _TECHNIQUE: Final = (
     ("FlipAngle", "FA ", "°"),
     ("MagneticFieldStrength", "", " T"),
 )
+
+KEYWORDS: Final = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"),
+    *(keyword for keyword, _, _ in _TECHNIQUE),
+)
+"""Attributes that the texts are made of."""
 
 
 def _value(dataset: pydicom.Dataset, keyword: str) -> str:

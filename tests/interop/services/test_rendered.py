@@ -18,6 +18,7 @@ from PIL import Image
 from presentation_states import SRGB, encoded, grey_state, image_dataset
 from pydicom.encaps import encapsulate
 
+import hilum
 from hilum.pixels import icc
 
 if TYPE_CHECKING:
@@ -331,7 +332,24 @@ def test_poster_of_a_video(web: httpx.Client) -> None:
     assert np.abs(pixels[12, 4]).max() < 20 and np.abs(pixels[12, 28] - (250, 20, 20)).max() < 20
     assert opened(web.get(f"{path}/frames/1/rendered?accept=image/jpeg")).size == (64, 48)
     assert opened(web.get(f"{path}/thumbnail")).format == "JPEG"
-    assert opened(web.get(path.split("/instances")[0] + "/thumbnail")).format == "JPEG"
+    series = path.split("/instances")[0]
+    assert opened(web.get(f"{series}/thumbnail")).format == "JPEG"
+    assert opened(web.get(f"{series}/rendered?accept=image/png")).size == (64, 48)
+
+
+def test_what_was_deleted_is_gone(server: Any, web: httpx.Client) -> None:
+    extra = image_dataset(VALUES)
+    extra.StudyInstanceUID, extra.SeriesInstanceUID = (
+        "1.2.826.0.1.3680043.10.1561.9.80",
+        "1.2.826.0.1.3680043.10.1561.9.81",
+    )
+    with hilum.open(server.root) as archive:
+        archive.store(encoded(extra))
+        assert web.get(path_of(extra) + "/rendered").status_code == 200
+        archive.delete("instance", extra.SOPInstanceUID)
+    for tail in ("/rendered", "/thumbnail", "/frames/1/rendered", ""):
+        assert web.get(path_of(extra) + tail).status_code == 410
+    assert web.get(path_of(extra)[:-1] + "/rendered").status_code == 404
 
 
 # WADO-URI and dicomweb-client

@@ -16,6 +16,7 @@ from pydicom.encaps import encapsulate
 
 import hilum
 from hilum.errors import DataError, UsageError
+from hilum.pixels import icc
 from hilum.pixels.legends import patient_lines, technique_lines
 from hilum.pixels.settings import RenderSettings
 
@@ -56,6 +57,22 @@ def test_profile_of_an_optical_path(archive: Archive) -> None:
     assert profile_of(image.render(icc_profile="yes")) == SRGB
     assert profile_of(image.render()) is None
     assert np.abs(image.render_array(icc_profile="srgb").astype(int) - COLOUR).max() <= 1
+
+
+def test_frames_of_several_optical_paths_have_their_own(archive: Archive) -> None:
+    other = icc.profile_of("displayp3")
+    paths, frames = [], []
+    for name, profile in (("A", SRGB), ("B", other)):
+        path, frame, item = Dataset(), Dataset(), Dataset()
+        path.OpticalPathIdentifier, path.ICCProfile = name, profile
+        item.OpticalPathIdentifier = name
+        frame.OpticalPathIdentificationSequence = [item]
+        paths.append(path)
+        frames.append(frame)
+    ds = image_dataset(COLOUR, NumberOfFrames=2, OpticalPathSequence=paths, PerFrameFunctionalGroupsSequence=frames)
+    ds.PixelData = COLOUR.tobytes() * 2
+    image = stored(archive, ds)
+    assert [profile_of(image.render(frame, icc_profile="yes")) for frame in (0, 1)] == [SRGB, other]
 
 
 def test_profile_of_a_real_slide(archive: Archive, shared_data: Path) -> None:
