@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from hilum.archive.completion import read_completed
 from hilum.errors import HilumError, NotAVolume, NotFound
 from hilum.pixels.quantity import suv_factor
+from hilum.volumes.disk import VolumeDisk
 from hilum.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -43,16 +44,13 @@ def open_volumes(
     def factor(record: InstanceRecord, kind: str) -> float:
         return suv_factor(retrieve.dataset(record), cast("SuvKind", kind))
 
-    return VolumeStore(
+    disk = VolumeDisk(
         root / "volumes",
-        packs,
         disk_bytes=settings.volumes.disk_bytes,
+        warm_bytes=settings.volumes.warm_bytes,
         reserve_bytes=settings.storage.reserve_bytes,
-        current=retrieve.current,
-        decode=decode,
-        suv_factor=factor,
-        read_only=read_only,
     )
+    return VolumeStore(packs, disk, current=retrieve.current, decode=decode, suv_factor=factor, read_only=read_only)
 
 
 def series_volumes(archive: Archive, study_uid: str, series_uid: str) -> list[Volume]:

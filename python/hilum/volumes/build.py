@@ -93,6 +93,7 @@ def build(
     current: Callable[[InstanceRecord], InstanceRecord],
     decode: Decode,
     *,
+    voxels: npt.NDArray[Any] | None = None,
     name: str = "",
     threads: int = 0,
 ) -> None:
@@ -110,6 +111,8 @@ def build(
         Finds an object again that compaction has moved.
     decode : callable
         ``decode(refs, out)``: decodes what the core cannot take out of packs.
+    voxels : ndarray, optional
+        ``(t, z, y, x)`` stored values of the volume, if they are known: no frame is decoded then.
     name : str
         Of the image, in the metadata.
     threads : int
@@ -132,7 +135,9 @@ def build(
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         for level, (shape, ranges, size) in enumerate(
-            _shards(packs, series, stack, time, paths, current, decode, threads)
+            _of_voxels(voxels[time], stack, paths, threads)
+            if voxels is not None
+            else _shards(packs, series, stack, time, paths, current, decode, threads)
         ):
             grid = [-(-n // EDGE) for n in shape]
             levels[level].append(np.frombuffer(ranges, np.float32).reshape(*grid, 2))
@@ -149,6 +154,20 @@ def _shard_path(folder: Path, stack: Stack, time: int) -> Path:
     return folder.joinpath("c", *([str(time)] if stack.times else []), "0", "0", "0")
 
 
+def _of_voxels(
+    voxels: npt.NDArray[Any], stack: Stack, paths: list[Path], threads: int
+) -> list[tuple[tuple[int, int, int], bytes, int]]:
+    slices = np.zeros(len(voxels), stack.slices.dtype)
+    slices["first"] = np.arange(len(voxels))
+    plan = (_layout(stack), slices, stack.dtype, None)
+    return _core.build_volume_of(voxels, plan, [str(path) for path in paths], threads)
+
+
+def _layout(stack: Stack) -> tuple[tuple[int, int, int], str, float, float, float, tuple[float, ...]]:
+    affine = tuple(stack.affine.ravel().tolist())
+    return stack.shape, stack.dtype, stack.fill, stack.slope, stack.intercept, affine
+
+
 def _shards(
     packs: PackStore,
     series: SeriesFrames,
@@ -162,9 +181,8 @@ def _shards(
     frames = stack.frames[time]
     objects, inverse = np.unique(series.objects[frames], return_inverse=True)
     records = [series.records[i] for i in objects]
-    layout = (stack.shape, stack.dtype, stack.fill, stack.slope, stack.intercept, tuple(stack.affine.ravel().tolist()))
     rescales = None if stack.rescales is None else np.ascontiguousarray(stack.rescales[time])
-    plan = (layout, stack.slices, str(series.dtype(int(frames[0]))), rescales)
+    plan = (_layout(stack), stack.slices, str(series.dtype(int(frames[0]))), rescales)
     names = [str(path) for path in paths]
     if not all(core_decodes(r.transfer_syntax_uid) and not FrameTable(r.frame_table).inflated for r in records):
         refs = [(records[o], int(n)) for o, n in zip(inverse, series.numbers[frames], strict=True)]

@@ -1,40 +1,37 @@
-"""Volumes on disk: made once, whichever process asks first, published whole, evicted by a size limit.
-
-``ROOT/volumes/KEY.zarr`` is a whole volume or is not there: it is written under ``ROOT/volumes/tmp`` and renamed. Who
-makes a volume holds a lock on ``KEY.lock``; others wait for it. Who evicts renames it away first; mappings and open
-files stay good. Bytes of another boot are trusted only if they were synced.
-"""
+"""The volumes of an archive: found in headers, made when they are asked for, mapped, remembered."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
 import threading
-import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hilum.errors import DataError, HilumError, LimitExceeded, NotFound, Unavailable
+from hilum.errors import DataError, LimitExceeded, NotFound, Unavailable
 from hilum.volumes.assemble import assemble
 from hilum.volumes.build import build, bytes_needed, key_of
 from hilum.volumes.geometry import read_frames
 from hilum.volumes.volume import Volume, open_view
+from hilum.volumes.warm import expand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
 
     from hilum._core import VolumeView
     from hilum.index.base import InstanceRecord
     from hilum.storage.packs import PackStore
     from hilum.volumes.assemble import Assembly, Stack
     from hilum.volumes.build import Decode
+    from hilum.volumes.disk import VolumeDisk
     from hilum.volumes.geometry import SeriesFrames
 
 __all__ = ["VolumeStore"]
@@ -63,13 +60,9 @@ class VolumeStore:
 
     Parameters
     ----------
-    root : Path
-        ``ROOT/volumes``; made with the first volume. May be deleted at any time.
     packs : PackStore
-    disk_bytes : int
-        All volumes together; beyond it those that were not used for longest go.
-    reserve_bytes : int
-        Of the disk that are left free.
+    disk : VolumeDisk
+        ``ROOT/volumes``.
     current : callable
         Finds an object again that compaction has moved.
     decode : callable
@@ -82,20 +75,16 @@ class VolumeStore:
 
     def __init__(
         self,
-        root: Path,
         packs: PackStore,
+        disk: VolumeDisk,
         *,
-        disk_bytes: int,
-        reserve_bytes: int,
         current: Callable[[InstanceRecord], InstanceRecord],
         decode: Decode,
         suv_factor: Callable[[InstanceRecord, str], float],
         read_only: bool,
     ) -> None:
-        self._root = root
         self._packs = packs
-        self._disk_bytes = disk_bytes
-        self._reserve_bytes = reserve_bytes
+        self._disk = disk
         self._current = current
         self.decode = decode
         self._suv_factor = suv_factor
@@ -163,14 +152,7 @@ class VolumeStore:
 
     def find(self, key: str) -> Path | None:
         """Folder of a volume if it is there and whole."""
-        folder = self._folder(key)
-        try:
-            boot = (folder / "boot").read_text()
-        except OSError:
-            return None
-        if boot not in ("", _boot_id()):  # a power cut may have torn what was not synced
-            return None
-        return folder
+        return self._disk.find(key)
 
     def suv_factor(self, series: SeriesFrames, stack: Stack, kind: str) -> float:
         """Factor from rescaled values to SUV, from the header of the stack's first frame."""
@@ -194,7 +176,7 @@ class VolumeStore:
             with self._lock:
                 self._views.pop(name, None)
             return known
-        _touch(folder)
+        self._disk.touch(folder)
         with self._lock:
             self._views[name] = known
             while len(self._views) > _KEPT_VIEWS:
@@ -209,7 +191,7 @@ class VolumeStore:
             return
         with self._lock:
             self._looked = now
-            for name in [name for name in self._views if not self._folder(name[0]).exists()]:
+            for name in [name for name in self._views if not self._disk.folder(name[0]).exists()]:
                 del self._views[name]
 
     def _open(self, folder: Path, stack: Stack, key: str, level: int, time: int) -> VolumeView | None:
@@ -254,153 +236,62 @@ class VolumeStore:
         """Folder of a volume; if it was made, also the view of the (level, time) that is wanted, whatever evicts it."""
         folder = self.find(key)
         if folder is not None:
-            _touch(folder)
+            self._disk.touch(folder)
             return folder, None
         if self._read_only:
             raise Unavailable("the archive is open for reading only: bricks cannot be made", code=_READ_ONLY)
         needed = bytes_needed(stack)
-        if needed > self._disk_bytes:
-            raise LimitExceeded(f"the volume takes {needed} bytes, volumes.disk_bytes allows {self._disk_bytes}")
-        with self._os_errors(), self._building(key):
+        if needed > self._disk.disk_bytes:
+            raise LimitExceeded(f"the volume takes {needed} bytes, volumes.disk_bytes allows {self._disk.disk_bytes}")
+        with _os_errors(), self._disk.building(key):
             folder = self.find(key)
             if folder is not None:
                 return folder, None
-            self.make_room(needed)
+            self._disk.make_room(needed, self._drop_views)
             return self._make(series, stack, key, wanted)
 
     def _make(
         self, series: SeriesFrames, stack: Stack, key: str, wanted: tuple[int, int] | None
     ) -> tuple[Path, VolumeView | None]:
-        for leftover in self._temporary.glob(f"{key}.*"):  # of a process that died: we hold the lock
-            if leftover.suffix != ".lock":
-                shutil.rmtree(leftover, ignore_errors=True)
-        work = self._temporary / f"{key}.{uuid.uuid4().hex}"
-        work.mkdir()
+        work = self._disk.new(key)
         try:
-            build(self._packs, series, stack, work, self._current, self.decode)
-            (work / "boot").write_text(_boot_id())
+            build(self._packs, series, stack, work, self._current, self.decode, voxels=self._warm(stack, key, work))
             view = None if wanted is None else open_view(work, stack, *wanted)
-            folder = self._folder(key)
-            if folder.exists():
-                self.remove(key)
-            work.rename(folder)
+            return self._disk.publish(work, key), view
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
-        threading.Thread(target=_settle, args=(folder,), name="hilum-volume-sync", daemon=True).start()
-        return folder, view
 
-    def make_room(self, needed: int) -> None:
-        """Evict what was not used for longest until `needed` bytes fit into the limit and on the disk.
-
-        Raises
-        ------
-        Unavailable
-            The disk is full of other things.
-        """
-        volumes = sorted(self._volumes())
-        used = sum(size for _, size, _ in volumes)
-        while volumes and (used + needed > self._disk_bytes or self._free() < needed):
-            _, size, key = volumes.pop(0)
-            self.remove(key)
-            used -= size
-        free = self._free()
-        if free < needed:
-            message = f"no space for a volume: {needed} bytes are needed, {max(free, 0)} are free"
-            raise Unavailable(message, code=_NO_SPACE)
+    def _warm(self, stack: Stack, key: str, work: Path) -> npt.NDArray[Any] | None:
+        """Voxels of a volume that was kept compressed; None if there is none, or it is damaged."""
+        folder = self._disk.find_warm(key)
+        if folder is None:
+            return None
+        try:
+            found = expand(folder, stack, work)
+        except DataError as error:
+            LOGGER.warning("%s: it is made of frames again", error)
+            self._disk.remove(key, warm=True)
+            return None
+        self._disk.touch(folder)
+        return found
 
     def remove(self, key: str) -> None:
-        """Evict a volume; views of it stay good."""
+        """Delete a volume; views of it stay good."""
+        self._drop_views(key)
+        self._disk.remove(key)
+
+    def _drop_views(self, key: str) -> None:
         with self._lock:
             for name in [name for name in self._views if name[0] == key]:
                 del self._views[name]
-        gone = self._temporary / f"{key}.{uuid.uuid4().hex}"
-        with contextlib.suppress(OSError):
-            self._temporary.mkdir(parents=True, exist_ok=True)
-            self._folder(key).rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
-
-    def _volumes(self) -> Iterator[tuple[int, int, str]]:
-        """(last use in ns, bytes, key) of what is published."""
-        for folder in self._root.glob("*.zarr"):
-            with contextlib.suppress(OSError, ValueError):
-                yield (folder / "size").stat().st_mtime_ns, int((folder / "size").read_text()), folder.stem
-
-    def _free(self) -> int:
-        status = os.statvfs(self._root)
-        return status.f_bavail * status.f_frsize - self._reserve_bytes
-
-    def _folder(self, key: str) -> Path:
-        return self._root / f"{key}.zarr"
-
-    @property
-    def _temporary(self) -> Path:
-        return self._root / "tmp"
-
-    @contextlib.contextmanager
-    def _building(self, key: str) -> Iterator[None]:
-        """Hold the lock of a volume; who waits gets it when the other is done."""
-        self._temporary.mkdir(parents=True, exist_ok=True)
-        path = self._temporary / f"{key}.lock"
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if not _is_file(descriptor, path):  # the one before has removed it
-                    continue
-                try:
-                    yield
-                finally:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
-                return
-            finally:
-                os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _os_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error, HilumError):
-                raise
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            message = f"a volume cannot be written: {error.strerror}"
-            raise Unavailable(message, code=_NO_SPACE if full else 200) from error
 
 
-def _touch(folder: Path) -> None:
-    """Note that a volume is used."""
-    with contextlib.suppress(OSError):
-        os.utime(folder / "size")
-
-
-def _is_file(descriptor: int, path: Path) -> bool:
+@contextlib.contextmanager
+def _os_errors() -> Iterator[None]:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _boot_id() -> str:
-    """Which boot of the machine this is; empty where that cannot be told."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _settle(folder: Path) -> None:
-    """Sync a published volume, and write down that it may be trusted after a power cut."""
-    try:
-        for path in [*(p for p in folder.rglob("*") if p.is_file()), folder]:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        settled = folder / "boot.new"
-        settled.write_text("")
-        settled.replace(folder / "boot")
+        yield
     except OSError as error:
-        LOGGER.debug("a volume was not synced: %s", error.strerror)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        message = f"a volume cannot be written: {error.strerror}"
+        raise Unavailable(message, code=_NO_SPACE if full else 200) from error

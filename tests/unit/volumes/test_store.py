@@ -27,7 +27,7 @@ from hilum.volumes.build import bytes_needed, level_affine
 from hilum.volumes.view import affine_of, ranges_of, read_region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SHAPE = (70, 40, 65)
@@ -175,7 +175,7 @@ def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
             stack = make_stack(ramp((33, 33, 33), seed=number), (0, 0, 0), (0, 0, 1), series=number + 1)
             archive.store_many(stack)
         needed = bytes_needed(volume_of(archive).stack)
-    settings = Settings(volumes=VolumeSettings(disk_bytes=int(2.5 * needed)))
+    settings = Settings(volumes=VolumeSettings(disk_bytes=int(2.5 * needed), warm_bytes=0))
     with hilum.open(tmp_path / "a", settings=settings) as archive:
         volumes = [volume_of(archive, number) for number in range(3)]
         for volume in volumes[:2]:
@@ -185,6 +185,47 @@ def test_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
         time.sleep(0.02)
         _ = volumes[2].path
         assert [volume.is_built for volume in volumes] == [True, False, True]
+
+
+def wait_for(found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_evicted_volumes_are_kept_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    one = np.stack([ramp((40, 33, 35), seed=t) for t in range(times)])
+    with hilum.open(tmp_path / "a") as archive:
+        for time_point, voxels in enumerate(one):
+            extra = {0x00200100: ("IS", str(time_point))}
+            archive.store_many(
+                make_stack(voxels, (0, 0, 0), (0, 0, 1), first_instance=1 + 100 * time_point, extra=extra)
+            )
+        archive.store_many(make_stack(ramp((66, 66, 66)), (0, 0, 0), (0, 0, 1), series=2))
+        limit = max(bytes_needed(volume_of(archive, at).stack) for at in range(2))
+    settings = Settings(volumes=VolumeSettings(disk_bytes=limit, warm_bytes=1 << 20))
+    root = tmp_path / "a"
+    with hilum.open(root, settings=settings) as archive:
+        small, large = (volume_of(archive, at) for at in range(2))
+        before = [p.read_bytes() for p in sorted(small.path.rglob("c/**/0")) if p.is_file()]
+        _ = large.path
+        assert not small.is_built
+        wait_for(lambda: not [path for path in leftovers(root) if path.name.startswith(("gone-", "warm-"))])
+        (warm,) = (root / "volumes").glob("*.warm")
+        kept = zarr.open_array(str(warm / "0"), mode="r")[:]
+        np.testing.assert_array_equal(kept, one if times > 1 else one[0])
+        assert int((warm / "size").read_text()) < 0.9 * one.nbytes
+        monkeypatch.setattr("hilum.volumes.build._shards", None)  # frames are not decoded
+        assert [p.read_bytes() for p in sorted(small.path.rglob("c/**/0")) if p.is_file()] == before
+        monkeypatch.undo()
+        archive.volumes.remove(small.key)
+        for chunk in sorted(warm.rglob("0/c/**/0")):
+            if chunk.is_file():
+                chunk.write_bytes(b"\x02\x01damaged")
+        np.testing.assert_array_equal(small.zarr()[:], one if times > 1 else one[0])
+        assert list((root / "volumes").glob(f"{small.key}.warm")) == []
 
 
 def test_a_volume_above_the_limit_is_refused(root: Path) -> None:
@@ -285,7 +326,7 @@ def small_disk(root: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("reserve", [0, -(1 << 40)], ids=["foreseen", "while writing"])
 def test_a_full_disk_is_said_and_leaves_nothing(root: Path, small_disk: Path, reserve: int) -> None:
     with hilum.open(root) as archive:
-        archive.volumes._reserve_bytes = reserve  # below 0: what is free is thought to be more than it is
+        archive.volumes._disk.reserve_bytes = reserve  # below 0: what is free is thought to be more than it is
         with pytest.raises(Unavailable, match=r"[Nn]o space") as caught:
             volume_of(archive).view()
         assert caught.value.code == 201
