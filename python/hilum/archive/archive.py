@@ -211,6 +211,7 @@ class Archive:
         self._index: Index = self._parts.index
         self._ingest: Committer = self._parts.ingest
         self.retrieve: Retriever = self._parts.retrieve
+        self._pictures: Pictures | None = None
         self.recovered: RebuildReport = self._parts.recovered
 
     @property
@@ -611,9 +612,11 @@ class Archive:
     @property
     def pictures(self) -> Pictures:
         """Rendered pictures of what is stored."""
-        from hilum.archive.pictures import Pictures
+        if self._pictures is None:
+            from hilum.archive.pictures import Pictures
 
-        return Pictures(self.retrieve)
+            self._pictures = Pictures(self.retrieve)
+        return self._pictures
 
     @property
     def packs(self) -> PackStore:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hilum.dicom.dataset import to_dataset
@@ -33,6 +35,8 @@ IccProfile: TypeAlias = Literal["no", "yes", "srgb", "adobergb", "rommrgb", "dis
 ICC_PROFILES: Final[tuple[IccProfile, ...]] = ("no", "yes", "srgb", "adobergb", "rommrgb", "displayp3")
 
 _MAX_STATE_BYTES: Final = 64 << 20
+_KEPT_STATE_BYTES: Final = 1 << 20
+_KEPT_STATES: Final = 16
 _DEFAULT_DELAY_MS: Final = 100.0
 _SPEEDS: Final = ("FrameTime", "RecommendedDisplayFrameRate", "CineRate")
 _WITH_PROFILE: Final = ("png", "jpeg", "webp")
@@ -123,6 +127,8 @@ class Pictures:
 
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
+        self._states: OrderedDict[bytes, PresentationState] = OrderedDict()
+        self._lock = Lock()
 
     def picture(self, record: InstanceRecord, frame: int, request: PictureRequest) -> Picture:
         """Render a frame to a file.
@@ -239,7 +245,16 @@ class Pictures:
         refuse_unsupported(record.sop_class_uid)
         if record.location.length > _MAX_STATE_BYTES:
             raise LimitExceeded("the presentation state is longer than 64 MiB")
-        return read_presentation_state(to_dataset(self._retriever.read(record)))
+        with self._lock:
+            known = self._states.get(record.sha256)
+        if known is None:
+            known = read_presentation_state(to_dataset(self._retriever.read(record)))
+            if record.location.length <= _KEPT_STATE_BYTES:
+                with self._lock:
+                    self._states[record.sha256] = known
+                    if len(self._states) > _KEPT_STATES:
+                        self._states.popitem(last=False)
+        return known
 
     def targets(self, record: InstanceRecord) -> list[tuple[InstanceRecord, int]]:
         """Frames, from 0, to which a presentation state refers, in its order; those that are stored.

@@ -170,7 +170,7 @@ def _window(value: str) -> Window:
 
 
 def _quality(value: str) -> int:
-    if not value.isdigit() or not 1 <= int(value[:4]) <= 100:
+    if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= 100):
         raise UsageError("quality must be a number from 1 to 100")
     return int(value)
 

@@ -79,6 +79,6 @@ class WadoUri:
 def _frame_number(text: str) -> int:
     if not text:
         return 1
-    if not text.isdigit() or not int(text[:9]) >= 1:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= 1):
         raise UsageError("frameNumber must be a number from 1")
-    return int(text[:9])
+    return int(text)
