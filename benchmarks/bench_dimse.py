@@ -1,16 +1,21 @@
-"""C-FIND, C-GET and C-MOVE over the network of one machine, DCMTK's ``dcmqrscp`` beside hilum where it is installed.
+"""C-FIND, C-GET and C-MOVE over the network of one machine, beside DCMTK's ``dcmqrscp`` and Orthanc.
 
 ``test_find`` asks an index of ``HILUM_BENCH_STUDIES`` invented studies (20 000 unless said) and takes every answer;
-``test_get`` and ``test_move`` fetch one study of ``HILUM_BENCH_INSTANCES`` CT slices (200 unless said; the figures of
+Orthanc gets an object for each of them by HTTP, 200 where the benchmarks run as plain tests. ``test_get`` and
+``test_move`` fetch one study of ``HILUM_BENCH_INSTANCES`` CT slices (200 unless said; the figures of
 docs/benchmarks.md are of 2 000). ``extra_info`` has the server's CPU for each request and each instance.
 
 Traps: the client is Python and takes a core of its own, so with two cores read the CPU of the server beside the rate;
-the page cache is warm; ``dcmqrscp`` forks for each association, its children's CPU is counted when they have ended.
+the page cache is warm; peers run with ``TCP_NODELAY=1``, as in ``../shared/peers``; Orthanc's index is SQLite;
+``dcmqrscp`` forks for each association, its children's CPU is counted when they have ended.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
 import itertools
+import json
 import os
 import random
 import re
@@ -24,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
+import pydicom
 import pytest
 from benchmarks.data import CT_IMAGE_STORAGE, instance_bytes
 
@@ -34,13 +40,14 @@ from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.index.synthetic import synthetic_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 STUDIES = int(os.environ.get("HILUM_BENCH_STUDIES", "20000"))
 INSTANCES = int(os.environ.get("HILUM_BENCH_INSTANCES", "200"))
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
 EXPLICIT = "1.2.840.10008.1.2.1"
+PEERS = {**os.environ, "TCP_NODELAY": "1"}
 
 
 @dataclass(frozen=True)
@@ -101,14 +108,69 @@ def serve(root: Path, sink: int) -> Iterator[Server]:
         process.terminate()
 
 
-@pytest.fixture(scope="module")
-def index_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    root = tmp_path_factory.mktemp("find") / "archive"
-    with hilum.open(root) as archive:
+def serve_orthanc(folder: Path, sink: int, objects: Iterable[bytes]) -> Iterator[Server]:
+    """Orthanc with these objects."""
+    program = shutil.which("Orthanc", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
+    if program is None:
+        pytest.skip("Orthanc is not installed")
+    port, web = free_port(), free_port()
+    settings = {
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "Plugins": [],
+        "HttpPort": web,
+        "DicomPort": port,
+        "DicomAet": "ORTHANC",
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomModalities": {"sink": ["SINK", "127.0.0.1", sink]},
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": PEERS}
+    with subprocess.Popen([program, str(folder / "orthanc.json")], **quiet) as process:  # type: ignore[call-overload]
+        wait_for(port)
+        wait_for(web)
+        connection = http.client.HTTPConnection("127.0.0.1", web, timeout=60)
+        for data in objects:
+            connection.request("POST", "/instances", data, {"Content-Type": "application/dicom"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+        connection.close()
+        yield Server(port, "ORTHANC", psutil.Process(process.pid))
+        process.terminate()
+
+
+def object_of(study: dict[str, Any], number: int) -> bytes:
+    """One small object of an invented study."""
+    ds = pydicom.Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in ("PatientName", "PatientID", "StudyDate", "StudyTime", "StudyInstanceUID", "AccessionNumber"):
+        setattr(ds, keyword, str(study.get(keyword) or ""))
+    ds.SOPClassUID, ds.Modality = CT_IMAGE_STORAGE, str(study.get("ModalitiesInStudy") or "CT").partition("\\")[0]
+    ds.SeriesInstanceUID, ds.SOPInstanceUID = f"1.2.3.{number}.1", f"1.2.3.{number}.1.1"
+    out = io.BytesIO()
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    pydicom.dcmwrite(out, ds, enforce_file_format=True)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module", params=["hilum", "orthanc"])
+def index_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("find")
+    with hilum.open(folder / "archive") as archive:
         entries = synthetic_entries(STUDIES)
         while batch := list(itertools.islice(entries, 5000)):
             archive.index.apply(batch)
-    yield from serve(root, 1)
+        if request.param == "orthanc":
+            most = 200 if request.config.getoption("benchmark_disable") else STUDIES
+            studies = archive.search("study", {}, limit=most).to_dicts()
+    if request.param == "hilum":
+        yield from serve(folder / "archive", 1)
+        return
+    yield from serve_orthanc(folder, 1, (object_of(study, number) for number, study in enumerate(studies)))
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +184,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(files: Path) -> str:
-    import pydicom
-
     return str(pydicom.dcmread(next(files.iterdir()), stop_before_pixels=True).StudyInstanceUID)
 
 
@@ -132,13 +192,13 @@ def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """DCMTK's storescp, which throws away what it gets."""
     port = free_port()
     command = [dcmtk("storescp"), "--ignore", "--fork", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=PEERS) as process:
         wait_for(port)
         yield port
         process.terminate()
 
 
-@pytest.fixture(scope="module", params=["hilum", "dcmqrscp"])
+@pytest.fixture(scope="module", params=["hilum", "dcmqrscp", "orthanc"])
 def archive_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, files: Path, sink: int
 ) -> Iterator[Server]:
@@ -147,6 +207,9 @@ def archive_server(
         with hilum.open(folder / "archive") as archive:
             archive.import_paths([files])
         yield from serve(folder / "archive", sink)
+        return
+    if request.param == "orthanc":
+        yield from serve_orthanc(folder, sink, (path.read_bytes() for path in files.iterdir()))
         return
     port, database = free_port(), folder / "database"
     database.mkdir()
@@ -162,7 +225,7 @@ def archive_server(
         f"AETable BEGIN\nQR {database} RW (200, 8192mb) ANY\nAETable END\n"
     )
     command = [dcmtk("dcmqrscp"), "-c", str(config)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=PEERS) as process:
         wait_for(port)
         yield Server(port, "QR", psutil.Process(process.pid))
         for child in psutil.Process(process.pid).children():

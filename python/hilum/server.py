@@ -397,7 +397,7 @@ def _run_dimse(
 
     def note(title: str, address: str, service: str, reason: str) -> None:
         refusals.add(title, address, service, reason)
-        metrics.observe_refusal(service)
+        metrics.observe_refusal(service, title if title in peers else "")
 
     admission = Admission(
         peers,

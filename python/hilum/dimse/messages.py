@@ -94,7 +94,7 @@ _UIDS: Final = frozenset(
     (Tag.AFFECTED_SOP_CLASS, Tag.REQUESTED_SOP_CLASS, Tag.AFFECTED_SOP_INSTANCE, Tag.REQUESTED_SOP_INSTANCE)
 )
 _HEAD: Final = struct.Struct("<HHI")
-_GATHER: Final = 1 << 18
+_GATHER: Final = 1 << 20
 LONGEST_PDV: Final = 1 << 18
 """Fragments are not longer, also where the peer sets no limit."""
 
@@ -158,7 +158,7 @@ def decode_command(data: Buffer) -> dict[int, int | str]:
 
 
 def pdus(context_id: int, command: bytes, data: Iterable[Any] | None, max_pdu: int) -> Iterator[bytes]:
-    """Give a message as P-DATA-TF PDUs, several of them in each piece of some 256 KiB.
+    """Give a message as P-DATA-TF PDUs, several of them in each piece of up to some 1 MiB.
 
     Parameters
     ----------

@@ -76,7 +76,10 @@ class Metrics:
             "hilum_dimse_answers", "Answers and sub-operations of requests", ["service"], registry=self.registry
         )
         self._refusals = Counter(
-            "hilum_dimse_refusals", "Requests of DICOM peers that were refused", ["service"], registry=self.registry
+            "hilum_dimse_refusals",
+            "Requests of DICOM peers that were refused",
+            ["service", "peer"],
+            registry=self.registry,
         )
         self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[float], None]]] = {}
 
@@ -110,9 +113,9 @@ class Metrics:
         self._dimse_seconds.labels(service, status).observe(seconds)
         self._dimse_answers.labels(service).inc(answers)
 
-    def observe_refusal(self, service: str) -> None:
-        """Record an association or request that was refused; who and why is in the list of refusals."""
-        self._refusals.labels(service).inc()
+    def observe_refusal(self, service: str, peer: str = "") -> None:
+        """Record a refusal, of a peer of the settings or of nobody known; why is in the list of refusals."""
+        self._refusals.labels(service, peer).inc()
 
     def exposition(self, gauges: Mapping[str, tuple[str, float]] | None = None) -> tuple[bytes, str]:
         """Give samples of all processes in the text format, and its content type.

@@ -240,7 +240,10 @@ def test_rules_for_peers_and_why_not(start: Any, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from hilum.cli.main import main; main()", "refusals", "NOBODY"]
     shown = subprocess.run([*command, "--archive", str(root)], capture_output=True, text=True, timeout=60, check=True)
     assert "NOBODY at 127.0.0.1  associate: the calling AE title is not in dimse.peers" in shown.stdout
-    assert 'hilum_dimse_refusals_total{service="associate"} 2.0' in httpx.get(f"{server.url}/metrics").text
+    figures = httpx.get(f"{server.url}/metrics").text
+    assert 'hilum_dimse_refusals_total{peer="ELSEWHERE",service="associate"} 1.0' in figures
+    assert 'hilum_dimse_refusals_total{peer="",service="associate"} 1.0' in figures
+    assert 'hilum_dimse_refusals_total{peer="READER",service="store"} 1.0' in figures
 
 
 @pytest.mark.parametrize(
