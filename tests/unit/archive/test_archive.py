@@ -369,7 +369,7 @@ def test_frames_of_instance_and_series(archive: hilum.Archive) -> None:
         instance.frame(-1)
     with pytest.raises(IndexError):
         frames[6]
-    with pytest.raises(UsageError, match="format must be"):
+    with pytest.raises(UsageError, match="the format is none of"):
         instance.render(format="bmp")
 
 
