@@ -13,6 +13,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import generate_uid
 
+from hilum.archive.icons import decode_icons
 from hilum.codecs.layout import Layout, read_layout, rewrite
 from hilum.dicom.uids import IMPLEMENTATION_CLASS_UID, TRANSFER_SYNTAXES
 from hilum.errors import DataError
@@ -28,7 +29,6 @@ __all__ = ["Lossy", "encoding_of", "new_uid", "pixel_element_end", "trailer", "w
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 _EXTENDED_OFFSET_LENGTHS: Final = 0x7FE00002
 _ICON_IMAGES: Final = 0x00880200
-"""Icons are compressed in the syntax of the object (PS3.3 C.7.6.1.1.6); one that would not be any more is left out."""
 _ENCAPSULATED: Final = b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff"
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _META: Final = (True, False)
@@ -99,7 +99,7 @@ def write_header(
         for tag, numbers in zip((_EXTENDED_OFFSET_TABLE, _EXTENDED_OFFSET_LENGTHS), extended_offsets, strict=True):
             changes[tag] = write_element(tag, "OV", struct.pack(f"<{len(numbers)}Q", *numbers), target)
     if stored.transfer_syntax_uid != transfer_syntax_uid and _ENCAPSULATED in data:
-        changes[_ICON_IMAGES] = b""
+        changes[_ICON_IMAGES] = _icons(data, stored.transfer_syntax_uid, target)
     before = stored.pixels
     if pixels is not None and before is not None:
         if pixels.photometric_interpretation != before.photometric_interpretation:
@@ -118,6 +118,14 @@ def write_header(
         replacements=sorted(changes.items()),
     )
     return _meta(data, layout, transfer_syntax_uid, lossy), dataset
+
+
+def _icons(data: bytes, transfer_syntax_uid: str, target: tuple[bool, bool]) -> bytes:
+    """Icon Image Sequence, of which some are compressed in the old syntax; empty where one cannot be decoded."""
+    icons = list(_parse(data, ["IconImageSequence", "SpecificCharacterSet"]).get("IconImageSequence") or [])
+    if not icons or not decode_icons(icons, transfer_syntax_uid, big_endian=target[1]):
+        return b""
+    return write_element(_ICON_IMAGES, "SQ", icons, target)
 
 
 def _meta(data: bytes, layout: Layout, transfer_syntax_uid: str, lossy: Lossy | None) -> bytes:

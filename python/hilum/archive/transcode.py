@@ -122,6 +122,7 @@ def transcode_object(
     options: EncodeOptions | None = None,
     *,
     threads: int = 0,
+    largest_offset: int = _MAX_OFFSET,
 ) -> Transcoded:
     """Give an object in a transfer syntax.
 
@@ -132,6 +133,9 @@ def transcode_object(
     options : EncodeOptions, optional
     threads : int
         At most; 0: as many as there are processors.
+    largest_offset : int
+        Of a frame, in bytes, that the Basic Offset Table may name (32 bits); beyond it an Extended Offset Table is
+        written and the basic one is empty (PS3.5 A.4, PS3.3 C.7.6.3.1.8).
 
     Returns
     -------
@@ -153,7 +157,7 @@ def transcode_object(
     if transfer_syntax_uid in NATIVE:
         plain = _native(stored, transfer_syntax_uid, options, threads)
         return _deflated(plain) if transfer_syntax_uid == DEFLATED else plain.finish()
-    return _encapsulated(stored, transfer_syntax_uid, options, threads)
+    return _encapsulated(stored, transfer_syntax_uid, options, threads, largest_offset)
 
 
 def frame_in_syntax(
@@ -381,7 +385,9 @@ def _unspooled(spool: Any) -> Iterator[bytes]:
             yield piece
 
 
-def _encapsulated(stored: StoredObject, uid: str, options: EncodeOptions, threads: int) -> Transcoded:
+def _encapsulated(
+    stored: StoredObject, uid: str, options: EncodeOptions, threads: int, largest_offset: int
+) -> Transcoded:
     assert stored.pixels is not None
     layout = read_layout(stored.read(0, min(stored.header_length, 1 << 20)))
     lossy = is_lossy(uid, options)
@@ -410,7 +416,7 @@ def _encapsulated(stored: StoredObject, uid: str, options: EncodeOptions, thread
     colour = encoded_photometric(uid, described[0], lossy=lossy)
     pixels = replace(described[0], photometric_interpretation=colour)
     derived = Lossy(lossy_method(uid), _ratio(stored.pixels, sizes), new_uid()) if lossy else None
-    extended = offsets[-1] > _MAX_OFFSET
+    extended = offsets[-1] > largest_offset
     meta, dataset = write_header(
         stored, uid, pixels=pixels, extended_offsets=(offsets, sizes) if extended else None, lossy=derived
     )

@@ -150,6 +150,11 @@ private:
         if (framed_ || word_at(segment, 1) != info_.rows || word_at(segment, 3) != info_.columns) {
             throw Error(Errc::bad_codestream, "JPEG code stream with two frame headers", start);
         }
+        // No block comes from less than one bit: so what a header declares takes no more than 1 KiB for each byte.
+        const std::uint64_t blocks = std::uint64_t{(info_.columns + 7U) / 8U} * ((info_.rows + 7U) / 8U);
+        if (blocks * info_.components > 8 * std::uint64_t{data_.size()}) {
+            throw Error(Errc::truncated, "JPEG: an image of this size cannot come from so few bytes", start);
+        }
         framed_ = true;
         progressive_ = progressive;
         for (unsigned c = 0; c < info_.components; ++c) {
