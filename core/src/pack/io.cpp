@@ -19,14 +19,16 @@ namespace {
 constexpr std::size_t kPiecesPerCall = 1024;
 // pwritev and preadv transfer at most 0x7ffff000 bytes; a little less keeps writes aligned.
 constexpr std::uint64_t kBytesPerCall = 1ULL << 30;
+// What is written in one call before the disk is told to begin with it.
+constexpr std::uint64_t kBytesPerWrite = 8ULL << 20;
 
-/// The pieces of one call: at most kPiecesPerCall of them and kBytesPerCall bytes, at least one piece.
-[[nodiscard]] std::size_t call_pieces(std::span<const iovec> pieces) noexcept {
+/// The pieces of one call: at most kPiecesPerCall of them and `most` bytes, at least one piece.
+[[nodiscard]] std::size_t call_pieces(std::span<const iovec> pieces, std::uint64_t most) noexcept {
     std::uint64_t bytes = 0;
     std::size_t count = 0;
     for (const iovec& piece : pieces.first(std::min(pieces.size(), kPiecesPerCall))) {
         bytes += piece.iov_len;
-        if (count != 0 && bytes > kBytesPerCall) {
+        if (count != 0 && bytes > most) {
             break;
         }
         ++count;
@@ -105,19 +107,27 @@ Io& Io::system() noexcept {
     return io;
 }
 
+void start_write_out(int fd, std::uint64_t offset, std::uint64_t length) noexcept {
+    // Waiting here would also take an error away from the fdatasync that has to see it.
+    (void)::sync_file_range(fd, static_cast<off_t>(offset), static_cast<off_t>(length), SYNC_FILE_RANGE_WRITE);
+}
+
 int write_all(Io& io, int fd, std::vector<iovec>& pieces, std::uint64_t offset) {
     std::size_t first = advance(pieces, 0, 0);
     while (first < pieces.size()) {
         const std::span<const iovec> rest = std::span<const iovec>(pieces).subspan(first);
-        const std::int64_t written = io.pwritev(fd, rest.first(call_pieces(rest)), offset);
+        const std::int64_t written = io.pwritev(fd, rest.first(call_pieces(rest, kBytesPerWrite)), offset);
         if (written == -EINTR) {
             continue;
         }
         if (written <= 0) {
             return written == 0 ? -EIO : static_cast<int>(written);
         }
-        offset += static_cast<std::uint64_t>(written);
         first = advance(pieces, first, static_cast<std::uint64_t>(written));
+        if (first < pieces.size()) {
+            start_write_out(fd, offset, static_cast<std::uint64_t>(written));
+        }
+        offset += static_cast<std::uint64_t>(written);
     }
     return 0;
 }
@@ -126,7 +136,7 @@ std::uint64_t read_pieces(int fd, std::span<iovec> pieces, std::uint64_t offset)
     std::uint64_t total = 0;
     std::size_t first = advance(pieces, 0, 0);
     while (first < pieces.size()) {
-        const std::size_t count = call_pieces(pieces.subspan(first));
+        const std::size_t count = call_pieces(pieces.subspan(first), kBytesPerCall);
         const ssize_t got =
             ::preadv(fd, pieces.data() + first, static_cast<int>(count), static_cast<off_t>(offset + total));
         if (got < 0) {

@@ -45,9 +45,7 @@ void PackWriter::write(std::span<const std::byte> data) {
     write_or_cut(pieces, at);
     stream_->written += data.size();
     if (stream_->written - stream_->flushed >= kFlushBytes) {
-        // Only starts the write-out: waiting here would also take the error away from the fdatasync that has to see it.
-        (void)::sync_file_range(file_.get(), static_cast<off_t>(end_ + kRecordHeaderBytes + stream_->flushed),
-                                static_cast<off_t>(stream_->written - stream_->flushed), SYNC_FILE_RANGE_WRITE);
+        start_write_out(file_.get(), end_ + kRecordHeaderBytes + stream_->flushed, stream_->written - stream_->flushed);
         stream_->flushed = stream_->written;
     }
 }

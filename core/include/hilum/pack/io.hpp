@@ -67,6 +67,9 @@ public:
     static Io& system() noexcept;
 };
 
+/// Tells the disk to begin with a part of a file, so that a later flush finds less to do; promises nothing.
+void start_write_out(int fd, std::uint64_t offset, std::uint64_t length) noexcept;
+
 /// Writes all pieces at `offset`, whatever IOV_MAX, short writes and EINTR do. Returns 0 or -errno. `pieces` is
 /// consumed.
 [[nodiscard]] int write_all(Io& io, int fd, std::vector<iovec>& pieces, std::uint64_t offset);
