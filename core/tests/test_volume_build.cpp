@@ -287,6 +287,17 @@ HILUM_TEST("doses are placed by their frame offsets", {
     HILUM_CHECK(read_geometry(object.span(), 2).frames[1].position[2] == 10.0);  // as many offsets as frames, or none
 });
 
+HILUM_TEST("frames of reconstructed NM are placed by the first detector and the spacing between slices", {
+    hilum::test::Bytes object = hilum::test::part10("1.2.840.10008.1.2.1");
+    object.element(0x00080060, "CS", "NM").element(0x00180088, "DS", "-4");
+    object.header(0x00540022, "SQ", 0xFFFFFFFF).item();
+    object.element(0x00200032, "DS", "1\\2\\3").element(0x00200037, "DS", "1\\0\\0\\0\\1\\0");
+    object.end_item().end_sequence();
+    const Geometry found = read_geometry(object.span(), 3);
+    HILUM_CHECK(found.frames[0].position[2] == 3.0 && found.frames[2].position[2] == -5.0);
+    HILUM_CHECK(found.frames[1].orientation[4] == 1.0);
+});
+
 }  // namespace
 
 HILUM_TEST_MAIN

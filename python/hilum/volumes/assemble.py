@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Assembly", "Refusal", "Stack", "assemble"]
 
 LEAST_SLICES: Final = 3
+_TOO_FEW: Final = f"fewer than {LEAST_SLICES} slices of one direction, size and kind"
 _LEAST_MM, _MOST_MM = 1e-6, 1e6
+_MOST_CLUSTERS: Final = 1000
 _SPACING_TOLERANCE: Final = 1e-3
 _DIRECTION_TOLERANCE: Final = 2e-3
 _CT: Final = frozenset({"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
@@ -116,13 +118,15 @@ def assemble(series: SeriesFrames) -> Assembly:
     stacks: list[Stack] = []
     usable = _usable(series, refused)
     for group in _groups(series, usable):
+        if len(group) < LEAST_SLICES:
+            refused.append(Refusal(len(group), _TOO_FEW))
+            continue
         positions = series.positions[group]
         normal = _normal(series.orientations[group[0]])
         for part in split_repeats(series.geometry[group], positions @ normal):
             frames = group[part.order]
             if frames.shape[1] < LEAST_SLICES:
-                reason = f"fewer than {LEAST_SLICES} slices of one direction, size and kind"
-                refused.append(Refusal(frames.size, reason))
+                refused.append(Refusal(frames.size, _TOO_FEW))
                 continue
             try:
                 spacing = fit_spacing(series.positions[frames[0]], normal)
@@ -220,6 +224,8 @@ def _alone(series: SeriesFrames) -> list[int]:
 def _clusters(values: npt.NDArray[np.float64], tolerance: float) -> npt.NDArray[np.float64]:
     """Number of the first row seen that each row is equal to within the tolerance."""
     distinct, inverse = np.unique(values, axis=0, return_inverse=True)
+    if len(distinct) > _MOST_CLUSTERS:  # no volume has so many; they need not be compared one by one
+        return inverse.reshape(-1).astype(np.float64)
     heads: list[npt.NDArray[np.float64]] = []
     number = np.empty(len(distinct))
     for index, row in enumerate(distinct):

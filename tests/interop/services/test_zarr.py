@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,7 +19,6 @@ from hilum.codecs.zarr_codec import CODEC_NAME, DicomFrameCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.interop.services.conftest import LiveServer
 
@@ -26,6 +29,14 @@ pytestmark = [
 ]
 
 VOLUMES = ("CT", "PT")
+MODULES = Path(__file__).parent.parent.parent.parent / "build" / "zarrita"
+ZARRITA = """
+import * as zarr from "zarrita";
+const [url, first, size] = [process.argv[2], JSON.parse(process.argv[3]), JSON.parse(process.argv[4])];
+const array = await zarr.open(new zarr.FetchStore(url), { kind: "array" });
+const { data, shape } = await zarr.get(array, first.map((f, i) => zarr.slice(f, f + size[i])));
+console.log(JSON.stringify({ shape: array.shape, dtype: array.dtype, region: shape, values: Array.from(data) }));
+"""
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +163,39 @@ def test_dask_and_xarray_read_the_volume(live_server: LiveServer, archive: hilum
     ) as dataset:
         assert dataset["frames"].dims == ("frame", "y", "x")
         np.testing.assert_array_equal(dataset["frames"][2:4].values, pydicom_pixels(series)[2:4])
+
+
+@pytest.fixture(scope="session")
+def zarrita() -> tuple[str, Path]:
+    """Node, and the folder that zarrita is in: from the npm registry, kept in the build folder."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+    if not (MODULES / "node_modules" / "zarrita").is_dir():
+        MODULES.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(MODULES), "zarrita@0.7.5"]
+        try:
+            installed = subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == 0
+        except subprocess.TimeoutExpired:
+            installed = False
+        if not installed:
+            pytest.skip("npm cannot install zarrita")
+    return node, MODULES
+
+
+def test_zarrita_reads_both(live_server: LiveServer, archive: hilum.Archive, zarrita: tuple[str, Path]) -> None:
+    """The library of viewers in browsers: it asks for the shard's index by a suffix range."""
+    node, folder = zarrita
+    script = folder / "read.mjs"
+    script.write_text(ZARRITA)
+    series = series_of(archive, "CT")
+    for path, expected in (("volume/0", series.volume().to_numpy()), ("frames", pydicom_pixels(series))):
+        first, size = (3, 100, 70), (2, 9, 33)
+        command = [node, str(script), f"{url_of(live_server, series)}/{path}", str(list(first)), str(list(size))]
+        found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+        region = expected[tuple(slice(f, f + s) for f, s in zip(first, size, strict=True))]
+        assert (found["shape"], found["dtype"]) == (list(expected.shape), str(expected.dtype))
+        np.testing.assert_array_equal(np.array(found["values"]).reshape(found["region"]), region)
 
 
 def test_ome_zarr_reads_the_image(archive: hilum.Archive, tmp_path: Path) -> None:

@@ -258,3 +258,18 @@ def test_a_part_of_a_series_is_a_volume(archive: hilum.Archive) -> None:
     np.testing.assert_array_equal(part.to_numpy(), voxels[2:6])
     with pytest.raises(NotAVolume, match="there is no stack 1"):
         archive.volume(series.instances, 1)
+
+
+def test_thousands_of_directions_are_refused_at_once(archive: hilum.Archive) -> None:
+    angles = np.linspace(0, 1, 1500)
+    objects = [
+        make_slice(
+            np.zeros((2, 2), np.int16),
+            (0, 0, 0),
+            instance=k + 1,
+            orientation=(np.cos(a), np.sin(a), 0, -np.sin(a), np.cos(a), 0),
+        )
+        for k, a in enumerate(angles)
+    ]
+    with pytest.raises(NotAVolume, match="1500 frames: fewer than 3 slices"):
+        series_of(archive, objects).volume()

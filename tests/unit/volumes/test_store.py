@@ -21,6 +21,8 @@ from volume_objects import make_slice, make_stack, ramp
 import hilum
 from hilum import LimitExceeded, Unavailable
 from hilum.archive.completion import CompletedStudy, StudyCompletion
+from hilum.archive.stored_object import object_in_bytes
+from hilum.archive.transcode import transcode_object
 from hilum.archive.volumes import VolumesAhead
 from hilum.config import Settings, VolumeSettings
 from hilum.volumes.build import bytes_needed, level_affine
@@ -357,6 +359,20 @@ def test_a_frame_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
         assert caught.value.frame == 3
         assert published(archive.root) == [] and leftovers(archive.root) == []
         np.testing.assert_array_equal(volume.read((0, 0, 0), (3, 4, 4)), voxels[:3])
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.2"])
+def test_frames_of_any_transfer_syntax(tmp_path: Path, syntax: str) -> None:
+    """Deflated objects are inflated first, what the core decodes goes from packs to bricks."""
+    voxels = ramp((5, 16, 20))
+    with hilum.open(tmp_path / "a") as archive:
+        plain = make_stack(voxels, (0, 0, 0), (0, 0, 1))
+        archive.store_many([b"".join(transcode_object(object_in_bytes(one), syntax).pieces) for one in plain])
+        volume = volume_of(archive)
+        assert {record.transfer_syntax_uid for record in volume.frames.records} == {syntax}
+        np.testing.assert_array_equal(volume.to_numpy(), voxels)
+        np.testing.assert_array_equal(read_region(volume.view(), (0, 0, 0), voxels.shape), voxels)
+        assert leftovers(archive.root) == []
 
 
 def test_the_array_protocols(root: Path) -> None:
