@@ -118,3 +118,30 @@ def displayed_area(corners: tuple[int, int, int, int], mode: str = "SCALE TO FIT
     for name, value in attributes.items():
         setattr(item, name, value)
     return item
+
+
+def blending_state(
+    under: list[Dataset], over: list[Dataset], palette: npt.NDArray[np.uint8], opacity: float
+) -> Dataset:
+    """A Blending Softcopy Presentation State: highdicom has none, so a pseudo-colour one is rearranged."""
+    state = pseudo_colour_state(over, palette)
+    state.SOPClassUID = state.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.11.4"
+    del state.ReferencedSeriesSequence
+    sides = []
+    for position, images in (("UNDERLYING", under), ("SUPERIMPOSED", over)):
+        series, side = Dataset(), Dataset()
+        series.SeriesInstanceUID = images[0].SeriesInstanceUID
+        series.ReferencedImageSequence = []
+        for image in images:
+            reference = Dataset()
+            reference.ReferencedSOPClassUID = image.SOPClassUID
+            reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
+            series.ReferencedImageSequence.append(reference)
+        side.BlendingPosition, side.StudyInstanceUID = position, images[0].StudyInstanceUID
+        side.ReferencedSeriesSequence = [series]
+        sides.append(side)
+    state.BlendingSequence, state.RelativeOpacity = sides, opacity
+    for keyword in ("SoftcopyVOILUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType"):
+        state.pop(keyword, None)
+    state.pop("DisplayedAreaSelectionSequence", None)
+    return state

@@ -409,7 +409,7 @@ class Instance(_Node):
         annotation : iterable of {"patient", "technique"}
             Texts to burn in.
         presentation_state : Instance, optional
-            Grayscale, colour or pseudo-colour softcopy presentation state; it decides all but the size.
+            Grayscale, colour, pseudo-colour or blending softcopy presentation state; it decides all but the size.
 
         Returns
         -------

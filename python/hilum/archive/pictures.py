@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from hilum.archive.blending import Blender
 from hilum.dicom.dataset import to_dataset
 from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
 from hilum.pixels import icc
@@ -129,6 +130,7 @@ class Pictures:
         self._retriever = retriever
         self._states: OrderedDict[bytes, PresentationState] = OrderedDict()
         self._lock = Lock()
+        self._blender = Blender(retriever)
 
     def picture(self, record: InstanceRecord, frame: int, request: PictureRequest) -> Picture:
         """Render a frame to a file.
@@ -314,8 +316,11 @@ class Pictures:
 
         state, pixels = self.state(state_record), self._retriever.require_pixels(record)
         uid, number = record.sop_instance_uid, frame + 1
-        settings = display_settings(state, uid, number, pixels, request.settings)
-        image = self._retriever.rendered_array(record, frame, settings)
+        if state.superimposed is not None:
+            image = self._blender.blended(state, record, frame, request.settings)
+        else:
+            settings = display_settings(state, uid, number, pixels, request.settings)
+            image = self._retriever.rendered_array(record, frame, settings)
         placement = placement_of(state, uid, number, pixels, (image.shape[0], image.shape[1]))
         return draw_annotations(image, state, placement, uid, number), state.icc_profile
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hilum.pixels.settings import Rgb
     from hilum.types import PixelDescription
 
-__all__ = ["display_settings", "placement_of"]
+__all__ = ["display_settings", "placement_of", "sides_of"]
 
 _OWN: Final = ("width", "height", "bits", "interpolation", "format", "quality")
 
@@ -122,6 +122,45 @@ def _identity(modality: Rescale | Lut, pixels: PixelDescription) -> Window:
         ends = [(least + step) * modality.slope + modality.intercept for step in (0, 2**pixels.bits_stored - 1)]
         low, high = min(ends), max(ends)
     return Window((low + high) / 2, high - low, "LINEAR_EXACT")
+
+
+def sides_of(state: PresentationState) -> tuple[PresentationState, PresentationState, PresentationState, float]:
+    """Take a blending presentation state apart.
+
+    Parameters
+    ----------
+    state : PresentationState
+
+    Returns
+    -------
+    tuple
+        States for the underlying images, for the superimposed ones and for the colour picture of both; and the opacity
+        of the superimposed ones.
+    """
+    over = state.superimposed
+    if over is None:
+        raise UsageError("the presentation state does not blend")
+    bare = replace(
+        state,
+        kind="grayscale",
+        rotation=0,
+        flip=False,
+        areas=(),
+        annotations=(),
+        overlays=(),
+        shutters=(),
+        superimposed=None,
+    )
+    superimposed = replace(
+        bare,
+        kind="pseudo-color",
+        references=over.references,
+        rescale=over.rescale,
+        modality_lut=over.modality_lut,
+        voi=over.voi,
+        palette=over.palette,
+    )
+    return bare, superimposed, replace(state, kind="color", superimposed=None), over.opacity
 
 
 def placement_of(

@@ -23,6 +23,7 @@ __all__ = [
     "ImageReference",
     "LayerOverlay",
     "PresentationState",
+    "Superimposed",
     "Point",
     "Style",
     "Text",
@@ -31,7 +32,7 @@ __all__ = [
     "refuse_unsupported",
 ]
 
-Kind: TypeAlias = Literal["grayscale", "color", "pseudo-color"]
+Kind: TypeAlias = Literal["grayscale", "color", "pseudo-color", "blending"]
 Point: TypeAlias = tuple[float, float]
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1.11."
@@ -39,7 +40,7 @@ PRESENTATION_STATES: Final[dict[str, tuple[str, Kind | None]]] = {
     _ROOT + "1": ("Grayscale Softcopy Presentation State", "grayscale"),
     _ROOT + "2": ("Color Softcopy Presentation State", "color"),
     _ROOT + "3": ("Pseudo-Color Softcopy Presentation State", "pseudo-color"),
-    _ROOT + "4": ("Blending Softcopy Presentation State", None),
+    _ROOT + "4": ("Blending Softcopy Presentation State", "blending"),
     _ROOT + "5": ("XA/XRF Grayscale Softcopy Presentation State", "grayscale"),
     _ROOT + "6": ("Grayscale Planar MPR Volumetric Presentation State", None),
     _ROOT + "7": ("Compositing Planar MPR Volumetric Presentation State", None),
@@ -162,6 +163,19 @@ class LayerOverlay:
 
 
 @dataclass(frozen=True, slots=True)
+class Superimposed:
+    """What a blending presentation state lays over its images (PS3.3 C.11.14)."""
+
+    opacity: float
+    """0: only the underlying image is seen; 1: only this one."""
+    references: tuple[ImageReference, ...]
+    rescale: Rescale
+    modality_lut: Lut | None
+    voi: tuple[Voi, ...]
+    palette: tuple[Lut, Lut, Lut]
+
+
+@dataclass(frozen=True, slots=True)
 class PresentationState:
     """A softcopy presentation state."""
 
@@ -187,6 +201,8 @@ class PresentationState:
     shutters: tuple[tuple[tuple[ImageReference, ...], Shutter], ...]
     """The images and frames of each; the first that covers a frame is its own."""
     icc_profile: bytes
+    superimposed: Superimposed | None = None
+    """Of blending; all that is said of images above is of the underlying ones then."""
 
     def reference_to(self, sop_instance_uid: str, frame: int) -> bool:
         """Whether the state is for a frame, from 1, of an image."""
@@ -221,7 +237,7 @@ def refuse_unsupported(sop_class_uid: str) -> Kind:
 
     Returns
     -------
-    {"grayscale", "color", "pseudo-color"}
+    {"grayscale", "color", "pseudo-color", "blending"}
 
     Raises
     ------
@@ -233,6 +249,6 @@ def refuse_unsupported(sop_class_uid: str) -> Kind:
         raise UsageError("the object is not a presentation state")
     if kind is None:
         raise UsageError(
-            f"a {name} is not rendered; rendered are Grayscale (also XA/XRF), Color and Pseudo-Color Softcopy ones"
+            f"a {name} is not rendered; rendered are Grayscale (also XA/XRF), Color, Pseudo-Color, Blending ones"
         )
     return kind

@@ -49,7 +49,7 @@ def altered(state: Dataset, **attributes: Any) -> Dataset:
     return copy
 
 
-BLENDING = altered(STATE, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.4")
+VARIABLE = altered(STATE, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.12")
 BROKEN = altered(STATE, ImageRotation=45)
 ORPHAN = altered(grey_state([image_dataset(VALUES)]))
 
@@ -81,7 +81,7 @@ VIDEO = video_dataset()
 
 @pytest.fixture(scope="module")
 def server(served_archive: Callable[[list[bytes]], Any]) -> Any:
-    return served_archive([encoded(ds) for ds in (GREY, RGB, STATE, BLENDING, BROKEN, ORPHAN, VIDEO)])
+    return served_archive([encoded(ds) for ds in (GREY, RGB, STATE, VARIABLE, BROKEN, ORPHAN, VIDEO)])
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_many_frames_by_a_state_are_those_it_refers_to(web: httpx.Client) -> Non
 
 def test_states_that_cannot_be_rendered(web: httpx.Client) -> None:
     for state, status, words in (
-        (BLENDING, 406, "Blending"), (BROKEN, 422, "0070,0042"), (ORPHAN, 404, "none of the 1 images"),
+        (VARIABLE, 406, "Variable Modality LUT"), (BROKEN, 422, "0070,0042"), (ORPHAN, 404, "none of the 1 images"),
     ):  # fmt: skip
         answer = web.get(path_of(state) + "/rendered")
         assert (answer.status_code, words in answer.text) == (status, True), answer.text

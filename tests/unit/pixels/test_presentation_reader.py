@@ -148,7 +148,8 @@ BAD = {
     "polygon": (edit("ShutterShape", "POLYGONAL"), DataError, "0018,1620"),
     "mask": (edit("MaskSubtractionSequence", [Dataset()]), UsageError, "mask"),
     "class": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2"), UsageError, "not a presentation state"),
-    "blending": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.4"), UsageError, "Blending"),
+    "blending of nothing": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.4"), DataError, "0070,0402"),
+    "variable": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.12"), UsageError, "Variable Modality LUT"),
 }
 
 
@@ -165,7 +166,7 @@ def test_every_other_kind_is_refused_by_name() -> None:
     for uid, (name, kind) in PRESENTATION_STATES.items():
         ds = Dataset()
         ds.SOPClassUID = uid
-        with pytest.raises(HilumError, match=name if kind is None else "ReferencedSeries"):
+        with pytest.raises(HilumError, match=name if kind is None else "ReferencedSeries|BlendingSequence"):
             read_presentation_state(ds)
 
 
