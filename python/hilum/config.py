@@ -150,7 +150,7 @@ class VolumeSettings:
 
     disk_bytes: int = _setting(20 * GIB, "all of ROOT/volumes; what was not used for longest goes first", least=0)
     warm_bytes: int = _setting(5 * GIB, "evicted volumes that are kept compressed; 0: none", least=0)
-    ahead: bool = _setting(False, "make the bricks of CT, MR and PET when a study is complete")
+    ahead: bool = _setting(False, "make the bricks of CT, MR and PET when a study is complete (needs the DICOM port)")
 
 
 @dataclass(frozen=True, slots=True)

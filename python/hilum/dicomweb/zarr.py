@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from functools import partial
+from io import FileIO
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.dicomweb import http
@@ -164,43 +164,40 @@ class Zarr:
                 pass
             case _:
                 raise NotFound("there is no such array")
-        descriptor = await self._pool.run(_open, volume, "/".join(rest))
-        return await self._file(request, descriptor, f'"{volume.key}"'.encode())
+        file = await self._pool.run(_open, volume, "/".join(rest))
+        return await self._file(request, file, f'"{volume.key}"'.encode())
 
-    async def _file(self, request: Request, descriptor: int, etag: bytes) -> Answer | Stream:
+    async def _file(self, request: Request, file: FileIO, etag: bytes) -> Answer | Stream:
         """Answer with a file or a part of it; closes it."""
-        total = os.fstat(descriptor).st_size
+        total = os.fstat(file.fileno()).st_size
         headers = [(b"etag", etag), PRIVATE, RANGES]
         part = http.apply_range(request, total, etag)
-        if part.status == 416 or http.etag_matches(request, etag) or part.length <= _INLINE or request.method == "HEAD":
-            try:
-                if part.status != 416 and http.etag_matches(request, etag):
-                    return http.empty(304, *headers)
-                if request.method == "HEAD":
-                    return Answer(200, [*headers, _OCTETS, (b"content-length", str(total).encode())])
-                return _part(os.pread(descriptor, part.length, part.start), part, headers)
-            finally:
-                os.close(descriptor)
-        return Stream(
-            part.status,
-            [*headers, _OCTETS, *part.headers],
-            self._pieces(descriptor, part.start, part.stop),
-            part.length,
-        )
+        if (
+            part.status != 416
+            and not http.etag_matches(request, etag)
+            and request.method == "GET"
+            and part.length > _INLINE
+        ):
+            chunks = self._pieces(file, part.start, part.stop)
+            return Stream(part.status, [*headers, _OCTETS, *part.headers], chunks, part.length)
+        with file:
+            if part.status != 416 and http.etag_matches(request, etag):
+                return http.empty(304, *headers)
+            if request.method == "HEAD":
+                return Answer(200, [*headers, _OCTETS, (b"content-length", str(total).encode())])
+            return _part(os.pread(file.fileno(), part.length, part.start), part, headers)
 
-    async def _pieces(self, descriptor: int, start: int, stop: int) -> AsyncIterator[bytes]:
-        try:
+    async def _pieces(self, file: FileIO, start: int, stop: int) -> AsyncIterator[bytes]:
+        with file:
             for at in range(start, stop, CHUNK):
-                yield await self._pool.run(partial(os.pread, descriptor, min(CHUNK, stop - at), at))
-        finally:
-            os.close(descriptor)
+                yield await self._pool.run(os.pread, file.fileno(), min(CHUNK, stop - at), at)
 
 
-def _open(volume: Volume, name: str) -> int:
+def _open(volume: Volume, name: str) -> FileIO:
     """Open a file of a volume, which is made if need be; an open file stays good when the volume is evicted."""
     for last in (False, True):
         try:
-            return os.open(volume.path / name, os.O_RDONLY | os.O_CLOEXEC)
+            return FileIO(volume.path / name)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             if last or volume.is_built:
                 break
