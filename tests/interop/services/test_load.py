@@ -17,7 +17,8 @@ pytestmark = pytest.mark.xdist_group("live_server")
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     script = REPOSITORY / "benchmarks" / "e2e" / "load.py"
-    command = [sys.executable, str(script), "--work", str(tmp_path_factory.mktemp("load")), "--scale", "0.01", "--section", "large", "churn"]
+    work = str(tmp_path_factory.mktemp("load"))
+    command = [sys.executable, str(script), "--work", work, "--scale", "0.01", "--section", "large", "churn"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode in (0, 1), done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
