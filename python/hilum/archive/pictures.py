@@ -38,6 +38,7 @@ ICC_PROFILES: Final[tuple[IccProfile, ...]] = ("no", "yes", "srgb", "adobergb", 
 _MAX_STATE_BYTES: Final = 64 << 20
 _KEPT_STATE_BYTES: Final = 1 << 20
 _KEPT_STATES: Final = 16
+_MAX_TARGETS: Final = 1 << 20
 _DEFAULT_DELAY_MS: Final = 100.0
 _SPEEDS: Final = ("FrameTime", "RecommendedDisplayFrameRate", "CineRate")
 _WITH_PROFILE: Final = ("png", "jpeg", "webp")
@@ -269,11 +270,13 @@ class Pictures:
             None of the images is stored.
         DataError
             It is malformed, or refers to what is no image.
+        LimitExceeded
+            More than 2^20 frames.
         """
         references = self.state(record).references
         found: list[tuple[InstanceRecord, int]] = []
-        for reference in references:
-            image = self._retriever.lookup([reference.sop_instance_uid])[0]
+        images = self._retriever.lookup([reference.sop_instance_uid for reference in references])
+        for reference, image in zip(references, images, strict=True):
             if image is None or image.study_instance_uid != record.study_instance_uid:
                 continue
             count = self._retriever.frame_count(image)
@@ -282,6 +285,8 @@ class Pictures:
             if reference.frames and not all(1 <= number <= count for number in reference.frames):
                 raise DataError(f"the presentation state refers to frames that an image of {count} does not have")
             numbers = reference.frames or range(1, count + 1)
+            if len(found) + len(numbers) > _MAX_TARGETS:
+                raise LimitExceeded(f"the presentation state refers to more than {_MAX_TARGETS} frames")
             found += [(image, number - 1) for number in numbers]
         if not found:
             raise NotFound(f"none of the {len(references)} images of the presentation state is stored in its study")

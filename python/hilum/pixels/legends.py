@@ -40,6 +40,7 @@ _TECHNIQUE: Final = (
 KEYWORDS: Final = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate"),
     *(keyword for keyword, _, _ in _TECHNIQUE),
+    "SharedFunctionalGroupsSequence",
 )
 """Attributes that the texts are made of."""
 
@@ -81,8 +82,14 @@ def patient_lines(dataset: pydicom.Dataset) -> list[str]:
     return [line for line in lines if line]
 
 
+def _shared(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """First items of the shared functional groups of an enhanced image (PS3.3 C.7.6.16)."""
+    groups = dataset.get("SharedFunctionalGroupsSequence") or ()
+    return [element.value[0] for group in groups for element in group if element.VR == "SQ" and element.value]
+
+
 def technique_lines(dataset: pydicom.Dataset) -> list[str]:
-    """How the image was made, as far as its top-level attributes say.
+    """How the image was made, as far as its top level and its shared functional groups say.
 
     Parameters
     ----------
@@ -92,8 +99,13 @@ def technique_lines(dataset: pydicom.Dataset) -> list[str]:
     -------
     list of str
     """
-    found = [(before, _value(dataset, keyword), after) for keyword, before, after in _TECHNIQUE]
-    return [before + value + after for before, value, after in found if value]
+    places = (dataset, *_shared(dataset))
+    lines = []
+    for keyword, before, after in _TECHNIQUE:
+        value = next((value for place in places if (value := _value(place, keyword))), "")
+        if value:
+            lines.append(before + value + after)
+    return lines
 
 
 def draw_legends(image: npt.NDArray[Any], dataset: pydicom.Dataset, legends: Collection[Legend]) -> npt.NDArray[Any]:

@@ -108,6 +108,13 @@ def test_legends_hold_what_the_object_says() -> None:
     assert patient_lines(Dataset()) == technique_lines(Dataset()) == []
 
 
+def test_technique_of_enhanced_images() -> None:
+    measures, groups = Dataset(), Dataset()
+    measures.SliceThickness, measures.PixelSpacing = "3.5", [1, 1]
+    groups.PixelMeasuresSequence = [measures]
+    assert technique_lines(image_dataset(DEEP, SharedFunctionalGroupsSequence=[groups])) == ["CT", "3.5 mm"]
+
+
 @pytest.mark.parametrize("size", [4, 24, 300])
 def test_legends_of_any_size(archive: Archive, size: int) -> None:
     image = stored(archive, image_dataset(DEEP))
