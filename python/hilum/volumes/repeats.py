@@ -37,7 +37,7 @@ def split_repeats(table: npt.NDArray[Any], heights: npt.NDArray[np.float64]) -> 
 
     Tried in this order: one frame at each place; time points by Temporal Position, Trigger Time or Acquisition Number,
     each of which covers all places once; acquisitions that cover different places; as many frames at each place, in the
-    order of their times; duplicates, of which the first stays.
+    order of their times; the same without time points that are not complete; duplicates, of which the first stays.
 
     Parameters
     ----------
@@ -53,31 +53,38 @@ def split_repeats(table: npt.NDArray[Any], heights: npt.NDArray[np.float64]) -> 
     if counts.max() == 1:
         return list(_by_acquisition(table, heights, order)) or [Part(order[None])]
     for key in _TIME_KEYS:
-        found = _time_points(table[key], place, len(counts))
-        if found is not None:
-            return [Part(found, tuple(map(float, np.unique(table[key]))), key)]
+        found = _time_points(table[key], place, len(counts), key)
+        if found is not None and not found.notes:
+            return [found]
     acquisitions = list(_acquisitions(table, heights, place))
     if acquisitions:
         return acquisitions
     if counts.min() == counts.max():
         return [_repetitions(table, place, len(counts))]
+    for key in _TIME_KEYS:  # a scan that was broken off
+        found = _time_points(table[key], place, len(counts), key)
+        if found is not None:
+            return [found]
     first = order[np.unique(place[order], return_index=True)[1]]
     left_out = len(order) - len(first)
     return [Part(first[None], notes=(f"{left_out} frames at the place of another are left out",))]
 
 
-def _time_points(
-    values: npt.NDArray[np.float64], place: npt.NDArray[np.intp], places: int
-) -> npt.NDArray[np.intp] | None:
-    """Rows of frames for each value, if each value is once at every place."""
+def _time_points(values: npt.NDArray[np.float64], place: npt.NDArray[np.intp], places: int, kind: str) -> Part | None:
+    """Rows of frames for each value that is once at every place, if there are several."""
     if not np.isfinite(values).all():
         return None
-    distinct, time = np.unique(values, return_inverse=True)
-    if len(distinct) < 2 or len(distinct) * places != len(values):
+    distinct, time, counts = np.unique(values, return_inverse=True, return_counts=True)
+    number = np.where(counts == places, np.cumsum(counts == places) - 1, -1)[time.reshape(-1)]
+    candidates = np.flatnonzero(number >= 0)  # frames of values that are as often as there are places
+    grid = np.full((np.count_nonzero(counts == places), places), -1, np.intp)
+    grid[number[candidates], place[candidates]] = candidates
+    whole = (grid >= 0).all(axis=1)
+    if np.count_nonzero(whole) < 2:
         return None
-    grid = np.full((len(distinct), places), -1, np.intp)
-    grid[time.reshape(-1), place] = np.arange(len(values))
-    return grid if (grid >= 0).all() else None
+    left_out = len(values) - int(np.count_nonzero(whole)) * places
+    notes = (f"{left_out} frames of time points that are not complete are left out",) if left_out else ()
+    return Part(grid[whole], tuple(distinct[counts == places][whole].tolist()), kind, notes)
 
 
 def _acquisitions(

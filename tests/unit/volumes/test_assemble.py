@@ -167,6 +167,19 @@ def test_time_points(archive: hilum.Archive, key: str) -> None:
     np.testing.assert_array_equal(volume[..., 2:4, 1], voxels[..., 2:4, 1])
 
 
+def test_a_time_series_that_was_broken_off_keeps_its_whole_time_points(archive: hilum.Archive) -> None:
+    voxels = np.stack([ramp((4, 5, 6), seed=t) for t in range(3)])
+    objects = [
+        make_slice(voxels[t, k], (0, 0, 3 * k), instance=1 + 4 * t + k, extra={0x00200100: ("IS", str(t))})
+        for t in range(3)
+        for k in range(4 if t < 2 else 3)
+    ]
+    volume = series_of(archive, objects).volume()
+    np.testing.assert_array_equal(volume.to_numpy(), voxels[:2])
+    assert volume.times == (0.0, 1.0)
+    assert volume.notes == ("3 frames of time points that are not complete are left out",)
+
+
 def test_two_regions_are_two_stacks(archive: hilum.Archive) -> None:
     chest, head = ramp((5, 6, 6)), ramp((4, 6, 6), seed=1)
     objects = [
