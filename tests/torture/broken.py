@@ -31,9 +31,9 @@ def break_worker(how: str) -> None:
         def submit_all(archive: Archive, items: list[bytes]) -> list[object]:
             return [archive.submit(item) for item in items]
 
-        def store_scanned(archive: Archive, _scan: object, data: object) -> object:
+        def store_scanned(archive: Archive, _scan: object, data: object, **_: object) -> object:
             archive.submit(data.read_bytes() if isinstance(data, Path) else bytes(memoryview(data)))
-            return SimpleNamespace(status=StoreStatus.STORED)
+            return SimpleNamespace(status=StoreStatus.STORED, warnings=())
 
         Archive.store = Archive.submit  # answers before the commit
         Archive.store_scanned = store_scanned
