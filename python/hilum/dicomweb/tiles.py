@@ -164,14 +164,14 @@ class Tiles(_Service):
             return self._dzi(await self._pool.run(self._tiler.pyramid, pieces[0].removesuffix(".dzi")))
         if len(pieces) == 3 and pieces[0].endswith("_files"):
             place = _TILE.fullmatch(pieces[2])
-            if place is None or not pieces[1].isdigit():
+            if place is None or not pieces[1].isdecimal():
                 raise NotFound("a Deep Zoom tile is at NAME_files/LEVEL/COLUMN_ROW.FORMAT")
             pyramid = await self._pool.run(self._tiler.pyramid, pieces[0].removesuffix("_files"))
             below = _deepest(pyramid) - int(pieces[1][:4])
             region, size = _tile_region(pyramid, below, int(place[1]), int(place[2]))
             return await self._picture(request, pyramid, place[3], _Part(region, size))
         place = _ROW.fullmatch(pieces[3]) if len(pieces) == 4 else None
-        if place is None or not (pieces[1].isdigit() and pieces[2].isdigit()):
+        if place is None or not (pieces[1].isdecimal() and pieces[2].isdecimal()):
             raise NotFound("tiles are at NAME.dzi, NAME_files/LEVEL/COLUMN_ROW.FORMAT and NAME/Z/X/Y.FORMAT")
         pyramid = await self._pool.run(self._tiler.pyramid, pieces[0])
         below = _zooms(pyramid) - int(pieces[1][:4])

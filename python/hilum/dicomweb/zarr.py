@@ -84,7 +84,7 @@ class Zarr:
         if rest == ["zarr.json"]:
             return _document(request, await self._pool.run(self._group, found))
         kind, _, number = rest[0].partition(".")
-        if (number and not number.isdigit()) or len(number) > 6:
+        if (number and not number.isdecimal()) or len(number) > 6:
             raise NotFound("there is no such array")
         at = int(number or 0)
         if kind == "volume":
@@ -156,9 +156,9 @@ class Zarr:
         if rest == ["zarr.json"]:
             return _document(request, group_metadata(volume.frames, volume.stack, shapes, ""))
         match rest:
-            case [level, "zarr.json"] if level.isdigit() and int(level) < len(shapes):
+            case [level, "zarr.json"] if level.isdecimal() and int(level) < len(shapes):
                 return _document(request, array_metadata(volume.stack, shapes[int(level)]))
-            case [level, "c", *place] if level.isdigit() and int(level) < len(shapes) and _digits(place):
+            case [level, "c", *place] if level.isdecimal() and int(level) < len(shapes) and _digits(place):
                 pass
             case ["minmax", *place] if place and all(_digits([p]) or p in ("c", "zarr.json") for p in place):
                 pass
@@ -209,7 +209,7 @@ def _numbered(kind: str, number: int) -> str:
 
 
 def _digits(parts: list[str]) -> bool:
-    return bool(parts) and all(part.isdigit() and len(part) <= 9 for part in parts)
+    return bool(parts) and all(part.isdecimal() and len(part) <= 9 for part in parts)
 
 
 def _chunk(rest: list[str], count: int, axes: int) -> int:
