@@ -22,11 +22,9 @@ constexpr std::array kSyntaxes{
     EncodedSyntax{"1.2.840.10008.1.2.4.70", &jpeg_lossless::kEncode},
     EncodedSyntax{"1.2.840.10008.1.2.4.80", &jpeg_ls::kEncodeLossless},
     EncodedSyntax{"1.2.840.10008.1.2.4.81", &jpeg_ls::kEncodeNear},
-#ifdef HILUM_HAVE_OPENJPH
     EncodedSyntax{"1.2.840.10008.1.2.4.201", &htj2k::kEncodeLossless},
     EncodedSyntax{"1.2.840.10008.1.2.4.202", &htj2k::kEncodeLossless},
     EncodedSyntax{"1.2.840.10008.1.2.4.203", &htj2k::kEncode},
-#endif
     EncodedSyntax{"1.2.840.10008.1.2.5", &rle::kEncode},
     EncodedSyntax{"1.2.840.10008.1.2.8.1", &deflate::kEncode},
 };

@@ -1,66 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTJ2K (ISO/IEC 15444-15) by OpenJPH: bare code stream, resolution first (RPCL), tile-part lengths in a TLM marker
-// segment (15444-1 A.7.1), which OpenJPH before 0.11 does not write. As many decompositions as bring the longer side
-// below 64, at least 5, so that a viewer has a small image early.
-#ifdef HILUM_HAVE_OPENJPH
-#include <openjph/ojph_arch.h>
-#include <openjph/ojph_codestream.h>
-#include <openjph/ojph_file.h>
-#include <openjph/ojph_mem.h>
-#include <openjph/ojph_message.h>
-#include <openjph/ojph_params.h>
-
+// HTJ2K without loss (ISO/IEC 15444-15): bare code stream, resolution first (RPCL), tile-part length in a TLM marker
+// segment (15444-1 A.7.1). As many decompositions as bring the longer side below 64, at least 5, so that a viewer has a
+// small image early. With loss, and above 32768 rows or columns: OpenJPH, see htj2k_openjph.hpp.
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <string>
 
 #include "hilum/codec/encode.hpp"
 #include "hilum/error.hpp"
+#include "htj2k_openjph.hpp"
+#include "j2k/analysis.hpp"
+#include "j2k/ht_encode.hpp"
+#include "j2k/write.hpp"
 
 namespace hilum::codec::htj2k {
 namespace {
 
-constexpr std::size_t kTlmBytes = 2 + 10;
-
-std::uint32_t long_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    std::uint32_t value = 0;
-    std::memcpy(&value, data.data() + at, sizeof(value));
-    return __builtin_bswap32(value);
-}
-
-/// Copies the code stream, with TLM before its only tile-part when it has none.
-std::size_t copy_with_tlm(std::span<const std::byte> data, std::span<std::byte> out) {
-    std::size_t at = 2;
-    bool has_tlm = false;
-    while (at + 12 <= data.size() && long_at(data, at) >> 16U != 0xFF90) {
-        has_tlm = has_tlm || long_at(data, at) >> 16U == 0xFF55;
-        at += 2 + (long_at(data, at) & 0xFFFFU);
-    }
-    if (at + 12 > data.size() || data.size() + kTlmBytes > out.size()) {
-        throw Error(Errc::buffer_too_small, "HTJ2K: the code stream does not fit", at);
-    }
-    if (has_tlm) {
-        std::copy(data.begin(), data.end(), out.begin());
-        return data.size();
-    }
-    std::copy_n(data.begin(), at, out.begin());
-    // Stlm: one byte of tile index, four of length (Table A.33).
-    constexpr unsigned kHead[8] = {0xFF, 0x55, 0, 9, 0, 0x50, 0, 0};
-    std::byte* to = out.data() + at;
-    for (unsigned i = 0; i < 7; ++i) {
-        *to++ = static_cast<std::byte>(kHead[i]);
-    }
-    std::uint32_t length = long_at(data, at + 6);
-    if (length == 0) {
-        length = static_cast<std::uint32_t>(data.size() - at - 2);
-    }
-    const std::uint32_t big = __builtin_bswap32(length);
-    std::memcpy(to, &big, sizeof(big));
-    to += sizeof(big);
-    std::copy(data.begin() + static_cast<std::ptrdiff_t>(at), data.end(), to);
-    return static_cast<std::size_t>(to - out.data()) + data.size() - at;
-}
+constexpr std::uint32_t kMostSide = 32768;  // of one precinct
 
 unsigned decompositions(const PixelDescription& d) noexcept {
     unsigned count = 0;
@@ -70,43 +26,131 @@ unsigned decompositions(const PixelDescription& d) noexcept {
     return std::max(count, 5U);
 }
 
+/// A subband on its way to code-blocks.
+class BandEncoder final : public j2k::StripeSink {
+public:
+    BandEncoder(std::uint32_t width, std::uint32_t height, j2k::HtBlockEncoder& blocks, j2k::CodedBand& out)
+        : StripeSink(width), blocks_(blocks), out_(out) {
+        if (width > 0 && height > 0) {
+            out.across = (width + kRows - 1) / kRows;
+            out.down = (height + kRows - 1) / kRows;
+        }
+    }
+
+private:
+    void take(const std::int32_t* data, std::size_t stride, std::uint32_t width, std::uint32_t rows) override {
+        for (std::uint32_t x = 0; x < width; x += kRows) {
+            const auto bytes = blocks_.encode(data + x, stride, std::min(kRows, width - x), rows);
+            out_.lengths.push_back(static_cast<std::uint32_t>(bytes.size()));
+            out_.bytes.insert(out_.bytes.end(), bytes.begin(), bytes.end());
+        }
+    }
+
+    j2k::HtBlockEncoder& blocks_;
+    j2k::CodedBand& out_;
+};
+
+/// The levels of one component.
+class ComponentEncoder {
+public:
+    ComponentEncoder(const j2k::CodedImage& image, std::vector<j2k::CodedResolution>& out,
+                     j2k::HtBlockEncoder& blocks) {
+        out.resize(image.levels + 1);
+        const auto half = [](std::uint32_t side, unsigned levels) {
+            return static_cast<std::uint32_t>((std::uint64_t{side} + (std::uint64_t{1} << levels) - 1) >> levels);
+        };
+        out[0].bands.resize(1);
+        bands_.push_back(std::make_unique<BandEncoder>(half(image.columns, image.levels),
+                                                       half(image.rows, image.levels), blocks, out[0].bands[0]));
+        for (unsigned r = 1; r <= image.levels; ++r) {
+            const std::uint32_t width = half(image.columns, image.levels - r);
+            const std::uint32_t height = half(image.rows, image.levels - r);
+            out[r].bands.resize(3);
+            for (unsigned b = 0; b < 3; ++b) {
+                const std::uint32_t across = b == 1 ? (width + 1) / 2 : width / 2;
+                const std::uint32_t down = b == 0 ? (height + 1) / 2 : height / 2;
+                bands_.push_back(std::make_unique<BandEncoder>(across, down, blocks, out[r].bands[b]));
+            }
+            const std::size_t first = bands_.size() - 3;
+            levels_.push_back(std::make_unique<j2k::Analysis>(width, levels_.empty() ? nullptr : levels_.back().get(),
+                                                              bands_[0].get(), *bands_[first], *bands_[first + 1],
+                                                              *bands_[first + 2]));
+        }
+    }
+    [[nodiscard]] j2k::Analysis& top() noexcept { return *levels_.back(); }
+
+private:
+    std::vector<std::unique_ptr<BandEncoder>> bands_;
+    std::vector<std::unique_ptr<j2k::Analysis>> levels_;  ///< from the lowest
+};
+
+/// Samples of one row, `step` apart, less `shift`. Unused bits: cleared or filled with the sign, by the type.
 template <typename Sample>
-void fill_line(const std::byte* from, std::size_t pixel, std::uint32_t columns, unsigned shift,
-               ojph::si32* to) noexcept {
+void fill_row(const std::byte* from, std::size_t step, std::uint32_t columns, unsigned unused, std::int32_t shift,
+              std::int32_t* to) noexcept {
     for (std::uint32_t x = 0; x < columns; ++x) {
         Sample value{};
-        std::memcpy(&value, from + x * pixel * sizeof(Sample), sizeof(value));
-        // Unused bits: cleared or filled with the sign, by the type.
-        to[x] = static_cast<ojph::si32>(static_cast<Sample>(static_cast<Sample>(value << shift) >> shift));
+        std::memcpy(&value, from + x * step * sizeof(Sample), sizeof(value));
+        to[x] = static_cast<Sample>(static_cast<Sample>(value << unused) >> unused) - shift;
     }
 }
 
-using FillLine = void (*)(const std::byte*, std::size_t, std::uint32_t, unsigned, ojph::si32*);
+using FillRow = void (*)(const std::byte*, std::size_t, std::uint32_t, unsigned, std::int32_t, std::int32_t*);
 
-FillLine choose_fill(const PixelDescription& d) noexcept {
+FillRow choose_fill(const PixelDescription& d) noexcept {
     if (d.bits_allocated == 8) {
-        return d.pixel_representation == 1 ? &fill_line<std::int8_t> : &fill_line<std::uint8_t>;
+        return d.pixel_representation == 1 ? &fill_row<std::int8_t> : &fill_row<std::uint8_t>;
     }
-    return d.pixel_representation == 1 ? &fill_line<std::int16_t> : &fill_line<std::uint16_t>;
+    return d.pixel_representation == 1 ? &fill_row<std::int16_t> : &fill_row<std::uint16_t>;
 }
 
-void set_parameters(ojph::codestream& stream, const PixelDescription& d, unsigned precision, double step) {
-    ojph::param_siz siz = stream.access_siz();
-    siz.set_image_extent(ojph::point(d.columns, d.rows));
-    siz.set_num_components(d.samples_per_pixel);
-    for (unsigned c = 0; c < d.samples_per_pixel; ++c) {
-        siz.set_component(c, ojph::point(1, 1), precision, d.pixel_representation == 1);
+/// G.2, in place.
+void reversible_transform(std::int32_t* red, std::int32_t* green, std::int32_t* blue, std::uint32_t n) noexcept {
+    for (std::uint32_t i = 0; i < n; ++i) {
+        const std::int32_t r = red[i];
+        const std::int32_t g = green[i];
+        const std::int32_t b = blue[i];
+        red[i] = (r + 2 * g + b) >> 2;
+        green[i] = b - g;
+        blue[i] = r - g;
     }
-    ojph::param_cod cod = stream.access_cod();
-    cod.set_num_decomposition(decompositions(d));
-    cod.set_block_dims(64, 64);
-    cod.set_progression_order("RPCL");
-    cod.set_color_transform(d.samples_per_pixel == 3 && d.photometric == Photometric::rgb);
-    cod.set_reversible(step == 0);
-    if (step != 0) {
-        stream.access_qcd().set_irrev_quant(static_cast<float>(step));
+}
+
+std::size_t encode_reversible(std::span<const std::byte> samples, const PixelDescription& d, std::span<std::byte> out) {
+    j2k::CodedImage image;
+    image.rows = d.rows;
+    image.columns = d.columns;
+    image.precision = precision_of(samples, d);
+    image.is_signed = d.pixel_representation == 1;
+    image.colour_transform = d.samples_per_pixel == 3 && d.photometric == Photometric::rgb;
+    image.levels = decompositions(d);
+    image.components.resize(d.samples_per_pixel);
+    j2k::HtBlockEncoder blocks;
+    std::vector<ComponentEncoder> components;
+    for (auto& coded : image.components) {
+        components.emplace_back(image, coded, blocks);
     }
-    stream.set_planar(false);
+    const FillRow fill = choose_fill(d);
+    const std::size_t container = d.bits_allocated / 8U;
+    const unsigned unused = d.bits_allocated - image.precision;
+    const std::int32_t shift = image.is_signed ? 0 : 1 << (image.precision - 1);
+    const std::byte* row = samples.data();
+    for (std::uint32_t y = 0; y < d.rows; ++y, row += std::size_t{d.columns} * d.samples_per_pixel * container) {
+        for (std::size_t c = 0; c < components.size(); ++c) {
+            fill(row + c * container, d.samples_per_pixel, d.columns, unused, shift, components[c].top().next());
+        }
+        if (image.colour_transform) {
+            reversible_transform(components[0].top().next(), components[1].top().next(), components[2].top().next(),
+                                 d.columns);
+        }
+        for (ComponentEncoder& component : components) {
+            component.top().advance();
+        }
+    }
+    for (ComponentEncoder& component : components) {
+        component.top().finish();
+    }
+    return j2k::write_code_stream(image, out);
 }
 
 void check(const PixelDescription& d, const EncodeOptions& options) {
@@ -131,44 +175,15 @@ std::uint64_t bound(const PixelDescription& d) {
 
 std::size_t encode(std::span<const std::byte> samples, const PixelDescription& d, const EncodeOptions& options,
                    std::span<std::byte> out) {
-    const unsigned precision = precision_of(samples, d);
-    const FillLine fill = choose_fill(d);
-    const std::size_t container = d.bits_allocated / 8U;
-    try {
-        ojph::codestream stream;
-        set_parameters(stream, d, precision, options.step);
-        ojph::mem_outfile file;
-        file.open(samples.size() / 2 + 65536);
-        stream.write_headers(&file);
-        ojph::ui32 component = 0;
-        ojph::line_buf* line = stream.exchange(nullptr, component);
-        for (std::uint32_t y = 0; y < d.rows; ++y) {
-            for (unsigned c = 0; c < d.samples_per_pixel; ++c) {
-                const std::size_t pixel = std::size_t{y} * d.columns * d.samples_per_pixel + component;
-                fill(samples.data() + pixel * container, d.samples_per_pixel, d.columns, d.bits_allocated - precision,
-                     line->i32);
-                line = stream.exchange(line, component);
-            }
-        }
-        stream.flush();
-        const auto* bytes = reinterpret_cast<const std::byte*>(file.get_data());
-        const std::size_t size = copy_with_tlm({bytes, static_cast<std::size_t>(file.tell())}, out);
-        stream.close();
-        return size;
-    } catch (const Error&) {
-        throw;
-    } catch (const std::exception& error) {
-        throw Error(Errc::invalid_argument, std::string("HTJ2K: ") + error.what());
-    } catch (const char* message) {
-        throw Error(Errc::out_of_memory, std::string("HTJ2K: ") + message);
+    if (options.step != 0 || d.rows > kMostSide || d.columns > kMostSide) {
+        return encode_by_openjph(samples, d, options.step, decompositions(d), out);
     }
+    return encode_reversible(samples, d, out);
 }
 
 }  // namespace
 
-const Encoder kEncodeLossless{"htj2k", "OpenJPH", &check_lossless, &bound, &encode};
-const Encoder kEncode{"htj2k", "OpenJPH", &check, &bound, &encode};
+const Encoder kEncodeLossless{"htj2k", "hilum", &check_lossless, &bound, &encode};
+const Encoder kEncode{"htj2k", "hilum", &check, &bound, &encode};
 
 }  // namespace hilum::codec::htj2k
-
-#endif  // HILUM_HAVE_OPENJPH

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "hilum/error.hpp"
+#include "j2k/codestream.hpp"
 
 namespace hilum::codec::jpeg2000 {
 namespace {
@@ -167,6 +168,10 @@ ImageInfo read_main_header(std::span<const std::byte> data) {
     }
     info.columns = right - left;
     info.rows = bottom - top;
+    j2k::Size size;
+    size.image = {left, top, right, bottom};
+    size.components.resize(info.components);
+    j2k::check_plausible(size, data.size(), 2);
     for (unsigned c = 0; c < info.components; ++c) {
         const unsigned depth = byte_at(data, 42 + 3U * c);
         info.precision = std::max(info.precision, static_cast<std::uint16_t>((depth & 0x7FU) + 1U));

@@ -34,8 +34,6 @@ constexpr std::array kDeflate{&deflate::kZlib};
 /// The second is asked for what the first refuses as unsupported.
 constexpr std::array kJpeg2000{&jpeg2000::kHilum, &jpeg2000::kOpenJpeg};
 
-/// Not OpenJPH: it ends the process on damaged packet headers (docs/adr/0006-codec-preference.md).
-constexpr std::array kHtj2k{&jpeg2000::kOpenJpeg};
 #if HILUM_HAVE_JXL
 constexpr std::array kJpegXl{&jpeg_xl::kLibJxl};
 #endif
@@ -51,9 +49,9 @@ constexpr Syntax kSyntaxes[]{
     {"1.2.840.10008.1.2.4.111", "JPEG XL JPEG Recompression", kJpegXl, true},
     {"1.2.840.10008.1.2.4.112", "JPEG XL", kJpegXl, true},
 #endif
-    {"1.2.840.10008.1.2.4.201", "HTJ2K Lossless", kHtj2k, true},
-    {"1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL", kHtj2k, true},
-    {"1.2.840.10008.1.2.4.203", "HTJ2K", kHtj2k, true},
+    {"1.2.840.10008.1.2.4.201", "HTJ2K Lossless", kJpeg2000, true},
+    {"1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL", kJpeg2000, true},
+    {"1.2.840.10008.1.2.4.203", "HTJ2K", kJpeg2000, true},
     {"1.2.840.10008.1.2.4.50", "JPEG Baseline (Process 1)", kJpegBaseline, true},
     {"1.2.840.10008.1.2.4.51", "JPEG Extended (Process 2 and 4)", kJpegExtended, true},
     {"1.2.840.10008.1.2.4.52", "JPEG Extended (Process 3 and 5)", kJpegExtended, true},

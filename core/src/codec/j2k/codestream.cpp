@@ -28,6 +28,9 @@ constexpr unsigned kSot = 0xFF90;
 constexpr unsigned kSod = 0xFF93;
 constexpr unsigned kEoc = 0xFFD9;
 
+/// Pcap of 15444-15. What its Ccap says, the other markers say again.
+constexpr std::uint32_t kPart15 = 1U << (32 - 15);
+
 /// One part of packed packet headers: Zppm or Zppt and the bytes.
 using Packed = std::vector<std::pair<unsigned, Bytes>>;
 
@@ -74,6 +77,19 @@ Size read_size(Reader& in) {
     return size;
 }
 
+/// Table A.19 with what 15444-15 adds to it.
+void check_block_style(unsigned style, std::size_t at) {
+    if ((style & kHighThroughput) == 0) {
+        if (style > 63) {
+            fail_unsupported("a code-block style of another part of the standard", at);
+        }
+    } else if ((style & kMixed) != 0) {
+        fail_unsupported("code-blocks of both kinds, HT and not, in one tile-component (HTMIXED)", at);
+    } else if ((style & ~unsigned{kHighThroughput | kVerticallyCausal}) != 0) {
+        fail_bad("a code-block style that HT does not have", at);
+    }
+}
+
 CodingStyle read_coding_style(Reader& in, bool own_precincts) {
     CodingStyle style;
     const std::size_t start = in.offset();
@@ -86,9 +102,10 @@ CodingStyle read_coding_style(Reader& in, bool own_precincts) {
         style.block_width + style.block_height > 12) {
         fail_bad("decomposition levels or code-block size out of range", start);
     }
-    if (transform > 1 || style.style > 63) {
-        fail_unsupported("a transform or code-block style of another part of the standard", start);
+    if (transform > 1) {
+        fail_unsupported("a transform of another part of the standard", start);
     }
+    check_block_style(style.style, start);
     style.reversible = transform == 1;
     style.precincts.fill(0xFF);
     for (unsigned r = 0; own_precincts && r <= style.levels; ++r) {
@@ -226,6 +243,23 @@ void join_packed(Packed& parts, std::vector<std::byte>& out) {
     }
 }
 
+}  // namespace
+
+void check_plausible(const Size& size, std::size_t bytes, std::uint64_t offset) {
+    constexpr std::uint64_t kFree = 16ULL << 20U;
+    constexpr std::uint64_t kSamplesPerByte = 4096;
+    const std::uint64_t samples = std::uint64_t{size.image.width()} * size.image.height();
+    if (samples > (kFree + kSamplesPerByte * bytes) / size.components.size()) {
+        throw Error(Errc::limit_exceeded,
+                    "JPEG 2000: " + std::to_string(size.image.height()) + " rows and " +
+                        std::to_string(size.image.width()) + " columns cannot come from " + std::to_string(bytes) +
+                        " bytes",
+                    offset);
+    }
+}
+
+namespace {
+
 /// Reads up to the first SOT, which stays unread.
 void read_main(Reader& in, CodeStream& stream, Packed& packed) {
     if (in.left() < 4 || in.u16() != kSoc || in.u16() != 0xFF51) {
@@ -233,6 +267,7 @@ void read_main(Reader& in, CodeStream& stream, Packed& packed) {
     }
     Reader siz = in.segment();
     stream.size = read_size(siz);
+    check_plausible(stream.size, stream.data.size(), stream.base + 2);
     stream.parameters.components.resize(stream.size.components.size());
     while (in.peek16() != kSot) {
         const std::size_t at = in.offset();
@@ -240,10 +275,10 @@ void read_main(Reader& in, CodeStream& stream, Packed& packed) {
         if (marker < 0xFF30 || marker == kSod || marker == kEoc) {
             fail_bad("no marker where one must be in the main header", at);
         }
-        if (marker == 0xFF50) {  // CAP, A.5.2 of the second edition
-            fail_unsupported("extended capabilities (CAP)", at);
-        }
         Reader segment = in.segment();
+        if (marker == 0xFF50 && (segment.u32() & ~kPart15) != 0) {  // CAP, A.5.2 of the second edition
+            fail_unsupported("extended capabilities (CAP) of other parts than 15", at);
+        }
         if (!read_parameter(marker, segment, stream.parameters) && marker == 0xFF60) {
             const unsigned index = segment.u8();
             packed.emplace_back(index, segment.rest());

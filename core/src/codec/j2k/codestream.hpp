@@ -27,6 +27,8 @@ struct Component {
     std::uint8_t precision = 0;
     bool is_signed = false;
     std::uint8_t dx = 1, dy = 1;
+
+    bool operator==(const Component&) const = default;
 };
 
 /// SIZ, A.5.1.
@@ -45,7 +47,8 @@ enum Style : std::uint8_t {
     kVerticallyCausal = 8,
     kPredictable = 16,
     kSegmentation = 32,
-    kHighThroughput = 64,  ///< ISO/IEC 15444-15; not decoded here
+    kHighThroughput = 64,  ///< all code-blocks are of ISO/IEC 15444-15
+    kMixed = 128,          ///< with kHighThroughput: each code-block may be; not decoded here
 };
 
 /// SPcod and SPcoc, A.6.1 and A.6.2, of one tile-component.
@@ -124,6 +127,10 @@ struct TileHeader {
     std::vector<std::byte> packed;
 };
 [[nodiscard]] TileHeader read_tile_header(const CodeStream& stream, std::span<const std::uint32_t> parts);
+
+/// Throws limit_exceeded where so many samples cannot come from so few bytes: 16 M of them are free, beyond that a byte
+/// stands for 4096 at most. `offset` is that of SIZ.
+void check_plausible(const Size& size, std::size_t bytes, std::uint64_t offset);
 
 [[noreturn]] void fail_bad(const std::string& what, std::uint64_t offset);
 [[noreturn]] void fail_truncated(const std::string& what, std::uint64_t offset);

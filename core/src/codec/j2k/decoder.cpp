@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <memory>
+#include <utility>
 
-#include "block.hpp"
+#include "band.hpp"
 #include "hilum/error.hpp"
 #include "hilum/parallel.hpp"
 #include "packets.hpp"
@@ -18,186 +18,129 @@ namespace {
 
 /// What a tile's coefficients may cost without asking how much data there is, and for each byte of it beyond.
 constexpr std::uint64_t kFreeBytes = 48ULL << 20U;
-constexpr std::uint64_t kBytesPerByte = 65536;
+constexpr std::uint64_t kBytesPerByte = 1024;
 constexpr unsigned kMostThreads = 64;
 
-struct Free {
-    void operator()(void* p) const noexcept { std::free(p); }
-};
-using Words = std::unique_ptr<std::uint32_t[], Free>;
+template <typename Sample>
+std::array<const Sample*, 3> first_three(const std::vector<const std::uint32_t*>& rows) {
+    return {reinterpret_cast<const Sample*>(rows[0]), reinterpret_cast<const Sample*>(rows[1]),
+            reinterpret_cast<const Sample*>(rows[2])};
+}
 
-struct Job {
-    const Block* block = nullptr;
-    const TileComponent* component = nullptr;
-    const Band* band = nullptr;
-    std::uint32_t* out = nullptr;
-    std::size_t stride = 0;
-    unsigned width = 0, height = 0;
+/// A row of a band without data.
+class ZeroRows final : public RowSource {
+public:
+    explicit ZeroRows(std::size_t width) : zeros_(width) {}
+    const std::uint32_t* row(std::uint32_t) override { return zeros_.data(); }
+
+private:
+    std::vector<std::uint32_t> zeros_;
 };
 
 /// One tile: packets, code-blocks, wavelets, samples.
 class TileDecoder {
 public:
     TileDecoder(const CodeStream& stream, const TileHeader& header, std::uint32_t index, unsigned discard)
-        : stream_(stream), header_(header), discard_(discard), tile_(make_tile(stream, header.parameters, index)) {
+        : stream_(stream),
+          header_(header),
+          discard_(discard),
+          tile_(make_tile(stream, header.parameters, index)),
+          worker_(stream, tile_) {
         read_packets(stream, header, tile_);
+        find_bands();
     }
 
-    void decode_blocks(unsigned threads);
-    void write(const Output& out) const;
+    /// Code-blocks by several threads at once where there is memory for all of them; else write() decodes them.
+    void prepare(unsigned threads);
+    void write(const Output& out);
 
 private:
     [[nodiscard]] unsigned top(const TileComponent& component) const noexcept {
         return component.coding.levels - discard_;
     }
-    void allocate();
-    void add_jobs(const TileComponent& component, const Resolution& resolution, unsigned b, std::uint32_t* out,
-                  std::size_t stride);
-    void decode_block(const Job& job, BlockDecoder& decoder, std::vector<Segment>& segments,
-                      std::vector<std::byte>& joined) const;
-    std::uint64_t offset_of(const Block& block) const noexcept {
-        return stream_.base + static_cast<std::size_t>(tile_.pieces[block.first_piece].data - stream_.data.data());
-    }
+    void find_bands();
+    [[nodiscard]] bool affordable(bool whole) const noexcept;
+    void decode_all(unsigned threads);
+    void store_rows(const std::vector<const std::uint32_t*>& rows, std::size_t width, const Output& out,
+                    std::byte* to) const;
 
     const CodeStream& stream_;
     const TileHeader& header_;
     unsigned discard_;
     Tile tile_;
-    std::vector<Words> memory_;
-    std::vector<std::vector<std::array<BandRows, 3>>> rows_;  ///< component, resolution
-    std::vector<Job> jobs_;
+    BlockWorker worker_;
+    std::unique_ptr<ZeroRows> zeros_;
+    std::vector<std::unique_ptr<BandRows>> bands_;
+    std::vector<std::vector<std::array<RowSource*, 3>>> rows_;  ///< component, resolution
 };
 
-void TileDecoder::allocate() {
-    std::uint64_t total = 0;
+void TileDecoder::find_bands() {
     std::size_t widest = 0;
     for (const TileComponent& component : tile_.components) {
-        for (unsigned r = 0; r <= top(component); ++r) {
-            for (unsigned b = 0; b < component.resolutions[r].bands_used; ++b) {
-                const Band& band = component.resolutions[r].bands[b];
+        for (const Resolution& resolution : component.resolutions) {
+            for (const Band& band : resolution.bands) {
                 widest = std::max<std::size_t>(widest, band.area.width());
-                total += band.coded ? std::uint64_t{band.area.width()} * band.area.height() * 4 : 0;
             }
         }
     }
-    if (total > kFreeBytes && total - kFreeBytes > kBytesPerByte * stream_.data.size()) {
-        throw Error(Errc::limit_exceeded, "JPEG 2000: an image of this size cannot come from so few bytes",
-                    stream_.base + 2);
-    }
-    const auto take = [this](std::size_t count) {
-        memory_.emplace_back(static_cast<std::uint32_t*>(std::calloc(count + 16, sizeof(std::uint32_t))));
-        if (!memory_.back()) {
-            throw Error(Errc::out_of_memory, "JPEG 2000: no memory for the coefficients of a tile");
-        }
-        return memory_.back().get();
-    };
-    std::uint32_t* const zeros = take(widest);
+    zeros_ = std::make_unique<ZeroRows>(widest);
     for (const TileComponent& component : tile_.components) {
         auto& rows = rows_.emplace_back(top(component) + 1);
         for (unsigned r = 0; r <= top(component); ++r) {
             const Resolution& resolution = component.resolutions[r];
             for (unsigned b = 0; b < resolution.bands_used; ++b) {
-                const Band& band = resolution.bands[b];
-                rows[r][b] = {zeros, 0};
-                if (band.coded && !band.area.empty()) {
-                    const std::size_t stride = band.area.width();
-                    std::uint32_t* data = take(stride * band.area.height());
-                    rows[r][b] = {data, stride};
-                    add_jobs(component, resolution, b, data, stride);
+                rows[r][b] = zeros_.get();
+                if (resolution.bands[b].coded && !resolution.bands[b].area.empty()) {
+                    rows[r][b] = bands_.emplace_back(std::make_unique<BandRows>(component, resolution, b)).get();
                 }
             }
         }
     }
 }
 
-void TileDecoder::add_jobs(const TileComponent& component, const Resolution& resolution, unsigned b, std::uint32_t* out,
-                           std::size_t stride) {
-    const Band& band = resolution.bands[b];
-    for (const Precinct& precinct : resolution.precincts) {
-        if (!precinct.grids) {
-            continue;
-        }
-        const BlockGrid& grid = (*precinct.grids)[b];
-        const std::uint32_t first_x = grid.area.x0 >> resolution.block_width;
-        const std::uint32_t first_y = grid.area.y0 >> resolution.block_height;
-        for (std::size_t i = 0; i < grid.blocks.size(); ++i) {
-            if (grid.blocks[i].passes == 0) {
-                continue;
-            }
-            const std::uint64_t column = first_x + i % grid.across;
-            const std::uint64_t row = first_y + i / grid.across;
-            const auto x0 = std::max<std::uint64_t>(column << resolution.block_width, grid.area.x0);
-            const auto y0 = std::max<std::uint64_t>(row << resolution.block_height, grid.area.y0);
-            const auto x1 = std::min<std::uint64_t>((column + 1) << resolution.block_width, grid.area.x1);
-            const auto y1 = std::min<std::uint64_t>((row + 1) << resolution.block_height, grid.area.y1);
-            jobs_.push_back({&grid.blocks[i], &component, &band,
-                             out + (y0 - band.area.y0) * stride + (x0 - band.area.x0), stride,
-                             static_cast<unsigned>(x1 - x0), static_cast<unsigned>(y1 - y0)});
-        }
+bool TileDecoder::affordable(bool whole) const noexcept {
+    std::uint64_t total = 0;
+    for (const auto& band : bands_) {
+        total += band->bytes(whole);
     }
+    return total <= kFreeBytes + kBytesPerByte * stream_.data.size();
 }
 
-void TileDecoder::decode_block(const Job& job, BlockDecoder& decoder, std::vector<Segment>& segments,
-                               std::vector<std::byte>& joined) const {
-    const Block& block = *job.block;
-    segments.clear();
-    joined.clear();
-    std::size_t needed = 0;
-    bool split = false;
-    for (std::uint32_t i = block.first_piece; i != kNone; i = tile_.pieces[i].next) {
-        needed += tile_.pieces[i].bytes;
-        split = split || !tile_.pieces[i].starts_segment;
-    }
-    joined.reserve(split ? needed : 0);
-    for (std::uint32_t i = block.first_piece; i != kNone; i = tile_.pieces[i].next) {
-        const Piece& piece = tile_.pieces[i];
-        if (piece.starts_segment) {
-            segments.push_back({piece.data, 0, 0});
-            if (split) {
-                segments.back().data = joined.data() + joined.size();
-            }
-        }
-        if (split) {
-            joined.insert(joined.end(), piece.data, piece.data + piece.bytes);
-        }
-        segments.back().bytes += piece.bytes;
-        segments.back().passes += piece.passes;
-    }
-    const int planes = int{job.component->roi_shift} + job.band->planes - block.zero_planes;
-    if (planes < 1) {  // some encoders give passes to blocks that have nothing
+void TileDecoder::prepare(unsigned threads) {
+    if (threads > 1 && affordable(true)) {
+        decode_all(threads);
         return;
     }
-    if (planes > 30) {
-        fail_bad("a code-block with " + std::to_string(planes) + " bit-planes", offset_of(block));
+    if (!affordable(false)) {
+        throw Error(Errc::limit_exceeded, "JPEG 2000: an image of this size cannot come from so few bytes",
+                    stream_.base + 2);
     }
-    const BlockShape shape{job.width, job.height, job.band->orientation, job.component->coding.style,
-                           static_cast<unsigned>(planes)};
-    decoder.decode(shape, segments);
-    if (job.component->roi_shift != 0) {
-        decoder.undo_roi(job.component->roi_shift);
-    }
-    if (job.component->coding.reversible) {
-        decoder.store_integers(reinterpret_cast<std::int32_t*>(job.out), job.stride);
-    } else {
-        decoder.store_scaled(reinterpret_cast<float*>(job.out), job.stride, 0.5F * job.band->step);
+    for (const auto& band : bands_) {
+        band->prepare(worker_);
     }
 }
 
-void TileDecoder::decode_blocks(unsigned threads) {
-    allocate();
+void TileDecoder::decode_all(unsigned threads) {
+    constexpr std::size_t kAtOnce = 2;
+    std::vector<std::pair<const BandRows*, std::size_t>> jobs;
+    for (const auto& band : bands_) {
+        band->prepare_whole();
+        for (std::size_t i = 0; i < band->jobs(); i += kAtOnce) {
+            jobs.emplace_back(band.get(), i);
+        }
+    }
     std::atomic<std::size_t> next{0};
-    const auto count = static_cast<unsigned>(std::clamp<std::size_t>(jobs_.size() / 4, 1, threads));
+    const auto count = static_cast<unsigned>(std::clamp<std::size_t>(jobs.size() / 2, 1, threads));
     parallel::for_each(count, count, [&](std::size_t) {  // one loop for each thread: buffers are made once
-        BlockDecoder decoder;
-        std::vector<Segment> segments;
-        std::vector<std::byte> joined;
-        for (std::size_t i = next++; i < jobs_.size(); i = next++) {
-            decode_block(jobs_[i], decoder, segments, joined);
+        BlockWorker worker(stream_, tile_);
+        for (std::size_t i = next++; i < jobs.size(); i = next++) {
+            const auto [band, from] = jobs[i];
+            band->decode(from, std::min(from + kAtOnce, band->jobs()), worker);
         }
     });
 }
 
-void TileDecoder::write(const Output& out) const {
+void TileDecoder::write(const Output& out) {
     const Rect image = reduced(stream_.size.image, discard_);
     const Rect area = reduced(tile_.area, discard_);
     if (area.empty()) {  // a tile, or an image, of which nothing is left at this resolution
@@ -215,32 +158,40 @@ void TileDecoder::write(const Output& out) const {
     for (std::uint32_t y = area.y0; y < area.y1; ++y) {
         for (std::size_t c = 0; c < sources.size(); ++c) {
             rows[c] = sources[c]->next();
-            if (transformed && c < 3) {
-                std::copy_n(rows[c], width, mixed.data() + c * width);
+        }
+        if (transformed) {
+            if (reversible) {
+                undo_rct(first_three<std::int32_t>(rows), width, reinterpret_cast<std::int32_t*>(mixed.data()));
+            } else {
+                undo_ict(first_three<float>(rows), width, reinterpret_cast<float*>(mixed.data()));
+            }
+            for (std::size_t c = 0; c < 3; ++c) {
                 rows[c] = mixed.data() + c * width;
             }
         }
-        if (transformed) {
-            std::uint32_t* m = mixed.data();
-            if (reversible) {
-                auto* v = reinterpret_cast<std::int32_t*>(m);
-                undo_rct(v, v + width, v + 2 * width, width);
-            } else {
-                auto* v = reinterpret_cast<float*>(m);
-                undo_ict(v, v + width, v + 2 * width, width);
-            }
-        }
-        std::byte* to =
-            out.data + (std::size_t{y - image.y0} * out.columns + (area.x0 - image.x0)) * out.samples * out.container;
-        for (std::size_t c = 0; c < sources.size(); ++c) {
-            const Component& component = stream_.size.components[c];
-            if (tile_.components[c].coding.reversible) {
-                store_row(reinterpret_cast<const std::int32_t*>(rows[c]), width, component, out.container, out.samples,
-                          to + c * out.container);
-            } else {
-                store_row(reinterpret_cast<const float*>(rows[c]), width, component, out.container, out.samples,
-                          to + c * out.container);
-            }
+        store_rows(
+            rows, width, out,
+            out.data + (std::size_t{y - image.y0} * out.columns + (area.x0 - image.x0)) * out.samples * out.container);
+    }
+}
+
+void TileDecoder::store_rows(const std::vector<const std::uint32_t*>& rows, std::size_t width, const Output& out,
+                             std::byte* to) const {
+    const auto& components = stream_.size.components;
+    const auto like_first = [&](std::size_t c) {
+        return components[c] == components[0] && tile_.components[c].coding.reversible;
+    };
+    if (rows.size() == 3 && out.samples == 3 && out.container == 1 && like_first(0) && like_first(1) && like_first(2)) {
+        store_pixels(first_three<std::int32_t>(rows), width, components[0], to);
+        return;
+    }
+    for (std::size_t c = 0; c < rows.size(); ++c) {
+        if (tile_.components[c].coding.reversible) {
+            store_row(reinterpret_cast<const std::int32_t*>(rows[c]), width, components[c], out.container, out.samples,
+                      to + c * out.container);
+        } else {
+            store_row(reinterpret_cast<const float*>(rows[c]), width, components[c], out.container, out.samples,
+                      to + c * out.container);
         }
     }
 }
@@ -298,7 +249,7 @@ void decode_image(Bytes data, std::size_t base, const jpeg2000::Options& options
             const TileHeader header = read_tile_header(stream, parts[t]);
             check_tile(stream, header, options.discard_levels);
             TileDecoder tile(stream, header, t, options.discard_levels);
-            tile.decode_blocks(by_tile ? 1 : threads);
+            tile.prepare(by_tile ? 1 : threads);
             tile.write(out);
         }
     });

@@ -116,6 +116,9 @@ private:
     }
     void read_header(HeaderBits& in, TileComponent& component, Resolution& resolution, std::uint32_t precinct);
     void read_block(HeaderBits& in, BlockGrid& grid, std::uint32_t index, unsigned layer, unsigned style, Band& band);
+    [[nodiscard]] std::uint32_t read_length(HeaderBits& in, const Block& block, unsigned passes) const;
+    void read_ht_lengths(HeaderBits& in, Block& block, unsigned passes);
+    void add_passes(Block& block, unsigned passes, std::uint32_t bytes, bool starts);
     void take_bytes();
 
     const CodeStream& stream_;
@@ -197,25 +200,66 @@ void PacketReader::read_block(HeaderBits& in, BlockGrid& grid, std::uint32_t ind
             fail_bad("a length field of more than 32 bits in a packet header", offset(at_));
         }
     }
+    if ((style & kHighThroughput) != 0) {
+        read_ht_lengths(in, block, passes);
+        return;
+    }
     while (passes > 0) {
         const unsigned capacity =
             block.segment_open ? segment_capacity(style, block.passes - block.segment_passes) - block.segment_passes
                                : segment_capacity(style, block.passes);
         const unsigned taken = std::min(passes, capacity);
-        Contribution one{&block, taken, 0, !block.segment_open};
-        const unsigned bits = block.length_bits + static_cast<unsigned>(std::bit_width(taken)) - 1;
-        if (bits > 32) {
-            fail_bad("a length field of more than 32 bits in a packet header", offset(at_));
-        }
-        one.bytes = in.bits(bits);
+        const bool starts = !block.segment_open;
         block.segment_passes = static_cast<std::uint8_t>(block.segment_open ? block.segment_passes + taken : taken);
-        block.passes = static_cast<std::uint16_t>(block.passes + taken);
         block.segment_open = taken < capacity;
         passes -= taken;
-        found_.push_back(one);
-        if (block.passes > 300) {
-            fail_bad("a code-block with more coding passes than there can be", offset(at_));
+        add_passes(block, taken, read_length(in, block, taken), starts);
+    }
+}
+
+std::uint32_t PacketReader::read_length(HeaderBits& in, const Block& block, unsigned passes) const {
+    const unsigned bits = block.length_bits + static_cast<unsigned>(std::bit_width(passes)) - 1;
+    if (bits > 32) {
+        fail_bad("a length field of more than 32 bits in a packet header", offset(at_));
+    }
+    return in.bits(bits);
+}
+
+void PacketReader::add_passes(Block& block, unsigned passes, std::uint32_t bytes, bool starts) {
+    block.passes = static_cast<std::uint16_t>(block.passes + passes);
+    if (block.passes > 300) {
+        fail_bad("a code-block with more coding passes than there can be", offset(at_));
+    }
+    found_.push_back({&block, passes, bytes, starts});
+}
+
+/// ISO/IEC 15444-15 B.4: a cleanup pass has a length, the one or two refinement passes behind it another. What comes
+/// before the first cleanup pass that has bytes holds places only: its length is zero, in as many bits as one of a
+/// block without HT had.
+void PacketReader::read_ht_lengths(HeaderBits& in, Block& block, unsigned passes) {
+    if (!block.ht_begun) {
+        const unsigned behind = (block.passes + passes - 1) % 3;  // passes behind the last cleanup pass
+        const unsigned first = passes > behind ? passes - behind : passes;
+        const std::uint32_t bytes = read_length(in, block, first);
+        if (bytes == 0 && first < passes) {
+            if (in.bits(static_cast<unsigned>(std::bit_width(passes) - std::bit_width(first))) != 0) {
+                fail_bad("a code-block without HT where all have it", offset(at_));
+            }
+            add_passes(block, passes, 0, true);
+            return;
         }
+        block.ht_begun = bytes != 0;
+        if (block.ht_begun && (block.passes + first) % 3 != 1) {
+            fail_bad("refinement of an HT code-block before its cleanup pass", offset(at_));
+        }
+        add_passes(block, first, bytes, true);
+        passes -= first;
+    }
+    while (passes > 0) {
+        const unsigned phase = block.passes % 3;
+        const unsigned taken = phase == 0 ? 1 : std::min(passes, 3 - phase);
+        add_passes(block, taken, read_length(in, block, taken), true);
+        passes -= taken;
     }
 }
 

@@ -6,7 +6,11 @@
 #include <cmath>
 #include <cstring>
 
-#if defined(__SSE2__)
+#include "hilum/cpu.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -49,54 +53,111 @@ void round_all(const float* from, std::size_t n, std::int32_t* to) noexcept {
 }
 
 template <typename Sample>
-void store_as(const std::int32_t* row, std::size_t n, const Range& range, unsigned step, std::byte* out) noexcept {
-    if (step == 1) {
-        for (std::size_t i = 0; i < n; ++i) {
-            const auto sample = static_cast<Sample>(clamped(row[i], range));
-            std::memcpy(out + i * sizeof(Sample), &sample, sizeof(sample));
-        }
-        return;
-    }
+void store_apart(const std::int32_t* row, std::size_t n, const Range& range, unsigned step, std::byte* out) noexcept {
     for (std::size_t i = 0; i < n; ++i) {
         const auto sample = static_cast<Sample>(clamped(row[i], range));
         std::memcpy(out + i * step * sizeof(Sample), &sample, sizeof(sample));
     }
 }
 
-}  // namespace
+namespace scalar {
+#include "samples_kernels.inc"
 
-void undo_rct(std::int32_t* y, std::int32_t* u, std::int32_t* v, std::size_t n) noexcept {
-    for (std::size_t i = 0; i < n; ++i) {  // unsigned: damaged data wraps
-        const auto luma = static_cast<std::uint32_t>(y[i]);
-        const auto blue = static_cast<std::uint32_t>(u[i]);
-        const auto red = static_cast<std::uint32_t>(v[i]);
-        const std::uint32_t green = luma - static_cast<std::uint32_t>(static_cast<std::int32_t>(blue + red) >> 2);
-        y[i] = static_cast<std::int32_t>(red + green);
-        u[i] = static_cast<std::int32_t>(green);
-        v[i] = static_cast<std::int32_t>(blue + green);
+void store_three(const std::array<const std::int32_t*, 3>& rows, std::size_t n, const Range& range,
+                 std::byte* out) noexcept {
+    for (unsigned c = 0; c < 3; ++c) {
+        store_apart<std::uint8_t>(rows[c], n, range, 3, out + c);
     }
 }
+}  // namespace scalar
 
-void undo_ict(float* y, float* u, float* v, std::size_t n) noexcept {
-    for (std::size_t i = 0; i < n; ++i) {
-        const float luma = y[i];
-        const float blue = u[i];
-        const float red = v[i];
-        y[i] = luma + red * 1.402F;
-        u[i] = luma - blue * 0.34413F - red * 0.71414F;
-        v[i] = luma + blue * 1.772F;
+struct Kernels {
+    void (*undo_rct)(const std::array<const std::int32_t*, 3>&, std::size_t, std::int32_t*);
+    void (*undo_ict)(const std::array<const float*, 3>&, std::size_t, float*);
+    void (*store_8)(const std::int32_t*, std::size_t, const Range&, std::byte*);
+    void (*store_16)(const std::int32_t*, std::size_t, const Range&, std::byte*);
+    void (*store_three)(const std::array<const std::int32_t*, 3>&, std::size_t, const Range&, std::byte*) noexcept;
+};
+
+constexpr Kernels kScalar{&scalar::undo_rct, &scalar::undo_ict, &scalar::store_dense<std::uint8_t>,
+                          &scalar::store_dense<std::uint16_t>, &scalar::store_three};
+
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+namespace avx2 {
+#include "samples_kernels.inc"
+
+void store_three(const std::array<const std::int32_t*, 3>& rows, std::size_t n, const Range& range,
+                 std::byte* out) noexcept {
+    const __m256i low = _mm256_set1_epi32(range.low - range.shift);
+    const __m256i high = _mm256_set1_epi32(range.high - range.shift);
+    const __m256i shift = _mm256_set1_epi32(range.shift);
+    const __m256i byte = _mm256_set1_epi32(255);
+    const __m256i close =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+    std::size_t i = 0;
+    for (; i + 10 <= n; i += 8) {  // eight pixels, and the second store reaches into the tenth
+        __m256i pixels = _mm256_setzero_si256();
+        for (unsigned c = 3; c-- > 0;) {
+            __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(rows[c] + i));
+            v = _mm256_add_epi32(_mm256_min_epi32(_mm256_max_epi32(v, low), high), shift);
+            pixels = _mm256_or_si256(_mm256_slli_epi32(pixels, 8), _mm256_and_si256(v, byte));
+        }
+        pixels = _mm256_shuffle_epi8(pixels, close);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 3 * i), _mm256_castsi256_si128(pixels));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 3 * i + 12), _mm256_extracti128_si256(pixels, 1));
     }
+    scalar::store_three({rows[0] + i, rows[1] + i, rows[2] + i}, n - i, range, out + 3 * i);
+}
+}  // namespace avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+constexpr Kernels kAvx2{&avx2::undo_rct, &avx2::undo_ict, &avx2::store_dense<std::uint8_t>,
+                        &avx2::store_dense<std::uint16_t>, &avx2::store_three};
+#endif
+
+const Kernels& kernels() noexcept {
+#if defined(__x86_64__)
+    if (cpu::features().avx2) {
+        return kAvx2;
+    }
+#endif
+    return kScalar;
+}
+
+}  // namespace
+
+void undo_rct(const std::array<const std::int32_t*, 3>& rows, std::size_t n, std::int32_t* out) noexcept {
+    kernels().undo_rct(rows, n, out);
+}
+
+void undo_ict(const std::array<const float*, 3>& rows, std::size_t n, float* out) noexcept {
+    kernels().undo_ict(rows, n, out);
+}
+
+void store_pixels(const std::array<const std::int32_t*, 3>& rows, std::size_t n, const Component& component,
+                  std::byte* out) noexcept {
+    kernels().store_three(rows, n, range_of(component), out);
 }
 
 void store_row(const std::int32_t* row, std::size_t n, const Component& component, unsigned container, unsigned step,
                std::byte* out) noexcept {
     const Range range = range_of(component);
     if (container == 1) {
-        store_as<std::uint8_t>(row, n, range, step, out);
+        step == 1 ? kernels().store_8(row, n, range, out) : store_apart<std::uint8_t>(row, n, range, step, out);
     } else if (container == 2) {
-        store_as<std::uint16_t>(row, n, range, step, out);
+        step == 1 ? kernels().store_16(row, n, range, out) : store_apart<std::uint16_t>(row, n, range, step, out);
     } else {
-        store_as<std::uint32_t>(row, n, range, step, out);
+        store_apart<std::uint32_t>(row, n, range, step, out);
     }
 }
 

@@ -29,6 +29,7 @@ struct Block {
     std::uint8_t length_bits = 3;     ///< Lblock
     std::uint8_t segment_passes = 0;  ///< already in the open codeword segment
     bool segment_open = false;
+    bool ht_begun = false;  ///< its first HT cleanup pass was there; up to then passes are placeholders
     std::uint16_t passes = 0;
 };
 

@@ -11,11 +11,11 @@ namespace {
 /// The lowest resolution: rows of the LL band as they are.
 class LowestRows final : public Synthesis {
 public:
-    explicit LowestRows(const BandRows& rows) noexcept : rows_(rows) {}
+    explicit LowestRows(RowSource& rows) noexcept : rows_(rows) {}
     const std::uint32_t* next() override { return rows_.row(at_++); }
 
 private:
-    BandRows rows_;
+    RowSource& rows_;
     std::uint32_t at_ = 0;
 };
 
@@ -23,7 +23,7 @@ private:
 template <typename Sample, unsigned kRing>
 class Level : public Synthesis {
 public:
-    Level(std::unique_ptr<Synthesis> lower, const Rect& area, const std::array<BandRows, 3>& bands)
+    Level(std::unique_ptr<Synthesis> lower, const Rect& area, const std::array<RowSource*, 3>& bands)
         : kernels_(wavelet_kernels()),
           lower_(std::move(lower)),
           bands_(bands),
@@ -51,15 +51,15 @@ protected:
     }
     /// The next pair of bands' rows, low or high by turns.
     std::pair<const Sample*, const Sample*> sources(bool high) {
-        const std::uint32_t* left = high ? bands_[1].row(high_at_) : lower_->next();
-        const std::uint32_t* right = high ? bands_[2].row(high_at_) : bands_[0].row(low_at_);
+        const std::uint32_t* left = high ? bands_[1]->row(high_at_) : lower_->next();
+        const std::uint32_t* right = high ? bands_[2]->row(high_at_) : bands_[0]->row(low_at_);
         ++(high ? high_at_ : low_at_);
         return {reinterpret_cast<const Sample*>(left), reinterpret_cast<const Sample*>(right)};
     }
 
     const WaveletKernels& kernels_;
     std::unique_ptr<Synthesis> lower_;
-    std::array<BandRows, 3> bands_;
+    std::array<RowSource*, 3> bands_;
     std::uint32_t width_, height_;
     unsigned parity_x_, parity_y_;
     std::int64_t filled_ = 0, next_ = 0;
@@ -161,8 +161,8 @@ private:
 }  // namespace
 
 std::unique_ptr<Synthesis> make_synthesis(const TileComponent& component, unsigned resolution,
-                                          const std::vector<std::array<BandRows, 3>>& bands) {
-    std::unique_ptr<Synthesis> rows = std::make_unique<LowestRows>(bands[0][0]);
+                                          const std::vector<std::array<RowSource*, 3>>& bands) {
+    std::unique_ptr<Synthesis> rows = std::make_unique<LowestRows>(*bands[0][0]);
     for (unsigned r = 1; r <= resolution; ++r) {
         const Rect& area = component.resolutions[r].area;
         if (component.coding.reversible) {

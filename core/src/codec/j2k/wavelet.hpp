@@ -20,12 +20,14 @@ inline constexpr std::array<float, 4> kLiftFactors{-0.443506852F, -0.882911075F,
 inline constexpr float kLowScale = 1.230174105F;
 inline constexpr float kHighScale = 1.625732422F;
 
-/// Coefficients of a subband; `step` bytes between rows is zero where all of them are the same zero row.
-struct BandRows {
-    const std::uint32_t* data = nullptr;  ///< int32 or float, see above
-    std::size_t stride = 0;
-
-    [[nodiscard]] const std::uint32_t* row(std::uint32_t index) const noexcept { return data + index * stride; }
+/// Coefficients of a subband, int32 or float, see above. Rows are asked for in order; one is valid up to the next.
+class RowSource {
+public:
+    virtual ~RowSource() = default;
+    RowSource() = default;
+    RowSource(const RowSource&) = delete;
+    RowSource& operator=(const RowSource&) = delete;
+    virtual const std::uint32_t* row(std::uint32_t index) = 0;
 };
 
 /// Kernels on one row or on rows of equal length. `parity`: 1 where the first sample is a high one.
@@ -58,6 +60,6 @@ public:
 
 /// The image of resolution `resolution` of a tile-component. `bands[r][b]` are the coefficients.
 [[nodiscard]] std::unique_ptr<Synthesis> make_synthesis(const TileComponent& component, unsigned resolution,
-                                                        const std::vector<std::array<BandRows, 3>>& bands);
+                                                        const std::vector<std::array<RowSource*, 3>>& bands);
 
 }  // namespace hilum::codec::j2k
