@@ -25,6 +25,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
             py::dict features;
             features["sse42"] = found.sse42;
             features["avx2"] = found.avx2;
+            features["fma"] = found.fma;
+            features["avx512bw"] = found.avx512bw;
             features["sha"] = found.sha;
             return features;
         },

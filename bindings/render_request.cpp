@@ -131,6 +131,7 @@ pixel::OverlayRequest to_overlay(const py::object& value) {
     pixel::OverlayRequest overlay;
     const py::object plane = value.attr("plane");
     overlay.ink = to_ink(value);
+    overlay.outline = optional(py::object(value.attr("outline")), &to_bool);
     if (!PyLong_Check(plane.ptr())) {
         overlay.plane = to_plane(plane);
         return overlay;

@@ -20,6 +20,9 @@ Features detect() noexcept {
 #if defined(__x86_64__)
     found.sse42 = __builtin_cpu_supports("sse4.2") != 0;
     found.avx2 = __builtin_cpu_supports("avx2") != 0;
+    found.fma = __builtin_cpu_supports("fma") != 0;
+    const bool to_avx2 = forced != nullptr && std::strcmp(forced, "avx2") == 0;
+    found.avx512bw = !to_avx2 && found.fma && __builtin_cpu_supports("avx512bw") != 0;
     unsigned eax = 0;
     unsigned ebx = 0;
     unsigned ecx = 0;

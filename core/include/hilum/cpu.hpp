@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the processor can do, asked once. HILUM_CPU=scalar forces the scalar twin of every kernel.
+// What the processor can do, asked once. HILUM_CPU=scalar forces the scalar twin of every kernel, HILUM_CPU=avx2 leaves
+// AVX-512 unused.
 #pragma once
 
 namespace hilum::cpu {
@@ -7,6 +8,8 @@ namespace hilum::cpu {
 struct Features {
     bool sse42 = false;
     bool avx2 = false;
+    bool fma = false;
+    bool avx512bw = false;
     bool sha = false;
 };
 

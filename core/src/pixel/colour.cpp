@@ -2,6 +2,7 @@
 #include "hilum/pixel/colour.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace hilum::pixel {
@@ -38,6 +39,28 @@ unsigned shift_of(const Lut& lut) noexcept {
 }
 
 }  // namespace
+
+std::array<std::uint8_t, 3> cielab_to_rgb(const std::array<std::uint16_t, 3>& lab) noexcept {
+    const double lightness = (lab[0] / 65535.0 * 100.0 + 16.0) / 116.0;
+    const double red_green = (lab[1] / 65535.0 * 255.0 - 128.0) / 500.0;
+    const double yellow_blue = (lab[2] / 65535.0 * 255.0 - 128.0) / 200.0;
+    const auto linear = [](double f) {  // ISO 11664-4
+        return f > 6.0 / 29.0 ? f * f * f : 3.0 * (6.0 / 29.0) * (6.0 / 29.0) * (f - 4.0 / 29.0);
+    };
+    const double x = 0.96422 * linear(lightness + red_green);
+    const double y = linear(lightness);
+    const double z = 0.82521 * linear(lightness - yellow_blue);
+    // XYZ of D50 to linear sRGB of D65, adapted by Bradford; then the curve of IEC 61966-2-1.
+    const std::array<double, 3> rgb{3.1338561 * x - 1.6168667 * y - 0.4906146 * z,
+                                    -0.9787684 * x + 1.9161415 * y + 0.0334540 * z,
+                                    0.0719453 * x - 0.2289914 * y + 1.4052427 * z};
+    std::array<std::uint8_t, 3> out{};
+    for (std::size_t i = 0; i < 3; ++i) {
+        const double curved = rgb[i] <= 0.0031308 ? 12.92 * rgb[i] : 1.055 * std::pow(rgb[i], 1.0 / 2.4) - 0.055;
+        out[i] = static_cast<std::uint8_t>(std::clamp(curved, 0.0, 1.0) * 255.0 + 0.5);
+    }
+    return out;
+}
 
 void ybr_to_rgb(std::span<std::uint8_t> rgb, YbrKind kind) noexcept {
     const Matrix m = kind == YbrKind::full ? kFull : kPartial;

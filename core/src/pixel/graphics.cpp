@@ -64,6 +64,9 @@ bool Graphics::read_overlay(const Element& e) {
         case 0x0015:
             o.frames = decimal(e);
             break;
+        case 0x0040:
+            o.is_roi = dicom::trim_value(e.characters()) == "R";
+            break;
         case 0x0050:
             if (e.value.size() >= 4) {
                 o.row = static_cast<std::int16_t>(word(e.value, 0, e.encoding.big_endian));
@@ -92,6 +95,7 @@ bool Graphics::read_overlay(const Element& e) {
 std::optional<FileOverlay> Graphics::build(std::uint16_t group, const RawOverlay& o, std::uint32_t frame) {
     FileOverlay result;
     result.group = group;
+    result.is_roi = o.is_roi;
     result.plane.rows = o.rows;
     result.plane.columns = o.columns;
     result.plane.row = o.row;
@@ -183,6 +187,12 @@ bool Graphics::read_shutter(const Element& e) {
         case 0x00181623:
             s.group = integer(e);
             return true;
+        case 0x00181624:
+            if (e.value.size() >= 6) {
+                const bool big = e.encoding.big_endian;
+                s.colour = cielab_to_rgb({word(e.value, 0, big), word(e.value, 1, big), word(e.value, 2, big)});
+            }
+            return true;
         default:
             return false;
     }
@@ -194,7 +204,7 @@ void Graphics::put_shutter(RenderingAttributes& attributes) const {
         return;
     }
     Shutter shutter;
-    shutter.ink.value = s.value;
+    shutter.ink = {s.value, s.colour};
     std::string& defect = attributes.shutter_defect;
     if (s.unknown) {
         defect = "Shutter Shape (0018,1600) is none of RECTANGULAR, CIRCULAR, POLYGONAL, BITMAP";

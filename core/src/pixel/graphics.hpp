@@ -35,6 +35,7 @@ private:
         std::int32_t column = 1;
         std::uint32_t bits_allocated = 1;
         std::uint32_t bit_position = 0;
+        bool is_roi = false;
         bool swapped = false;
         std::span<const std::byte> data;
     };
@@ -44,6 +45,7 @@ private:
         std::vector<double> center, vertices;
         std::uint16_t value = 0;
         std::optional<std::uint32_t> group;
+        std::optional<Rgb> colour;
     };
 
     static std::optional<FileOverlay> build(std::uint16_t group, const RawOverlay& raw, std::uint32_t frame);

@@ -152,6 +152,15 @@ void draw_as_rgb(const Scene& scene, const Canvas& canvas) {
     });
 }
 
+/// An image without gaps, drawn at its own size, is one long row.
+void draw_as_one_row(const Scene& scene, const Canvas& canvas) {
+    ImageView line = scene.image.view;
+    line.columns *= line.rows;  // below limits::kMaxRenderedPixels
+    line.rows = 1;
+    const Mapping mapping = mapping_of(scene, 255.0);
+    GreyRows<std::uint8_t>(line, scene.image.extraction, mapping).stored(0, canvas.data);
+}
+
 }  // namespace
 
 Mapping mapping_of(const Scene& scene, double full) {
@@ -172,6 +181,11 @@ void draw_grey(const Scene& scene, const Canvas& canvas) {
         return draw_as_rgb(scene, canvas);
     }
     if (canvas.sample_bytes == 1) {
+        const ImageView& view = scene.image.view;
+        const bool gapless = view.row_stride == view.columns * bytes_of(view.type) && canvas.stride == canvas.columns;
+        if (gapless && canvas.rows == view.rows && canvas.columns == view.columns) {
+            return draw_as_one_row(scene, canvas);
+        }
         return draw_rows<std::uint8_t>(scene, canvas, [&](std::uint32_t y, auto&& fill) { fill(canvas.row(y)); });
     }
     std::vector<std::uint16_t> words(canvas.columns);

@@ -69,6 +69,24 @@ OverlayPlane embedded_plane(const FileOverlay& overlay, const codec::StoredFrame
     return plane;
 }
 
+OverlayPlane outline_of(const OverlayPlane& plane) {
+    OverlayPlane edge = plane;
+    edge.bits.assign(plane.bits.size(), std::byte{0});
+    const auto inside = [&](std::uint32_t r, std::uint32_t c) {
+        return r > 0 && c > 0 && r + 1 < plane.rows && c + 1 < plane.columns && plane.at(r - 1, c) &&
+               plane.at(r + 1, c) && plane.at(r, c - 1) && plane.at(r, c + 1);
+    };
+    for (std::uint32_t r = 0; r < plane.rows; ++r) {
+        for (std::uint32_t c = 0; c < plane.columns; ++c) {
+            if (plane.at(r, c) && !inside(r, c)) {
+                const std::uint64_t index = std::uint64_t{r} * plane.columns + c;
+                edge.bits[index / 8] |= static_cast<std::byte>(1U << (index % 8));
+            }
+        }
+    }
+    return edge;
+}
+
 void add_plane(const OverlayPlane& plane, const Region& part, std::span<std::uint8_t> mask) noexcept {
     // The plane's first pixel in coordinates of `part`; 64 bits, since origins are any 32-bit numbers.
     const std::int64_t left = std::int64_t{plane.column} - 1 - part.x;

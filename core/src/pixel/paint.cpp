@@ -15,9 +15,9 @@ struct Samples {
     std::uint16_t word;
 };
 
-Samples samples_of(const Ink& ink) noexcept {
+Samples samples_of(const Ink& ink, const Canvas& canvas) noexcept {
     const auto grey = static_cast<std::uint8_t>((ink.value + 128U) / 257U);
-    const Rgb colour = ink.colour.value_or(Rgb{grey, grey, grey});
+    const Rgb colour = canvas.samples == 3 ? ink.colour.value_or(Rgb{grey, grey, grey}) : Rgb{grey, grey, grey};
     return {{colour[0], colour[1], colour[2]}, ink.value};
 }
 
@@ -40,7 +40,7 @@ void blend_pixel(const Canvas& canvas, std::uint8_t* to, const Samples& ink, flo
 
 void paint(const Canvas& canvas, std::span<const std::uint8_t> mask, std::uint32_t rows, std::uint32_t columns,
            const Ink& ink) {
-    const Samples samples = samples_of(ink);
+    const Samples samples = samples_of(ink, canvas);
     const std::size_t step = std::size_t{canvas.samples} * canvas.sample_bytes;
     const bool scaled = rows != canvas.rows || columns != canvas.columns;
     const ImageView view{reinterpret_cast<const std::byte*>(mask.data()), rows, columns, columns, SampleType::u8, 1};

@@ -133,31 +133,23 @@ public:
         clear();
         add_shutter(*shutter, part_, aspect_of(scene_.attributes, scene_.request), mask_);
         if (shutter->bitmap_group != 0) {
-            add_file_overlay(shutter->bitmap_group);
+            add_file_overlay(shutter->bitmap_group, false);
         }
         paint(canvas_, mask_, part_.rows, part_.columns, shutter->ink);
     }
 
     void overlays() {
-        if (!scene_.request.overlays) {
-            const Shutter* shutter = chosen_shutter(scene_.attributes, scene_.request);
-            for (const FileOverlay& overlay : scene_.attributes.overlays) {
-                if (shutter == nullptr || shutter->bitmap_group != overlay.group) {
-                    clear();
-                    add_file_overlay(overlay.group);
-                    paint(canvas_, mask_, part_.rows, part_.columns, Ink{});
-                }
+        if (scene_.request.overlays) {
+            for (const OverlayRequest& overlay : *scene_.request.overlays) {
+                paint_overlay(overlay);
             }
             return;
         }
-        for (const OverlayRequest& overlay : *scene_.request.overlays) {
-            clear();
-            if (overlay.group != 0) {
-                add_file_overlay(overlay.group);
-            } else {
-                add_plane(overlay.plane, part_, mask_);
+        const Shutter* shutter = chosen_shutter(scene_.attributes, scene_.request);
+        for (const FileOverlay& overlay : scene_.attributes.overlays) {
+            if (shutter == nullptr || shutter->bitmap_group != overlay.group) {
+                paint_overlay({overlay.group, {}, {}, {}});
             }
-            paint(canvas_, mask_, part_.rows, part_.columns, overlay.ink);
         }
     }
 
@@ -177,7 +169,21 @@ public:
 private:
     void clear() { mask_.assign(std::size_t{part_.rows} * part_.columns, 0); }
 
-    void add_file_overlay(std::uint16_t group) {
+    void paint_overlay(const OverlayRequest& overlay) {
+        clear();
+        if (overlay.group != 0) {
+            add_file_overlay(overlay.group, overlay.outline);
+        } else {
+            add(overlay.plane, overlay.outline.value_or(false));
+        }
+        paint(canvas_, mask_, part_.rows, part_.columns, overlay.ink);
+    }
+
+    void add(const OverlayPlane& plane, bool outline) {
+        outline ? add_plane(outline_of(plane), part_, mask_) : add_plane(plane, part_, mask_);
+    }
+
+    void add_file_overlay(std::uint16_t group, std::optional<bool> outline) {
         const FileOverlay* overlay = find_overlay(scene_.attributes, group);
         if (overlay == nullptr) {
             return;  // of another frame, or of no frame at all
@@ -185,10 +191,11 @@ private:
         if (!overlay->defect.empty()) {
             throw Error(Errc::bad_value, overlay->defect);
         }
+        const bool edge = outline.value_or(overlay->is_roi);
         if (overlay->embedded) {
-            add_plane(embedded_plane(*overlay, frame_, syntax_, scene_.description), part_, mask_);
+            add(embedded_plane(*overlay, frame_, syntax_, scene_.description), edge);
         } else {
-            add_plane(overlay->plane, part_, mask_);
+            add(overlay->plane, edge);
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scalar and AVX2 variants of the windowing kernels. Both do the same float operations in the same order, so that an
-// image does not depend on the machine.
+// Scalar and AVX2 variants of the windowing kernels but for ramp_16 (ramp_kernels.cpp). Both do the same float
+// operations in the same order, so that an image does not depend on the machine.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -39,14 +39,6 @@ Out finish(float value, std::uint16_t flip) noexcept {
     return static_cast<Out>(std::clamp(rounded, 0, kFull) ^ flip);
 }
 
-template <bool Signed, typename Out>
-void ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp, Out* out) noexcept {
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::int32_t value = std::clamp(extract<Signed>(load(in, i), e), ramp.low, ramp.high) - ramp.low;
-        out[i] = finish<Out>(static_cast<float>(value) * ramp.scale + ramp.offset, ramp.flip);
-    }
-}
-
 template <typename Out>
 void ramp_float(const float* in, std::size_t count, const Ramp& ramp, Out* out) noexcept {
     const auto low = static_cast<float>(ramp.low);
@@ -83,48 +75,6 @@ template <bool Signed>
 __m256i extract(__m256i raw, __m128i left, __m128i right) noexcept {
     const __m256i shifted = _mm256_sll_epi16(raw, left);
     return Signed ? _mm256_sra_epi16(shifted, right) : _mm256_srl_epi16(shifted, right);
-}
-
-/// 8 non-negative differences to rounded results.
-__m256i finish(__m256i value, __m256 scale, __m256 offset) noexcept {
-    const __m256 scaled = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(value), scale), offset);
-    const __m256 limited = _mm256_min_ps(scaled, _mm256_set1_ps(255.0F));
-    return _mm256_cvttps_epi32(_mm256_add_ps(limited, _mm256_set1_ps(0.5F)));
-}
-
-/// Sixteen 16-bit samples to sixteen results in 16-bit lanes (saturated, in order).
-template <bool Signed>
-__m256i ramp_vector(const std::byte* in, __m128i left, __m128i right, __m256i low, __m256i high, __m256 scale,
-                    __m256 offset) noexcept {
-    __m256i value = extract<Signed>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(in)), left, right);
-    value = Signed ? _mm256_min_epi16(_mm256_max_epi16(value, low), high)
-                   : _mm256_min_epu16(_mm256_max_epu16(value, low), high);
-    value = _mm256_sub_epi16(value, low);  // modulo 2^16; the true difference is 0 to 65535
-    const __m256i zero = _mm256_setzero_si256();
-    // Lanes 0-3 and 8-11, then 4-7 and 12-15: packus puts them back in this order.
-    const __m256i first = finish(_mm256_unpacklo_epi16(value, zero), scale, offset);
-    const __m256i second = finish(_mm256_unpackhi_epi16(value, zero), scale, offset);
-    return _mm256_packs_epi32(first, second);
-}
-
-template <bool Signed>
-std::size_t ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp,
-                    std::uint8_t* out) noexcept {
-    const __m128i left = _mm_cvtsi32_si128(e.left);
-    const __m128i right = _mm_cvtsi32_si128(e.right);
-    const __m256i low = _mm256_set1_epi16(static_cast<short>(ramp.low));
-    const __m256i high = _mm256_set1_epi16(static_cast<short>(ramp.high));
-    const __m256 scale = _mm256_set1_ps(ramp.scale);
-    const __m256 offset = _mm256_set1_ps(ramp.offset);
-    const __m256i flip = _mm256_set1_epi8(static_cast<char>(ramp.flip));
-    std::size_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-        const __m256i a = ramp_vector<Signed>(in + 2 * i, left, right, low, high, scale, offset);
-        const __m256i b = ramp_vector<Signed>(in + 2 * i + 32, left, right, low, high, scale, offset);
-        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), _MM_SHUFFLE(3, 1, 2, 0));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_xor_si256(bytes, flip));
-    }
-    return i;
 }
 
 std::size_t ramp_float(const float* in, std::size_t count, const Ramp& ramp, std::uint8_t* out) noexcept {
@@ -191,17 +141,6 @@ bool use_avx2() noexcept {
 }
 
 template <bool Signed>
-void run_ramp_16(const std::byte* in, std::size_t count, Extraction e, const Ramp& ramp, std::uint8_t* out) noexcept {
-    std::size_t done = 0;
-#if defined(__x86_64__)
-    if (use_avx2()) {
-        done = avx2::ramp_16<Signed>(in, count, e, ramp, out);
-    }
-#endif
-    scalar::ramp_16<Signed>(in + 2 * done, count - done, e, ramp, out + done);
-}
-
-template <bool Signed>
 void run_range_16(const std::byte* in, std::size_t count, Extraction e, std::int32_t& low,
                   std::int32_t& high) noexcept {
     std::size_t done = 0;
@@ -222,18 +161,6 @@ void look_up(const std::byte* in, std::size_t count, Extraction extraction, cons
 }
 
 }  // namespace
-
-void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
-             std::uint8_t* out) noexcept {
-    extraction.is_signed ? run_ramp_16<true>(in, count, extraction, ramp, out)
-                         : run_ramp_16<false>(in, count, extraction, ramp, out);
-}
-
-void ramp_16(const std::byte* in, std::size_t count, Extraction extraction, const Ramp& ramp,
-             std::uint16_t* out) noexcept {
-    extraction.is_signed ? scalar::ramp_16<true>(in, count, extraction, ramp, out)
-                         : scalar::ramp_16<false>(in, count, extraction, ramp, out);
-}
 
 void table_16(const std::byte* in, std::size_t count, Extraction extraction, const std::uint8_t* table,
               std::uint8_t* out) noexcept {

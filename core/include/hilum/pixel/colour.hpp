@@ -15,6 +15,10 @@ namespace hilum::pixel {
 /// Red, Green and Blue Palette Color Lookup Tables (PS3.3 C.7.6.3.1.5).
 using Palette = std::array<Lut, 3>;
 
+/// CIELab of PS3.3 C.10.7.1.1 (16 bits each: L* 0 to 100, a* and b* -128 to 127, white point D50) to sRGB; colours
+/// outside of sRGB are cut to it.
+[[nodiscard]] std::array<std::uint8_t, 3> cielab_to_rgb(const std::array<std::uint16_t, 3>& lab) noexcept;
+
 enum class YbrKind : std::uint8_t { full, partial };
 
 /// YBR_FULL and YBR_FULL_422 (expanded), or the retired YBR_PARTIAL ones, to RGB in place. `rgb`: whole pixels.

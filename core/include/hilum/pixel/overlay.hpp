@@ -47,6 +47,7 @@ struct OverlayPlane {
 /// An overlay of the file, for one frame.
 struct FileOverlay {
     std::uint16_t group = 0x6000;
+    bool is_roi = false;    ///< Overlay Type (60xx,0040) is R: a region, of which the outline is drawn
     bool embedded = false;  ///< retired: in the bit `bit` of the pixel data's containers
     std::uint16_t bit = 0;
     OverlayPlane plane;  ///< without bits when embedded
@@ -57,6 +58,9 @@ struct FileOverlay {
 /// is one of the stored ones, its size is not the image's, the pixel data are compressed.
 [[nodiscard]] OverlayPlane embedded_plane(const FileOverlay& overlay, const codec::StoredFrame& frame,
                                           const codec::Syntax& syntax, const codec::PixelDescription& description);
+
+/// The bits of `plane` that have a neighbour to the left or right, above or below, that is no bit of it.
+[[nodiscard]] OverlayPlane outline_of(const OverlayPlane& plane);
 
 /// Sets `mask` (columns x rows of `part`, row by row) to 255 where the plane has bits and leaves the rest.
 void add_plane(const OverlayPlane& plane, const Region& part, std::span<std::uint8_t> mask) noexcept;

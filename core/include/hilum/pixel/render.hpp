@@ -60,6 +60,7 @@ struct OverlayRequest {
     std::uint16_t group = 0;
     OverlayPlane plane;
     Ink ink;
+    std::optional<bool> outline;  ///< draw the edge of what is set; none: of regions of interest of the file
 };
 
 enum class FileFormat : std::uint8_t { png, jpeg };
@@ -119,9 +120,9 @@ struct RenderedImage {
 /// rising, sixteen bits in a JPEG or in colour, a shape of a shutter that cannot be, ...
 void check_request(const RenderRequest& request);
 
-/// What render_into will give. Errors: bad_value and missing_element for attributes that contradict one another,
-/// out_of_range for a region outside of the image, limit_exceeded above limits::kMaxRenderedPixels, unsupported_pixels
-/// for what cannot be shown.
+/// What render_into will give for a request that check_request has passed. Errors: bad_value and missing_element for
+/// attributes that contradict one another, out_of_range for a region outside of the image, limit_exceeded above
+/// limits::kMaxRenderedPixels, unsupported_pixels for what cannot be shown.
 [[nodiscard]] PictureShape shape_of(const codec::PixelDescription& description, const RenderingAttributes& attributes,
                                     const RenderRequest& request);
 
