@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
 #include <string>
 #include <vector>
 
@@ -101,20 +100,6 @@ void render_pixels(const py::object& data, const py::object& transfer_syntax_uid
                        {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()});
 }
 
-py::tuple cielab_to_rgb(const py::object& lab) {
-    const py::tuple three = to_tuple(lab, 3, "a CIELab value");
-    std::array<std::uint16_t, 3> words{};
-    for (std::size_t i = 0; i < 3; ++i) {
-        const std::uint32_t number = to_number(three[i], "a CIELab value");
-        if (number > 0xFFFF) {
-            throw Error(Errc::invalid_argument, "a CIELab value must be three ints from 0 to 65535");
-        }
-        words[i] = static_cast<std::uint16_t>(number);
-    }
-    const auto rgb = pixel::cielab_to_rgb(words);
-    return py::make_tuple(rgb[0], rgb[1], rgb[2]);
-}
-
 py::object stored_range(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
                         const py::object& attributes, const py::object& frame_bit_offset) {
     const FrameArguments arguments(data, transfer_syntax_uid, pixels, frame_bit_offset);
@@ -146,7 +131,6 @@ void bind_pixel(py::module_& m) {
     m.def("render_pixels", &render_pixels, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, "request"_a,
           "out"_a, "frame_bit_offset"_a = 0,
           "One stored frame into a writable buffer of exactly the bytes of picture_shape.");
-    m.def("cielab_to_rgb", &cielab_to_rgb, "lab"_a, "CIELab of PS3.3 C.10.7.1.1, three 16-bit ints, as sRGB.");
     m.def("stored_range", &stored_range, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, py::kw_only(),
           "frame_bit_offset"_a = 0, "(least, greatest) stored value without padding; None when there is none.");
 }

@@ -19,7 +19,6 @@ __all__ = [
     "Rgb",
     "Shutter",
     "Window",
-    "rgb_of_cielab",
 ]
 
 ImageFormat: TypeAlias = Literal["png", "jpeg"]
@@ -102,27 +101,6 @@ class Shutter:
     """Of the hidden parts: a P-Value of 16 bits."""
     colour: Rgb | None = None
     """Instead of `value`; makes a grey picture RGB."""
-
-
-def rgb_of_cielab(lab: tuple[int, int, int]) -> Rgb:
-    """Colours as DICOM writes them, such as Graphic Layer Recommended Display CIELab Value (0070,0401), for settings.
-
-    Parameters
-    ----------
-    lab : tuple of int
-        L*, a*, b* of PS3.3 C.10.7.1.1, each 0 to 65535.
-
-    Returns
-    -------
-    tuple of int
-        sRGB; colours outside of it are cut.
-
-    Raises
-    ------
-    UsageError
-        Not three such ints.
-    """
-    return _core.cielab_to_rgb(lab)
 
 
 class _Checked:

@@ -13,9 +13,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from hilum.errors import DataError, LimitExceeded, UsageError
+from hilum.pixels.cielab import rgb_of_cielab
 from hilum.pixels.description import RenderingAttributes, rendering_attributes
 from hilum.pixels.pipeline import render_frame, render_pixels
-from hilum.pixels.settings import Overlay, RenderSettings, Shutter, Window, rgb_of_cielab
+from hilum.pixels.settings import Overlay, RenderSettings, Shutter, Window
 from hilum.types import PixelDescription
 
 SIZE = (24, 40)
@@ -213,7 +214,8 @@ def test_the_colour_of_a_shutter_is_for_colour_pictures() -> None:
     np.testing.assert_array_equal(draw(FRAME, PLAIN, head), expect(HIDDEN, 128))
     rgb = np.stack([FRAME] * 3, axis=-1)
     shown = draw(rgb, RenderSettings(), head, photometric="RGB")
-    np.testing.assert_array_equal(shown, np.where(HIDDEN[..., None], rgb_of_cielab((34885, 53485, 50171)), rgb))
+    expected = np.where(HIDDEN[..., None], rgb_of_cielab(34885, 53485, 50171), rgb)
+    assert np.abs(shown.astype(int) - expected).max() <= 1
 
 
 def test_polygons_of_very_many_vertices_are_refused_quickly() -> None:
@@ -288,21 +290,3 @@ def test_the_buffer_of_the_caller() -> None:
     for bad in (np.zeros((40, 24), np.uint8), np.zeros(SIZE, np.int8), np.zeros((24, 80), np.uint8)[:, ::2], frozen):
         with pytest.raises(UsageError, match="out is"):
             render_pixels(*arguments, out=bad)
-
-
-def test_cielab_of_known_colours() -> None:
-    def encode(lightness: float, a: float, b: float) -> tuple[int, int, int]:
-        return round(lightness / 100 * 65535), round((a + 128) / 255 * 65535), round((b + 128) / 255 * 65535)
-
-    # Of D50, by Bradford: from the profile connection space of sRGB's own ICC profile.
-    for lab, rgb in [
-        ((100, 0, 0), (255, 255, 255)),
-        ((0, 0, 0), (0, 0, 0)),
-        ((53.39, 0, 0), (127, 127, 127)),
-        ((54.29, 80.81, 69.89), (255, 0, 0)),
-        ((87.82, -79.29, 80.99), (0, 255, 0)),
-        ((29.57, 68.30, -112.03), (0, 0, 255)),
-    ]:
-        assert np.abs(np.subtract(rgb_of_cielab(encode(*lab)), rgb)).max() <= 1
-    with pytest.raises(UsageError):
-        rgb_of_cielab((0, 0, 65536))
