@@ -66,13 +66,16 @@ class Rendered:
         records = await self._stored.records(match)
         if match.instance:
             return await self._instance(request, records[0], query, ranges)
+        images = [record for record in records if self._is_image(record)]
+        states = [record for record in records if is_presentation_state(record)]
+        if not images and states:
+            return await self.state(request, states[0], query, ranges)
         media_type, multipart = choose_rendered(ranges, PICTURES)
         if multipart:
-            every = [(record, frame) for record in records for frame in range(self._renderable_frames(record))]
+            every = [(record, frame) for record in images for frame in range(self._retrieve.frame_count(record))]
             return await self._many_shown(query, every, media_type, records[0])
         if query.presentation_uid:
             raise UsageError("presentationUID goes with an instance, its frames, or a multipart answer")
-        images = [record for record in records if self._is_image(record)]
         if not images and (videos := [record for record in records if video_type(record)]):
             return await self.one(request, videos[0], 0, query, media_type)
         record = self._retrieve.representative(images)
@@ -104,7 +107,7 @@ class Rendered:
         if stream and media_type in (stream, "application/octet-stream"):
             return await self._documents.answer(request, record, stream, multipart=multipart)
         if multipart:
-            frames = range(self._renderable_frames(record)) if not stream else range(1)
+            frames = range(1 if stream else self._retrieve.frame_count(record))
             every = [(record, frame) for frame in frames]
             return await self._many_shown(query, every, media_type, record)
         if not stream and self._pictures.moves(record, FORMATS[media_type]):
@@ -208,9 +211,6 @@ class Rendered:
 
     def _is_image(self, record: InstanceRecord) -> bool:
         return self._retrieve.frame_count(record) > 0 and not video_type(record)
-
-    def _renderable_frames(self, record: InstanceRecord) -> int:
-        return self._retrieve.frame_count(record) if self._is_image(record) else 0
 
     async def _document(
         self, request: Request, record: InstanceRecord, ranges: tuple[MediaRange, ...]

@@ -44,6 +44,7 @@ STATE = grey_state(
 def altered(state: Dataset, **attributes: Any) -> Dataset:
     copy = pydicom.dcmread(io.BytesIO(encoded(state)))
     copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    copy.SeriesInstanceUID = "1.2.826.0.1.3680043.10.1561.9.76"
     for name, value in attributes.items():
         setattr(copy, name, value)
     return copy
@@ -293,6 +294,7 @@ def test_a_presentation_state_is_rendered_as_its_image(web: httpx.Client) -> Non
     many = parts(web.get(path_of(STATE) + "/rendered", headers={"Accept": 'multipart/related; type="image/png"'}))
     assert len(many) == 1
     check_state(Image.open(io.BytesIO(many[0].get_payload(decode=True))))
+    check_state(opened(web.get(path_of(STATE).split("/instances/")[0] + "/rendered?accept=image/png")))
     small = opened(web.get(path_of(STATE) + "/rendered?viewport=40,40&accept=image/png"))
     assert small.size == (40, 30)
     assert web.get(path_of(STATE) + "/thumbnail").headers["content-type"] == "image/jpeg"
