@@ -65,7 +65,7 @@ def _plane_of(dataset: pydicom.Dataset) -> _Plane:
         rows, columns = (float(v) for v in dataset.PixelSpacing)
         thickness = float(dataset.get("SliceThickness") or 0.0)
         plane = _Plane(str(dataset.FrameOfReferenceUID), origin, cosines[0], cosines[1], (rows, columns), thickness)
-    except (AttributeError, TypeError, ValueError):
+    except Exception:  # absent, or of a form that pydicom cannot convert
         raise DataError("images that are blended need an image plane and frame of reference", code=_MISSING) from None
     if not (min(rows, columns) > 0 and np.isfinite([*cosines.ravel(), *origin]).all()):
         raise DataError("the image plane of an image that is blended cannot be", code=_MISSING)

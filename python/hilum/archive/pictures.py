@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hilum.archive.blending import Blender
 from hilum.dicom.dataset import to_dataset
-from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
+from hilum.errors import DataError, HilumError, LimitExceeded, NotFound, UsageError
 from hilum.pixels import icc
 from hilum.pixels.formats import ANIMATED, Picture, encode_animation, encode_picture
 from hilum.pixels.legends import KEYWORDS, LEGENDS, draw_legends
@@ -308,7 +308,7 @@ class Pictures:
             image, own = self._presented(record, frame, request, request.presentation_state)
         profile: bytes | None = None
         if request.icc_profile != "no" and image.ndim == 3:
-            image, profile = self._coloured(image, own or self._profile(record, frame), request.icc_profile)
+            image, profile = self._coloured(image, own or self._own_profile(record, frame), request.icc_profile)
         if request.legends:
             image = draw_legends(image, self._retriever.header_dataset(record, KEYWORDS), request.legends)
         return image, profile if request.format in _WITH_PROFILE else None
@@ -336,6 +336,14 @@ class Pictures:
             return image, source
         target = icc.profile_of(wanted)
         return icc.convert(image, source, target), target
+
+    def _own_profile(self, record: InstanceRecord, frame: int) -> bytes:
+        try:
+            return self._profile(record, frame)
+        except HilumError:
+            raise
+        except Exception as error:  # pydicom converts values late, with errors of any class
+            raise DataError(f"ICCProfile (0028,2000) cannot be read ({type(error).__name__})", code=8) from None
 
     def _profile(self, record: InstanceRecord, frame: int) -> bytes:
         """ICC Profile (0028,2000) of the image, or of the frame's optical path (PS3.3 C.8.12.5); empty without."""
@@ -366,7 +374,7 @@ def _delay_ms(dataset: pydicom.Dataset) -> float:
     for keyword in _SPEEDS:
         try:
             value = float(dataset.get(keyword) or 0.0)
-        except (TypeError, ValueError):
+        except Exception:  # pydicom converts values late, with errors of any class
             continue
         if 1e-3 < value < 1e5:
             return value if keyword == "FrameTime" else 1000.0 / value

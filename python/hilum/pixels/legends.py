@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from pydicom.multival import MultiValue
+
 from hilum.pixels.drawing import Sheet
 
 if TYPE_CHECKING:
@@ -46,14 +48,16 @@ KEYWORDS: Final = (
 
 
 def _value(dataset: pydicom.Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    if value is None:
+    """First value as text that can be drawn; empty when there is none or it cannot be read."""
+    try:
+        value = dataset.get(keyword)
+        first = value[0] if isinstance(value, MultiValue) and value else value
+        text = f"{float(first):g}" if isinstance(first, float) else str("" if first is None else first)
+    except Exception:  # pydicom converts values late, with errors of any class
         return ""
     if keyword.endswith("Name"):
-        parts = [part.strip() for part in str(value).split("=")[0].split("^")]
-        return ", ".join(" ".join(part.split()) for part in parts[:2] if part)
-    first = value[0] if isinstance(value, list) or (type(value).__name__ == "MultiValue" and len(value)) else value
-    text = f"{float(first):g}" if isinstance(first, float) else str(first)
+        parts = [part.strip() for part in text.split("=")[0].split("^")]
+        text = ", ".join(" ".join(part.split()) for part in parts[:2] if part)
     return "".join(c for c in text if c.isprintable()).strip()[:_LONGEST]
 
 
@@ -84,8 +88,11 @@ def patient_lines(dataset: pydicom.Dataset) -> list[str]:
 
 def _shared(dataset: pydicom.Dataset) -> list[pydicom.Dataset]:
     """First items of the shared functional groups of an enhanced image (PS3.3 C.7.6.16)."""
-    groups = dataset.get("SharedFunctionalGroupsSequence") or ()
-    return [element.value[0] for group in groups for element in group if element.VR == "SQ" and element.value]
+    try:
+        groups = dataset.get("SharedFunctionalGroupsSequence") or ()
+        return [element.value[0] for group in groups for element in group if element.VR == "SQ" and element.value]
+    except Exception:  # as above
+        return []
 
 
 def technique_lines(dataset: pydicom.Dataset) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
 import hilum
+from hilum.dicom.dataset import to_dataset
 from hilum.errors import DataError, UsageError
 from hilum.pixels import icc
-from hilum.pixels.legends import patient_lines, technique_lines
+from hilum.pixels.legends import KEYWORDS, patient_lines, technique_lines
 from hilum.pixels.settings import RenderSettings
 
 if TYPE_CHECKING:
@@ -106,6 +108,19 @@ def test_legends_hold_what_the_object_says() -> None:
     assert patient_lines(ds) == ["Müller, Ana", "P1", "*1970-01-02  O", "2024-01-31"]
     assert technique_lines(ds) == ["CT", "120 kV", "1.25 mm", "B30f"]
     assert patient_lines(Dataset()) == technique_lines(Dataset()) == []
+
+
+def test_legends_leave_out_what_cannot_be_read() -> None:
+    ds = image_dataset(DEEP, KVP="120", FlipAngle="30")
+    raw = encoded(ds).replace(b"Family^Given", b"Fam\x01ly^\n\x7fven").replace(b"19700102", b"1970\xff\0zz")
+    read = to_dataset(raw, stop_before_pixels=True)
+    assert patient_lines(read)[0] == "Famly, ven" and len(patient_lines(read)) == 4
+    for place in range(300, len(raw) - 5000, 7):
+        damaged = bytearray(raw)
+        damaged[place] ^= 0x55
+        with suppress(hilum.HilumError):
+            read = to_dataset(bytes(damaged), stop_before_pixels=True, keywords=KEYWORDS)
+            assert all(line.isprintable() for line in (*patient_lines(read), *technique_lines(read)))
 
 
 def test_technique_of_enhanced_images() -> None:
