@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hilum.archive.pictures import Pictures
     from hilum.archive.retrieve import Retriever
     from hilum.dicom.scan import Scan
-    from hilum.index.base import Event, Index, IndexStatistics, SearchResult
+    from hilum.index.base import Event, Index, IndexStatistics, InstanceRecord, SearchResult
     from hilum.storage.packs import PackStore
     from hilum.types import Level, OnConflict
     from hilum.volumes.store import VolumeStore
@@ -218,6 +218,20 @@ class Archive:
     def volumes(self) -> VolumeStore:
         """Series as volumes, and their bricks on disk; most callers use `Series.volume`."""
         return self._parts.volumes
+
+    def series_records(self, study_uid: str, series_uid: str) -> list[InstanceRecord]:
+        """Instances of a series in display order, remembered until something happens to the study.
+
+        Raises
+        ------
+        NotFound
+            There is no such series.
+        """
+        return self._parts.series.get(study_uid, series_uid)
+
+    def series_volume(self, study_uid: str, series_uid: str, stack: int = 0) -> Volume:
+        """Return a series as a volume, quickly when it is asked for again; see `Series.volume`."""
+        return self.volumes.volume(self.series_records(study_uid, series_uid), stack)
 
     def volume(self, instances: Sequence[Instance], stack: int = 0) -> Volume:
         """Return instances, such as a part of a series, as a volume; see `Series.volume`."""

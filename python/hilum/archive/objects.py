@@ -231,8 +231,7 @@ class Series(_Node):
         DataError
             A header is damaged.
         """
-        records = self._archive.retrieve.records(self.study_instance_uid, self.series_instance_uid)
-        return self._archive.volumes.volume(records, stack)
+        return self._archive.series_volume(self.study_instance_uid, self.series_instance_uid, stack)
 
     @property
     def volumes(self) -> list[Volume]:

@@ -22,6 +22,7 @@ from hilum.archive import lifecycle
 from hilum.archive.committer import Committer
 from hilum.archive.importer import TEMPORARY_PREFIX
 from hilum.archive.incoming import remove_leftovers
+from hilum.archive.remembered import SeriesMemory
 from hilum.archive.retrieve import Retriever
 from hilum.errors import DataError, NotFound, Unavailable, UsageError
 from hilum.storage.base import PackSettings
@@ -73,6 +74,7 @@ class Parts:
     recovered: RebuildReport
     resources: contextlib.ExitStack
     settings: Settings
+    series: SeriesMemory
     users: int = 1
     _volumes: VolumeStore | None = None
 
@@ -166,8 +168,9 @@ def _open(
             recovered = lifecycle.recover(root, packs, index, settings, progress)
         cache = None if read_only else root / "cache"
         retrieve = Retriever(packs, index, str(identity), cache, settings.cache)
+        memory = SeriesMemory(index)
         ingest = Committer(packs, index, settings, index.latest_ns())
-        return Parts(root, read_only, packs, index, ingest, retrieve, recovered, stack.pop_all(), settings)
+        return Parts(root, read_only, packs, index, ingest, retrieve, recovered, stack.pop_all(), settings, memory)
 
 
 def read_identity(root: Path) -> uuids.UUID | None:

@@ -55,7 +55,7 @@ def open_volumes(
 
 def series_volumes(archive: Archive, study_uid: str, series_uid: str) -> list[Volume]:
     """All volumes of a series, the largest first; none if it is no volume."""
-    records = archive.retrieve.records(study_uid, series_uid)
+    records = archive.series_records(study_uid, series_uid)
     count = len(archive.volumes.assembly(records).stacks)
     return [archive.volumes.volume(records, index) for index in range(count)]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,17 +34,8 @@ __all__ = ["Zarr"]
 _ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
 _JSON: Final = (b"content-type", b"application/json")
 _OCTETS: Final = (b"content-type", b"application/octet-stream")
-_KNOWN_SERIES: Final = 64
 _INLINE: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """A series as it was at an event of the archive."""
-
-    sequence: int
-    records: list[InstanceRecord]
-    arrays: list[VirtualArray]
+_KNOWN_SERIES: Final = 64
 
 
 class Zarr:
@@ -61,7 +51,7 @@ class Zarr:
     def __init__(self, archive: Archive, pool: Pool) -> None:
         self._archive = archive
         self._pool = pool
-        self._known: dict[tuple[str, str], _Series] = {}
+        self._known: dict[str, tuple[list[InstanceRecord], list[VirtualArray]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -80,41 +70,41 @@ class Zarr:
         raise NotFound("there is nothing here; arrays are at /zarr/studies/STUDY/series/SERIES/")
 
     async def _series(self, request: Request, study: str, series: str, rest: list[str]) -> Answer | Stream:
-        found = await self._find(study, series)
+        records = await self._pool.run(self._archive.series_records, study, series)
         if rest == ["zarr.json"]:
-            return _document(request, await self._pool.run(self._group, found))
+            return _document(request, await self._pool.run(self._group, records))
         kind, _, number = rest[0].partition(".")
         if (number and not number.isdecimal()) or len(number) > 6:
             raise NotFound("there is no such array")
         at = int(number or 0)
         if kind == "volume":
-            return await self._volume(request, found, at, rest[1:])
-        if kind not in ("frames", "stored") or at >= len(found.arrays):
+            return await self._volume(request, records, at, rest[1:])
+        arrays = self._arrays(records)
+        if kind not in ("frames", "stored") or at >= len(arrays):
             raise NotFound("there is no such array")
-        return await self._frames(request, found.arrays[at], rest[1:], stored=kind == "stored")
+        return await self._frames(request, arrays[at], rest[1:], stored=kind == "stored")
 
-    async def _find(self, study: str, series: str) -> _Series:
-        known = self._known.get((study, series))
-        if known is not None and not self._archive.events(known.sequence, 1):
-            return known
-        event = self._archive.index.last_event()
-        records = await self._pool.run(self._archive.retrieve.records, study, series)
-        found = _Series(event.sequence if event is not None else 0, records, virtual_arrays(records))
-        while len(self._known) >= _KNOWN_SERIES:
-            del self._known[next(iter(self._known))]
-        self._known[study, series] = found
-        return found
+    def _arrays(self, records: list[InstanceRecord]) -> list[VirtualArray]:
+        """Give the virtual arrays of a series, remembered as long as its instances are the same."""
+        known = self._known.get(records[0].series_instance_uid)
+        if known is None or known[0] != records:
+            known = records, virtual_arrays(records)
+            while len(self._known) >= _KNOWN_SERIES:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[records[0].series_instance_uid] = known
+        return known[1]
 
-    def _group(self, found: _Series) -> dict[str, Any]:
+    def _group(self, records: list[InstanceRecord]) -> dict[str, Any]:
         """``zarr.json`` of a series: what is below it."""
-        assembly = self._archive.volumes.assembly(found.records)
+        assembly = self._archive.volumes.assembly(records)
+        arrays = self._arrays(records)
         ours = {
-            "arrays": [_numbered("frames", at) for at in range(len(found.arrays))],
-            "stored": [_numbered("stored", at) for at, array in enumerate(found.arrays) if array.transfer_syntax_uid],
+            "arrays": [_numbered("frames", at) for at in range(len(arrays))],
+            "stored": [_numbered("stored", at) for at, array in enumerate(arrays) if array.transfer_syntax_uid],
             "volumes": [_numbered("volume", at) for at in range(len(assembly.stacks))],
             "no_volume": [{"frames": one.frames, "reason": one.reason} for one in assembly.refused],
         }
-        inline = {"frames": found.arrays[0].metadata(stored=False)} if found.arrays else {}
+        inline = {"frames": arrays[0].metadata(stored=False)} if arrays else {}
         return {
             "zarr_format": 3,
             "node_type": "group",
@@ -150,8 +140,10 @@ class Zarr:
 
     # Volumes
 
-    async def _volume(self, request: Request, found: _Series, at: int, rest: list[str]) -> Answer | Stream:
-        volume = await self._pool.run(self._archive.volumes.volume, found.records, at)
+    async def _volume(
+        self, request: Request, records: list[InstanceRecord], at: int, rest: list[str]
+    ) -> Answer | Stream:
+        volume = await self._pool.run(self._archive.volumes.volume, records, at)
         shapes = volume.levels
         if rest == ["zarr.json"]:
             return _document(request, group_metadata(volume.frames, volume.stack, shapes, ""))

@@ -16,6 +16,7 @@ import shutil
 import threading
 import time
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -234,6 +235,7 @@ def _is_file(descriptor: int, path: Path) -> bool:
         return False
 
 
+@cache
 def _boot_id() -> str:
     """Which boot of the machine this is; empty where that cannot be told."""
     try:
