@@ -134,26 +134,26 @@ def decode_command(data: Buffer) -> dict[int, int | str]:
     DataError
         It is cut off or has an element of another group.
     """
-    view = memoryview(data)
+    raw = bytes(data)
+    end = len(raw)
     values: dict[int, int | str] = {}
     at = 0
-    while at < len(view):
-        if at + 8 > len(view):
+    while at < end:
+        if at + 8 > end:
             raise DataError("a command set is cut off", offset=at)
-        group, tag, length = _HEAD.unpack_from(view, at)
-        at += 8
-        if group or at + length > len(view):
-            raise DataError("a command set is malformed", offset=at - 8)
-        raw = bytes(view[at : at + length])
-        at += length
+        group, tag, length = _HEAD.unpack_from(raw, at)
+        start, at = at + 8, at + 8 + length
+        if group or at > end:
+            raise DataError("a command set is malformed", offset=start - 8)
         if tag in _NUMBERS:
             if length >= 2:
-                values[tag] = int.from_bytes(raw[:2], "little")
+                values[tag] = raw[start] | raw[start + 1] << 8
         elif tag == Tag.OFFENDING:
             if length >= 4:
-                values[tag] = int.from_bytes(raw[:2], "little") << 16 | int.from_bytes(raw[2:4], "little")
+                high, low = struct.unpack_from("<HH", raw, start)
+                values[tag] = high << 16 | low
         elif tag:
-            values[tag] = raw.decode("ascii", "replace").strip(" \0")
+            values[tag] = raw[start:at].decode("ascii", "replace").strip(" \0")
     return values
 
 
