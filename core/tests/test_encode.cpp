@@ -121,6 +121,23 @@ HILUM_TEST("what every encoder writes without loss decodes to the same bytes, an
     }
 });
 
+HILUM_TEST("RLE: a colour image of many strips, cut anywhere, or of another size", {
+    const codec::EncodedSyntax& syntax = syntax_of("1.2.840.10008.1.2.5");
+    const codec::PixelDescription d = description(300, 401, 3, 8);
+    const Bytes plain = picture(d, 3);
+    const Bytes stream = encoded(syntax, d, plain, {});
+    HILUM_CHECK(decoded(syntax.uid, d, stream) == plain);
+    for (std::size_t size = 64; size + 2 < stream.size(); size += stream.size() / 50) {
+        const Bytes cut(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(size));
+        HILUM_CHECK_THROWS(hilum::Errc::bad_codestream, decoded(syntax.uid, d, cut));
+    }
+    codec::PixelDescription other = d;
+    other.rows = 298;
+    HILUM_CHECK_THROWS(hilum::Errc::bad_codestream, decoded(syntax.uid, other, stream));
+    other.rows = 302;
+    HILUM_CHECK_THROWS(hilum::Errc::bad_codestream, decoded(syntax.uid, other, stream));
+});
+
 HILUM_TEST("JPEG-LS: the example of ISO/IEC 14495-1 H.3", {
     constexpr std::array<unsigned char, 16> kSamples{0,  0,   90,  74,  68,  50,  43,  205,
                                                      64, 145, 145, 145, 100, 145, 145, 145};

@@ -12,17 +12,10 @@
 #include <jpeglib.h>
 
 #include "hilum/error.hpp"
+#include "jpeg_segments.hpp"
 
 namespace hilum::codec::jpeg {
 namespace {
-
-unsigned byte_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return static_cast<unsigned>(data[at]);
-}
-
-unsigned word_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return byte_at(data, at) << 8U | byte_at(data, at + 1);
-}
 
 bool is_frame_header(unsigned marker) noexcept {
     const bool dct_or_lossless = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;

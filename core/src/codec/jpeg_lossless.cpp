@@ -10,6 +10,7 @@
 #include "hilum/codec/jpeg.hpp"
 #include "hilum/error.hpp"
 #include "huffman.hpp"
+#include "jpeg_segments.hpp"
 
 namespace hilum::codec::jpeg_lossless {
 namespace {
@@ -37,13 +38,8 @@ struct Decoder {
     std::unique_ptr<std::int16_t[]> differences;  ///< one row of a scan
 };
 
-unsigned byte_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return static_cast<unsigned>(data[at]);
-}
-
-unsigned word_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return byte_at(data, at) << 8U | byte_at(data, at + 1);
-}
+using jpeg::byte_at;
+using jpeg::word_at;
 
 void read_frame_header(std::span<const std::byte> segment, std::size_t offset, Decoder& decoder) {
     if (segment.size() < 6 || segment.size() < 6 + 3U * byte_at(segment, 5)) {

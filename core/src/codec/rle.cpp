@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hilum/codec/rle.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "hilum/codec/native.hpp"
 #include "hilum/error.hpp"
@@ -95,9 +97,10 @@ void unpack_fast(const std::byte*& in, const std::byte* in_end, std::byte*& out,
     }
 }
 
-/// The same, exact to the byte. Extra output beyond `out_end` is dropped (encoders pad).
-void unpack_careful(const std::byte*& in, const std::byte* in_end, std::byte*& out, const std::byte* out_end) noexcept {
-    while (out < out_end && in < in_end) {
+/// The same, exact to the byte, until `stop` has been reached. Extra output beyond `out_end` is dropped (encoders pad).
+void unpack_careful(const std::byte*& in, const std::byte* in_end, std::byte*& out, const std::byte* stop,
+                    const std::byte* out_end) noexcept {
+    while (out < stop && in < in_end) {
         const auto control = static_cast<unsigned>(*in);
         const auto room = static_cast<std::size_t>(out_end - out);
         const auto left = static_cast<std::size_t>(in_end - in) - 1;
@@ -139,8 +142,23 @@ std::size_t count_output(const std::byte* in, const std::byte* in_end, std::size
     return bytes;
 }
 
-/// One segment into `out`. `slack` bytes behind it may be overwritten. Encoders pad, but not by a row or more: then the
-/// image is a larger one.
+[[noreturn]] void fail_short(std::uint64_t offset) {
+    throw Error(
+        Errc::bad_codestream,
+        "RLE segment ends before the image does: it is cut, or Rows (0028,0010) or Columns (0028,0011) are wrong",
+        offset);
+}
+
+/// Encoders pad, but not by a row or more: then the image is a larger one. `beyond`: bytes that were too many already.
+void check_end(const std::byte* in, const std::byte* in_end, std::size_t beyond, std::size_t row,
+               std::uint64_t offset) {
+    if (row > 1 && beyond + count_output(in, in_end, row) >= row) {
+        throw Error(Errc::bad_codestream, "RLE segment holds more than Rows (0028,0010) x Columns (0028,0011) samples",
+                    offset);
+    }
+}
+
+/// One segment into `out`. `slack` bytes behind it may be overwritten.
 void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::span<std::byte> out, std::size_t slack,
                     std::size_t row) {
     const std::byte* in = data.data();
@@ -148,21 +166,56 @@ void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::
     std::byte* at = out.data();
     const std::byte* end = at + out.size();
     unpack_fast(in, in_end, at, end + slack);
+    unpack_careful(in, in_end, at, end, end);
     if (at < end) {
-        unpack_careful(in, in_end, at, end);
+        fail_short(offset + static_cast<std::uint64_t>(in - data.data()));
     }
-    if (at < end) {
-        throw Error(
-            Errc::bad_codestream,
-            "RLE segment ends before the image does: it is cut, or Rows (0028,0010) or Columns (0028,0011) are wrong",
-            offset + static_cast<std::uint64_t>(in - data.data()));
-    }
-    const std::size_t beyond = static_cast<std::size_t>(at - end) + count_output(in, in_end, row);
-    if (beyond >= row && row > 1) {
-        throw Error(Errc::bad_codestream, "RLE segment holds more than Rows (0028,0010) x Columns (0028,0011) samples",
-                    offset + static_cast<std::uint64_t>(in - data.data()));
-    }
+    check_end(in, in_end, static_cast<std::size_t>(at - end), row,
+              offset + static_cast<std::uint64_t>(in - data.data()));
 }
+
+/// One of several segments, unpacked strip by strip.
+class Plane {
+public:
+    Plane(std::span<const std::byte> data, std::uint64_t offset, std::byte* strip) noexcept
+        : begin_(data.data()), in_(begin_), in_end_(begin_ + data.size()), offset_(offset), strip_(strip) {}
+
+    /// At least `size` bytes into the strip, up to kStrip; `last`: what follows is dropped.
+    void fill(std::size_t size, bool last) {
+        std::byte* at = strip_ + have_;
+        const std::byte* in = in_;  // in a register: bytes that are written might be this object
+        unpack_fast(in, in_end_, at, strip_ + size + kSlack);
+        unpack_careful(in, in_end_, at, strip_ + size, strip_ + size + (last ? 0 : kMostOfPacket));
+        in_ = in;
+        have_ = static_cast<std::size_t>(at - strip_);
+        if (have_ < size) {
+            fail_short(position());
+        }
+    }
+
+    /// What is left behind the first `size` bytes becomes the start of the next strip.
+    void take(std::size_t size) noexcept {
+        have_ -= size;
+        std::memmove(strip_, strip_ + size, have_);
+    }
+
+    void finish(std::size_t row) const { check_end(in_, in_end_, have_, row, position()); }
+
+    static constexpr std::size_t kStrip = 16384;
+    static constexpr std::size_t kStride = kStrip + 2 * kSlack;  ///< strips may be overwritten by as much
+
+private:
+    static constexpr std::size_t kMostOfPacket = 128;
+
+    [[nodiscard]] std::uint64_t position() const noexcept { return offset_ + static_cast<std::uint64_t>(in_ - begin_); }
+
+    const std::byte* begin_;
+    const std::byte* in_;
+    const std::byte* in_end_;
+    std::uint64_t offset_;
+    std::byte* strip_;
+    std::size_t have_ = 0;
+};
 
 void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples, std::size_t container,
                   std::size_t pixels, std::byte* out) noexcept {
@@ -183,6 +236,29 @@ void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples,
                 to[i * step] = plane[i];
             }
         }
+    }
+}
+
+/// Larger ones: what is unpacked is merged before it has left the cache.
+constexpr std::size_t kStripsAbove = 256 << 10;
+
+/// Samples of a byte of all planes, `strips` being where they unpack to, Plane::kStride apart.
+void merge_strips(std::span<Plane> planes, const std::byte* strips, std::size_t row, std::span<std::byte> out) {
+    const std::size_t pixels = out.size() / planes.size();
+    for (std::size_t done = 0; done < pixels;) {
+        const std::size_t size = std::min(Plane::kStrip, pixels - done);
+        for (Plane& plane : planes) {
+            plane.fill(size, done + size == pixels);
+        }
+        native::interleave_planes(strips, Plane::kStride, static_cast<unsigned>(planes.size()), 1, size,
+                                  out.data() + done * planes.size());
+        for (Plane& plane : planes) {
+            plane.take(size);
+        }
+        done += size;
+    }
+    for (const Plane& plane : planes) {
+        plane.finish(row);
     }
 }
 
@@ -218,6 +294,16 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
     };
     if (d.bits_allocated != 1 && header.segments == 1) {
         unpack_segment(segment(0), header.start[0], out, 0, row);
+        extract_stored(out, d);
+        return;
+    }
+    if (container == 1 && header.segments > 1 && out.size() > kStripsAbove) {
+        std::vector<Plane> planes;
+        const auto strips = std::make_unique_for_overwrite<std::byte[]>(Plane::kStride * header.segments);
+        for (unsigned i = 0; i < header.segments; ++i) {
+            planes.emplace_back(segment(i), header.start[i], strips.get() + i * Plane::kStride);
+        }
+        merge_strips(planes, strips.get(), row, out);
         extract_stored(out, d);
         return;
     }

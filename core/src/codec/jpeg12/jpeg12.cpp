@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "../jpeg_segments.hpp"
 #include "entropy.hpp"
 #include "hilum/codec/jpeg.hpp"
 #include "hilum/error.hpp"
@@ -15,13 +16,8 @@ namespace {
 
 constexpr unsigned kMaxScans = 256;  ///< a progressive code stream may repeat scans without end
 
-unsigned byte_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return static_cast<unsigned>(data[at]);
-}
-
-unsigned word_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return byte_at(data, at) << 8U | byte_at(data, at + 1);
-}
+using jpeg::byte_at;
+using jpeg::word_at;
 
 ImageInfo probe(std::span<const std::byte> data, const PixelDescription&) {
     const jpeg::Markers markers = jpeg::read_markers(data);
@@ -29,17 +25,8 @@ ImageInfo probe(std::span<const std::byte> data, const PixelDescription&) {
     if ((type != 0xC1 && type != 0xC2) || markers.precision != 12) {
         throw Error(Errc::unsupported_pixels, "no 12-bit Huffman coded DCT code stream", markers.frame_header);
     }
-    if (markers.rows == 0 || markers.columns == 0 || markers.components == 0 || markers.components > 4) {
-        throw Error(Errc::bad_codestream, "JPEG frame header without size or with too many components",
-                    markers.frame_header);
-    }
-    ImageInfo info;
-    info.rows = markers.rows;
-    info.columns = markers.columns;
-    info.components = markers.components;
-    info.precision = markers.precision;
+    ImageInfo info = jpeg::info_of(markers, "JPEG");
     info.lossy = true;
-    info.colour = jpeg::colour_of(markers);
     return info;
 }
 
@@ -49,30 +36,8 @@ public:
 
     /// All segments up to the end of the image.
     void run() {
-        while (at_ + 2 <= data_.size()) {
-            if (byte_at(data_, at_) != 0xFF) {
-                throw Error(Errc::bad_codestream, "no JPEG marker where one must be", at_);
-            }
-            const unsigned marker = byte_at(data_, at_ + 1);
-            if (marker == 0xFF) {
-                ++at_;
-                continue;
-            }
-            if (marker == 0xD9) {
-                break;
-            }
-            if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD7)) {
-                at_ += 2;
-                continue;
-            }
-            const std::size_t start = at_;
-            if (at_ + 4 > data_.size() || word_at(data_, at_ + 2) < 2 ||
-                word_at(data_, at_ + 2) > data_.size() - at_ - 2) {
-                throw Error(Errc::truncated, "JPEG segment reaches past the end of the frame", start);
-            }
-            const std::span<const std::byte> segment = data_.subspan(at_ + 4, word_at(data_, at_ + 2) - 2);
-            at_ += 4 + segment.size();
-            take(marker, segment, start);
+        while (const auto segment = jpeg::next_segment(data_, at_)) {
+            take(segment->marker, segment->content, segment->start);
             if (!progressive_ && scanned_ == (1U << info_.components) - 1U) {
                 return;
             }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "../jpeg_segments.hpp"
 #include "hilum/codec/jpeg.hpp"
 #include "hilum/error.hpp"
 #include "scan.hpp"
@@ -11,13 +12,8 @@
 namespace hilum::codec::jpeg_ls {
 namespace {
 
-unsigned byte_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return static_cast<unsigned>(data[at]);
-}
-
-unsigned word_at(std::span<const std::byte> data, std::size_t at) noexcept {
-    return byte_at(data, at) << 8U | byte_at(data, at + 1);
-}
+using jpeg::byte_at;
+using jpeg::word_at;
 
 ImageInfo probe(std::span<const std::byte> data, const PixelDescription&) {
     const jpeg::Markers markers = jpeg::read_markers(data);
@@ -28,17 +24,7 @@ ImageInfo probe(std::span<const std::byte> data, const PixelDescription&) {
         throw Error(Errc::bad_codestream, "JPEG-LS with " + std::to_string(markers.precision) + " bits a sample",
                     markers.frame_header);
     }
-    if (markers.rows == 0 || markers.columns == 0 || markers.components == 0 || markers.components > 4) {
-        throw Error(Errc::bad_codestream, "JPEG-LS frame header without size or with too many components",
-                    markers.frame_header);
-    }
-    ImageInfo info;
-    info.rows = markers.rows;
-    info.columns = markers.columns;
-    info.components = markers.components;
-    info.precision = markers.precision;
-    info.colour = jpeg::colour_of(markers);
-    return info;
+    return jpeg::info_of(markers, "JPEG-LS");
 }
 
 /// Segments between the start of the image and the last scan.
@@ -49,35 +35,15 @@ public:
 
     void run() {
         while (done_ < info_.components) {
-            const unsigned marker = next_marker();
-            if (marker == 0xD9) {
-                throw Error(Errc::bad_codestream, "JPEG-LS ends before its last component", at_ - 2);
+            const auto segment = jpeg::next_segment(data_, at_);
+            if (!segment) {
+                throw Error(Errc::truncated, "JPEG-LS ends before its last component", at_);
             }
-            const std::size_t start = at_ - 2;
-            if (at_ + 2 > data_.size() || word_at(data_, at_) < 2 || word_at(data_, at_) > data_.size() - at_) {
-                throw Error(Errc::truncated, "JPEG-LS segment reaches past the end of the frame", start);
-            }
-            const std::span<const std::byte> segment = data_.subspan(at_ + 2, word_at(data_, at_) - 2);
-            at_ += 2 + segment.size();
-            take(marker, segment, start);
+            take(segment->marker, segment->content, segment->start);
         }
     }
 
 private:
-    unsigned next_marker() {
-        if (at_ + 2 > data_.size()) {
-            throw Error(Errc::truncated, "JPEG-LS ends before its last component", at_);
-        }
-        if (byte_at(data_, at_) != 0xFF) {
-            throw Error(Errc::bad_codestream, "no JPEG-LS marker where one must be", at_);
-        }
-        while (at_ + 2 < data_.size() && byte_at(data_, at_ + 1) == 0xFF) {
-            ++at_;
-        }
-        at_ += 2;
-        return byte_at(data_, at_ - 1);
-    }
-
     void take(unsigned marker, std::span<const std::byte> segment, std::size_t start) {
         switch (marker) {
             case 0xF8:
