@@ -1,4 +1,7 @@
-"""Encoders beside those of others, on a real CT: one thread, MB/s of pixels, one process."""
+"""Encoders beside those of others, on real images: one thread, MB/s of pixels, one process.
+
+On a machine that does other work too: ``--benchmark-timer=time.process_time``, and only the ratios.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from real_files import ABSENT, find_shared_data
 
 ROOT = "1.2.840.10008.1.2"
-IMAGES = {"ct": "ct/single/01.dcm"}
+IMAGES = {
+    "CT 512": "ct/single/01.dcm",
+    "CR 2k": "cr_dx_mg/CR-ModalitySequenceLUT.dcm",
+    "MG 3k": "cr_dx_mg/GH133.dcm",
+    "US colour": "us/cine/I_000001.dcm",
+    "WSI tile": "sm/multiframe_camelyon_challenge_image.dcm",
+}
 
 
 @pytest.fixture(scope="module", params=IMAGES)

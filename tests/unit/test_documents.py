@@ -1,4 +1,4 @@
-"""The Python of the README and of the embedding guide runs as it is printed, on the sample studies."""
+"""The Python of the README and of guides runs as it is printed, on the sample studies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import hilum
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide/embedding.md", "docs/guide/volumes.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/guide/embedding.md", "docs/guide/transcoding.md", "docs/guide/volumes.md"]
+)
 def test_examples_run(document: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / document).read_text(), re.DOTALL)
     assert blocks
