@@ -49,10 +49,10 @@ class Peer:
         )
 
     def instances(self, study_uid: str) -> list[FoundInstance]:
-        raise NotImplementedError
+        raise AssertionError("a crawl asks for studies alone")
 
     def fetch(self, study_uid: str, series_uids: Sequence[str], classes: Sequence[str]) -> Fetched:
-        raise NotImplementedError
+        raise AssertionError("a crawl asks for studies alone")
 
     def close(self) -> None:
         pass
