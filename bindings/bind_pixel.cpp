@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -87,6 +90,24 @@ py::tuple picture_shape(const py::object& pixels, const py::object& attributes, 
     return py::make_tuple(shape.rows, shape.columns, shape.samples, shape.sample_bytes);
 }
 
+std::string text_of(std::span<const py::ssize_t> shape, py::ssize_t bytes) {
+    std::string text;
+    for (const py::ssize_t length : shape) {
+        text += (text.empty() ? "(" : ", ") + std::to_string(length);
+    }
+    return text + "), " + std::to_string(bytes) + " bytes a sample";
+}
+
+void check_shape(const Py_buffer& out, const pixel::PictureShape& picture) {
+    const std::array<py::ssize_t, 3> all{picture.rows, picture.columns, 3};
+    const std::span<const py::ssize_t> wanted(all.data(), picture.samples == 1 ? 2 : 3);
+    const std::span<const py::ssize_t> found(out.shape, static_cast<std::size_t>(out.ndim));
+    if (out.itemsize != static_cast<py::ssize_t>(picture.sample_bytes) || !std::ranges::equal(found, wanted)) {
+        throw Error(Errc::invalid_argument, "out is " + text_of(found, out.itemsize) + "; the picture is " +
+                                                text_of(wanted, picture.sample_bytes));
+    }
+}
+
 void render_pixels(const py::object& data, const py::object& transfer_syntax_uid, const py::object& pixels,
                    const py::object& attributes, const py::object& request, const py::object& out,
                    const py::object& frame_bit_offset) {
@@ -94,6 +115,7 @@ void render_pixels(const py::object& data, const py::object& transfer_syntax_uid
     const pixel::RenderingAttributes& how = to_attributes(attributes);
     const pixel::RenderRequest& what = as_request(request);
     const BufferView buffer(out, true);
+    check_shape(buffer.raw(), pixel::shape_of(arguments.description, how, what));
     const std::span<std::byte> bytes = buffer.writable();
     const py::gil_scoped_release unlocked;
     pixel::render_into(arguments.frame(), arguments.syntax, arguments.description, how, what,
@@ -129,8 +151,7 @@ void bind_pixel(py::module_& m) {
     m.def("picture_shape", &picture_shape, "pixels"_a, "attributes"_a, "request"_a,
           "(rows, columns, 1 or 3 samples, bytes of a sample) of what render_pixels gives.");
     m.def("render_pixels", &render_pixels, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, "request"_a,
-          "out"_a, "frame_bit_offset"_a = 0,
-          "One stored frame into a writable buffer of exactly the bytes of picture_shape.");
+          "out"_a, "frame_bit_offset"_a = 0, "One stored frame into a writable array of the shape of picture_shape.");
     m.def("stored_range", &stored_range, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, py::kw_only(),
           "frame_bit_offset"_a = 0, "(least, greatest) stored value without padding; None when there is none.");
 }

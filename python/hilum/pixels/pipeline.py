@@ -110,13 +110,12 @@ def render_pixels(
     """
     data, transfer_syntax_uid, pixels, bit_offset = for_core(data, transfer_syntax_uid, pixels, bit_offset)
     fields, request = as_tuple(pixels), settings.request
-    rows, columns, samples, sample_bytes = _core.picture_shape(fields, attributes, request)
-    shape = (rows, columns) if samples == 1 else (rows, columns, samples)
-    dtype = np.dtype(np.uint8 if sample_bytes == 1 else np.uint16)
     if out is None:
-        out = np.empty(shape, dtype)
-    elif out.shape != shape or out.dtype != dtype:
-        raise UsageError(f"out is {out.dtype} {out.shape}, the picture is {dtype} {shape}")
+        rows, columns, samples, sample_bytes = _core.picture_shape(fields, attributes, request)
+        shape = (rows, columns) if samples == 1 else (rows, columns, samples)
+        out = np.empty(shape, np.uint8 if sample_bytes == 1 else np.uint16)
+    elif out.dtype.kind != "u":
+        raise UsageError(f"out is {out.dtype}, pictures are uint8 or uint16")
     elif not out.flags.writeable:
         raise UsageError("out is read-only")
     elif not out.flags.c_contiguous:
