@@ -16,7 +16,7 @@ namespace hilum::bindings {
 class BufferView {
 public:
     explicit BufferView(const py::object& source, bool writable = false) {
-        const int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+        const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
         if (PyObject_GetBuffer(source.ptr(), &view_, flags) != 0) {
             throw py::error_already_set();
         }

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     hilum::bindings::bind_pixel(m);
     hilum::bindings::bind_picture(m);
     hilum::bindings::bind_volume(m);
+    hilum::bindings::bind_render(m);
     hilum::bindings::bind_volume_build(m);
     m.def(
         "cpu_features",

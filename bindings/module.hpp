@@ -26,6 +26,7 @@ void bind_encode(py::module_& m);
 void bind_pixel(py::module_& m);
 void bind_picture(py::module_& m);
 void bind_volume(py::module_& m);
+void bind_render(py::module_& m);
 void bind_volume_build(py::module_& m);
 
 }  // namespace hilum::bindings

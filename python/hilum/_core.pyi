@@ -366,6 +366,56 @@ class VolumeView(metaclass=_Pybind11Type):
     def bricks(self) -> _Extent: ...
     def ranges(self) -> bytes: ...
 
+class RenderCells(metaclass=_Pybind11Type):
+    def __init__(self, volume: VolumeView, *, threads: int = 0) -> None: ...
+
+def reslice(
+    volume: VolumeView,
+    cells: RenderCells | None,
+    rows: npt.NDArray[np.float64],
+    columns: int,
+    *,
+    interpolation: str = "linear",
+    samples: int = 1,
+    blend: str = "maximum",
+    outside: float,
+    out: npt.NDArray[Any],
+    threads: int = 0,
+    simd: bool = True,
+    skip: bool = True,
+) -> None: ...
+def project(
+    volume: VolumeView,
+    cells: RenderCells,
+    camera: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    *,
+    blend: str = "maximum",
+    outside: float,
+    clip: npt.NDArray[np.float64],
+    out: npt.NDArray[Any],
+    threads: int = 0,
+    simd: bool = True,
+    skip: bool = True,
+) -> None: ...
+def raycast(
+    volume: VolumeView,
+    cells: RenderCells,
+    camera: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    *,
+    colours: npt.NDArray[np.float64],
+    opacities: npt.NDArray[np.float64],
+    unit: float,
+    shading: tuple[float, float, float, float] | None,
+    background: tuple[float, float, float],
+    clip: npt.NDArray[np.float64],
+    out: npt.NDArray[np.uint8],
+    threads: int = 0,
+    simd: bool = True,
+    skip: bool = True,
+) -> None: ...
+
 _Plan: TypeAlias = tuple[_Layout, npt.NDArray[Any], str, npt.NDArray[np.float64] | None]
 
 GEOMETRY_FIELDS: tuple[str, ...]

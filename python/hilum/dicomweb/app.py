@@ -17,6 +17,7 @@ from hilum.dicomweb.http import Answer, ClientGone, Request, Stream
 from hilum.dicomweb.negotiate import NotAcceptable
 from hilum.dicomweb.qido import Search
 from hilum.dicomweb.rendered import Rendered
+from hilum.dicomweb.rendered_volume import RenderedVolumes
 from hilum.dicomweb.routing import Match, match
 from hilum.dicomweb.status import RETRY_AFTER_S, http_status, needs_retry_after
 from hilum.dicomweb.stow import Store
@@ -120,6 +121,7 @@ class DicomWeb:
         search = Search(archive, self.pool, paging, settings.max_results)
         self.retrieve = Retrieve(archive, self.pool)
         self.rendered = Rendered(archive, self.pool, self.retrieve)
+        volumes = RenderedVolumes(archive, self.pool, self.retrieve)
         frames = Frames(archive, self.retrieve)
         bulkdata = BulkData(archive, self.retrieve, frames)
         self._store = Store(archive, self.pool, incoming, settings.max_body_bytes, observe_store)
@@ -131,6 +133,8 @@ class DicomWeb:
             "bulkdata": bulkdata.answer,
             "rendered": self.rendered.image,
             "thumbnail": self.rendered.thumbnail,
+            "renderedmpr": volumes.mpr,
+            "rendered3d": volumes.three_d,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -54,6 +54,15 @@ _SERIES = _STUDY + "/series/{series}"
 _INSTANCE = _SERIES + "/instances/{instance}"
 _FRAMES = _INSTANCE + "/frames/{frames}"
 
+
+def _volumes(word: str, name: str, what: str, section: str) -> tuple[Endpoint, ...]:
+    """Resources of Supplement 228 at their three levels."""
+    return tuple(
+        Endpoint(f"{base}/{word}", name, level, _GET, f"{level.capitalize()} as an image: the {what}", section)
+        for base, level in ((_STUDY, "study"), (_SERIES, "series"), (_INSTANCE, "instance"))
+    )
+
+
 ROUTES: Final = (
     Endpoint("/patients", "search", "patient", _GET, "Search for patients", "10.6 (extension)"),
     Endpoint("/studies", "search", "study", ("GET", "POST"), "Search for studies; store instances", "10.6, 10.5"),
@@ -77,6 +86,9 @@ ROUTES: Final = (
     Endpoint(
         _INSTANCE + "/rendered/{frames}", "rendered", "frame", _GET, "The same, as some viewers spell it", "10.4.1.1.3"
     ),
+    *_volumes("renderedmpr", "renderedmpr", "plane or slab through a volume", "10.4.1.1.7"),
+    *_volumes("rendered3d", "rendered3d", "volume in three dimensions", "10.4.1.1.8"),
+    *_volumes("rendered3D", "rendered3d", "same, as PS3.18 B.32 spells it", "10.4.1.1.8"),
     Endpoint(_STUDY + "/thumbnail", "thumbnail", "study", _GET, "Small image of a study", "10.4.1.1.5"),
     Endpoint(_SERIES + "/thumbnail", "thumbnail", "series", _GET, "Small image of a series", "10.4.1.1.5"),
     Endpoint(_INSTANCE + "/thumbnail", "thumbnail", "instance", _GET, "Small image of an instance", "10.4.1.1.5"),

@@ -53,6 +53,11 @@ class Volume:
         return self._stack
 
     @property
+    def series(self) -> SeriesFrames:
+        """Frames of its instances; `stack` counts them."""
+        return self._series
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """``(z, y, x)``, or ``(t, z, y, x)`` with several time points."""
         lead = (len(self._stack.times),) if self._stack.times else ()

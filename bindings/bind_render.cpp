@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "convert.hpp"
+#include "hilum/error.hpp"
+#include "hilum/render/cell_grid.hpp"
+#include "hilum/render/projection.hpp"
+#include "hilum/render/raycast.hpp"
+#include "hilum/render/reslice.hpp"
+#include "hilum/volume/bricks.hpp"
+#include "module.hpp"
+#include "pixels.hpp"
+
+namespace hilum::bindings {
+namespace {
+
+constexpr std::size_t kCameraFields = 17;
+
+/// A float64 array of rows of `width`.
+std::vector<double> to_doubles(const py::object& value, std::size_t width, const char* name) {
+    const BufferView view(value);
+    const std::size_t row = width * sizeof(double);
+    if (view.raw().itemsize != static_cast<Py_ssize_t>(sizeof(double)) || view.raw().format == nullptr ||
+        std::strcmp(view.raw().format, "d") != 0 || view.bytes().size() % row != 0) {
+        throw Error(Errc::invalid_argument,
+                    std::string(name) + " must be a C-contiguous float64 array with rows of " + std::to_string(width));
+    }
+    std::vector<double> found(view.bytes().size() / sizeof(double));
+    std::memcpy(found.data(), view.bytes().data(), view.bytes().size());
+    return found;
+}
+
+render::Vec3 vec3(const std::vector<double>& values, std::size_t at) {
+    return {values[at], values[at + 1], values[at + 2]};
+}
+
+template <typename Value>
+Value choose(const py::object& value, const char* name, const std::vector<std::pair<const char*, Value>>& table) {
+    const std::string wanted = to_text(value, name);
+    for (const auto& [text, found] : table) {
+        if (wanted == text) {
+            return found;
+        }
+    }
+    throw Error(Errc::invalid_argument, std::string("unknown ") + name);
+}
+
+render::Interpolation to_interpolation(const py::object& value) {
+    return choose<render::Interpolation>(value, "interpolation",
+                                         {{"nearest", render::Interpolation::nearest},
+                                          {"linear", render::Interpolation::linear},
+                                          {"cubic", render::Interpolation::cubic}});
+}
+
+render::Blend to_blend(const py::object& value) {
+    return choose<render::Blend>(
+        value, "blend",
+        {{"maximum", render::Blend::maximum}, {"minimum", render::Blend::minimum}, {"mean", render::Blend::mean}});
+}
+
+render::Camera to_camera(const py::object& value) {
+    const std::vector<double> all = to_doubles(value, kCameraFields, "camera");
+    if (all.size() != kCameraFields) {
+        throw Error(Errc::invalid_argument, "camera must be 17 numbers");
+    }
+    return {vec3(all, 0), vec3(all, 3), vec3(all, 6), vec3(all, 9), vec3(all, 12), all[15] != 0.0, all[16]};
+}
+
+std::vector<render::ClipPlane> to_clip(const py::object& value) {
+    const std::vector<double> all = to_doubles(value, 4, "clip");
+    std::vector<render::ClipPlane> planes;
+    for (std::size_t i = 0; i < all.size(); i += 4) {
+        planes.push_back({vec3(all, i), all[i + 3]});
+    }
+    return planes;
+}
+
+render::Execution to_execution(const py::object& threads, const py::object& simd, const py::object& skip) {
+    return {to_number(threads, "threads"), to_bool(simd), to_bool(skip)};
+}
+
+render::CellGrid make_cells(const volume::Bricks& volume, const py::object& threads) {
+    const unsigned wanted = to_number(threads, "threads");
+    const py::gil_scoped_release unlocked;
+    return render::make_cell_grid(volume.view(), wanted);
+}
+
+void reslice(const volume::Bricks& volume, const render::CellGrid* cells, const py::object& rows,
+             const py::object& columns, const py::object& interpolation, const py::object& samples,
+             const py::object& blend, const py::object& outside, const py::object& out, const py::object& threads,
+             const py::object& simd, const py::object& skip) {
+    const std::vector<double> numbers = to_doubles(rows, 9, "rows");
+    std::vector<render::Row> made;
+    made.reserve(numbers.size() / 9);
+    for (std::size_t i = 0; i < numbers.size(); i += 9) {
+        made.push_back({vec3(numbers, i), vec3(numbers, i + 3), vec3(numbers, i + 6)});
+    }
+    const render::Slab slab{to_number(samples, "samples"), to_blend(blend)};
+    const render::Interpolation kind = to_interpolation(interpolation);
+    const render::Execution execution = to_execution(threads, simd, skip);
+    const std::uint32_t width = to_number(columns, "columns");
+    const double value = to_real(outside, "outside");
+    const BufferView target(out, true);
+    const py::gil_scoped_release unlocked;
+    render::reslice(volume.view(), cells, made, width, kind, slab, value, execution, target.writable());
+}
+
+void project(const volume::Bricks& volume, const render::CellGrid& cells, const py::object& camera,
+             const py::object& size, const py::object& blend, const py::object& outside, const py::object& clip,
+             const py::object& out, const py::object& threads, const py::object& simd, const py::object& skip) {
+    const render::Camera view = to_camera(camera);
+    const py::tuple shape = to_tuple(size, 2, "size");
+    const render::ImageSize pixels{to_number(shape[0], "size"), to_number(shape[1], "size")};
+    const std::vector<render::ClipPlane> planes = to_clip(clip);
+    const render::Blend kind = to_blend(blend);
+    const render::Execution execution = to_execution(threads, simd, skip);
+    const double value = to_real(outside, "outside");
+    const BufferView target(out, true);
+    const py::gil_scoped_release unlocked;
+    render::project(volume.view(), cells, view, pixels, kind, value, planes, execution, target.writable());
+}
+
+render::TransferFunction to_transfer(const py::object& colours, const py::object& opacities, const py::object& unit) {
+    render::TransferFunction function;
+    const std::vector<double> c = to_doubles(colours, 4, "colours");
+    for (std::size_t i = 0; i < c.size(); i += 4) {
+        function.colours.push_back(
+            {c[i], static_cast<float>(c[i + 1]), static_cast<float>(c[i + 2]), static_cast<float>(c[i + 3])});
+    }
+    const std::vector<double> o = to_doubles(opacities, 2, "opacities");
+    for (std::size_t i = 0; i < o.size(); i += 2) {
+        function.opacities.push_back({o[i], static_cast<float>(o[i + 1])});
+    }
+    function.unit = to_real(unit, "unit");
+    return function;
+}
+
+render::Shading to_shading(const py::object& value) {
+    if (value.is_none()) {
+        return {};
+    }
+    const py::tuple parts = to_tuple(value, 4, "shading");
+    const auto part = [&](std::size_t i) { return static_cast<float>(to_real(parts[i], "shading")); };
+    return {true, part(0), part(1), part(2), part(3)};
+}
+
+void raycast(const volume::Bricks& volume, const render::CellGrid& cells, const py::object& camera,
+             const py::object& size, const py::object& colours, const py::object& opacities, const py::object& unit,
+             const py::object& shading, const py::object& background, const py::object& clip, const py::object& out,
+             const py::object& threads, const py::object& simd, const py::object& skip) {
+    const render::Camera view = to_camera(camera);
+    const py::tuple shape = to_tuple(size, 2, "size");
+    const render::ImageSize pixels{to_number(shape[0], "size"), to_number(shape[1], "size")};
+    const render::TransferFunction function = to_transfer(colours, opacities, unit);
+    const render::Shading light = to_shading(shading);
+    const py::tuple back = to_tuple(background, 3, "background");
+    std::array<float, 3> behind{};
+    for (std::size_t i = 0; i < 3; ++i) {
+        behind[i] = static_cast<float>(to_real(back[i], "background"));
+    }
+    const std::vector<render::ClipPlane> planes = to_clip(clip);
+    const render::Execution execution = to_execution(threads, simd, skip);
+    const BufferView target(out, true);
+    const std::span<std::byte> bytes = target.writable();
+    const py::gil_scoped_release unlocked;
+    render::raycast(volume.view(), cells, view, pixels, function, light, behind, planes, execution,
+                    {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
+}  // namespace
+
+void bind_render(py::module_& m) {
+    using namespace py::literals;
+    py::class_<render::CellGrid>(m, "RenderCells", "Least and greatest value of small cells of a volume. Immutable.")
+        .def(py::init(&make_cells), "volume"_a, py::kw_only(), "threads"_a = 0, "Reads the whole volume once.");
+    m.def("reslice", &reslice, "volume"_a, "cells"_a.none(true), "rows"_a, "columns"_a, py::kw_only(),
+          "interpolation"_a = "linear", "samples"_a = 1, "blend"_a = "maximum", "outside"_a, "out"_a, "threads"_a = 0,
+          "simd"_a = true, "skip"_a = true,
+          "Rows of pixels: float64 (rows, 9) of origin, step to the next pixel, step through the slab (LPS mm); "
+          "out: stored values (rows, columns).");
+    m.def("project", &project, "volume"_a, "cells"_a, "camera"_a, "size"_a, py::kw_only(), "blend"_a = "maximum",
+          "outside"_a, "clip"_a, "out"_a, "threads"_a = 0, "simd"_a = true, "skip"_a = true,
+          "Projection: camera float64 (17) of origin, right, down, direction, eye, perspective, step (LPS mm); clip "
+          "float64 (n, 4); out: stored values (rows, columns) = size.");
+    m.def("raycast", &raycast, "volume"_a, "cells"_a, "camera"_a, "size"_a, py::kw_only(), "colours"_a, "opacities"_a,
+          "unit"_a, "shading"_a, "background"_a, "clip"_a, "out"_a, "threads"_a = 0, "simd"_a = true, "skip"_a = true,
+          "Volume rendering: colours float64 (n, 4), opacities (n, 2) by modality value; out: uint8 (rows, columns, "
+          "3).");
+}
+
+}  // namespace hilum::bindings

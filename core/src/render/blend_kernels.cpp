@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blend_kernels.hpp"
+
+#if defined(__x86_64__)
+#include "sample_avx2.hpp"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+namespace hilum::render::avx2 {
+namespace {
+
+template <bool Maximum>
+__m256 better(__m256 a, __m256 b) noexcept {
+    return Maximum ? _mm256_max_ps(a, b) : _mm256_min_ps(a, b);
+}
+
+/// Eight samples of one ray at a time: each ray ends as early as it can.
+template <typename T, bool Maximum>
+float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Block> blocks, bool skip) noexcept {
+    constexpr float kWorst = Maximum ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
+    const Walker walker(track);
+    const __m256 worst = _mm256_set1_ps(kWorst);
+    __m256 found = worst;
+    for (const Block& block : blocks) {
+        const __m256 bound = _mm256_set1_ps(Maximum ? block.greatest : block.least);
+        const __m256 reached =
+            Maximum ? _mm256_cmp_ps(found, bound, _CMP_GE_OQ) : _mm256_cmp_ps(found, bound, _CMP_LE_OQ);
+        if (skip && _mm256_movemask_ps(reached) != 0) {
+            break;
+        }
+        const std::int64_t k = block.index * 8;
+        const std::int64_t first = track.first - k;
+        const std::int64_t last = track.last - k;
+        if (first >= 8 || last <= 0) {
+            continue;
+        }
+        __m256 value = walker.linear(sampler, k);
+        if (first > 0 || last < 8) {
+            value = _mm256_blendv_ps(worst, value, lanes_between(first, last));
+        }
+        found = better<Maximum>(found, value);
+    }
+    alignas(32) float lanes[8];
+    _mm256_store_ps(lanes, found);
+    return Maximum ? *std::max_element(lanes, lanes + 8) : *std::min_element(lanes, lanes + 8);
+}
+
+template <typename T, bool Maximum>
+void extremes(const Grid& grid, const Tile& tile, bool skip, std::span<double> values) noexcept {
+    const Sampler8<T> sampler(grid);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const float value = extreme<T, Maximum>(sampler, tile.tracks[i], tile.blocks, skip);
+        values[i] = std::abs(value) == std::numeric_limits<float>::infinity() ? std::numeric_limits<double>::quiet_NaN()
+                                                                              : static_cast<double>(value);
+    }
+}
+
+template <typename T>
+void mean(const Grid& grid, std::span<const Track> tracks, std::span<const Block> blocks,
+          std::span<double> values) noexcept {
+    const Sampler8<T> sampler(grid);
+    const Bundle bundle(tracks);
+    const __m256 scale = _mm256_set1_ps(kernels::kSumScale);
+    __m256i sums = _mm256_setzero_si256();
+    __m256i counts = _mm256_setzero_si256();
+    for (const Block& block : blocks) {
+        const std::int64_t begin = std::max(bundle.begin, block.index * 8);
+        const std::int64_t end = std::min(bundle.end, block.index * 8 + 8);
+        Cursor cursor(bundle, begin);
+        for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
+            const __m256i inside = bundle.inside(k);
+            const __m256i value = _mm256_cvtps_epi32(_mm256_mul_ps(cursor.linear(sampler), scale));
+            sums = _mm256_add_epi32(sums, _mm256_and_si256(value, inside));
+            counts = _mm256_sub_epi32(counts, inside);
+        }
+    }
+    alignas(32) std::int32_t sum[8];
+    alignas(32) std::int32_t count[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(sum), sums);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(count), counts);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = count[i] == 0
+                        ? std::numeric_limits<double>::quiet_NaN()
+                        : static_cast<double>(sum[i]) / static_cast<double>(count[i]) / double{kernels::kSumScale};
+    }
+}
+
+}  // namespace
+}  // namespace hilum::render::avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+namespace hilum::render::kernels {
+
+template <typename T>
+void extremes_8(const Grid& grid, const Tile& tile, bool maximum, bool skip, std::span<double> values) noexcept {
+#if defined(__x86_64__)
+    maximum ? avx2::extremes<T, true>(grid, tile, skip, values) : avx2::extremes<T, false>(grid, tile, skip, values);
+#else
+    const Sampler<T> sampler(grid);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = maximum ? extreme<T, true>(sampler, tile.tracks[i], tile.blocks, Interpolation::linear, skip)
+                            : extreme<T, false>(sampler, tile.tracks[i], tile.blocks, Interpolation::linear, skip);
+    }
+#endif
+}
+
+template <typename T>
+void means_8(const Grid& grid, const Tile& tile, std::span<double> values) noexcept {
+    for (std::uint32_t r = 0; r < tile.rows; ++r) {
+        const std::size_t first = std::size_t{r} * tile.columns;
+        const auto tracks = std::span(tile.tracks).subspan(first, tile.columns);
+#if defined(__x86_64__)
+        avx2::mean<T>(grid, tracks, tile.blocks, values.subspan(first, tile.columns));
+#else
+        for (std::size_t i = 0; i < tracks.size(); ++i) {
+            values[first + i] = mean<T>(Sampler<T>(grid), tracks[i], tile.blocks, Interpolation::linear);
+        }
+#endif
+    }
+}
+
+template void extremes_8<std::int16_t>(const Grid&, const Tile&, bool, bool, std::span<double>) noexcept;
+template void extremes_8<std::uint16_t>(const Grid&, const Tile&, bool, bool, std::span<double>) noexcept;
+template void means_8<std::int16_t>(const Grid&, const Tile&, std::span<double>) noexcept;
+template void means_8<std::uint16_t>(const Grid&, const Tile&, std::span<double>) noexcept;
+
+}  // namespace hilum::render::kernels

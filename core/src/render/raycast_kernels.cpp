@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "raycast_kernels.hpp"
+
+#include <new>
+
+#if defined(__x86_64__)
+#include "sample_avx2.hpp"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+namespace hilum::render::avx2 {
+namespace {
+
+__m256 times(float factor, __m256 v) noexcept {
+    return _mm256_mul_ps(_mm256_set1_ps(factor), v);
+}
+
+/// Unit vectors to the viewer of eight rays.
+struct Viewers {
+    Viewers(const kernels::Scene& scene, std::span<const Line> lines) noexcept {
+        alignas(32) float parts[3][8] = {};
+        for (std::size_t i = 0; i < lines.size(); ++i) {
+            const std::array<float, 3> one = scene.light->toward(scene.grid, lines[i].step);
+            for (std::size_t axis = 0; axis < 3; ++axis) {
+                parts[axis][i] = one[axis];
+            }
+        }
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            toward[axis] = _mm256_load_ps(parts[axis]);
+        }
+    }
+    __m256 toward[3];
+};
+
+template <typename T>
+__m256 difference(const Sampler8<T>& sampler, const Cursor& cursor, std::size_t axis) noexcept {
+    Axis high[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
+    Axis low[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
+    high[axis] = high[axis].moved(std::int64_t{1} << 32);
+    low[axis] = low[axis].moved(-(std::int64_t{1} << 32));
+    return _mm256_sub_ps(sampler.linear(high[0], high[1], high[2]), sampler.linear(low[0], low[1], low[2]));
+}
+
+template <typename T>
+void shade(const Sampler8<T>& sampler, const Light& light, const Viewers& viewers, const Cursor& cursor, __m256& bright,
+           __m256& gloss) noexcept {
+    const __m256 x = difference(sampler, cursor, 0);
+    const __m256 y = difference(sampler, cursor, 1);
+    const __m256 z = difference(sampler, cursor, 2);
+    const auto& m = light.metric;
+    const __m256 straight =
+        _mm256_add_ps(_mm256_add_ps(times(m[0], _mm256_mul_ps(x, x)), times(m[1], _mm256_mul_ps(y, y))),
+                      times(m[2], _mm256_mul_ps(z, z)));
+    const __m256 mixed =
+        _mm256_add_ps(_mm256_add_ps(times(m[3], _mm256_mul_ps(x, y)), times(m[4], _mm256_mul_ps(x, z))),
+                      times(m[5], _mm256_mul_ps(y, z)));
+    const __m256 along =
+        _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(viewers.toward[0], x), _mm256_mul_ps(viewers.toward[1], y)),
+                      _mm256_mul_ps(viewers.toward[2], z));
+    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), along);
+    const __m256 ratio = _mm256_div_ps(size, _mm256_sqrt_ps(_mm256_add_ps(straight, mixed)));
+    // No gradient: no number, which becomes 0.
+    const __m256 number = _mm256_and_ps(ratio, _mm256_cmp_ps(ratio, ratio, _CMP_ORD_Q));
+    const __m256 cosine = _mm256_min_ps(number, _mm256_set1_ps(1.0F));
+    const __m256 place =
+        _mm256_add_ps(_mm256_mul_ps(cosine, _mm256_set1_ps(Light::kEntries - 1)), _mm256_set1_ps(0.5F));
+    gloss =
+        _mm256_mul_ps(_mm256_i32gather_ps(light.gloss.data(), _mm256_cvttps_epi32(place), 4), _mm256_set1_ps(1023.0F));
+    bright = _mm256_add_ps(_mm256_set1_ps(light.ambient), times(light.diffuse, cosine));
+}
+
+/// Eight rays so far.
+struct Colours {
+    Colours() noexcept
+        : red(_mm256_setzero_ps()),
+          green(_mm256_setzero_ps()),
+          blue(_mm256_setzero_ps()),
+          transmittance(_mm256_set1_ps(1.0F)) {}
+
+    __m256 red;
+    __m256 green;
+    __m256 blue;
+    __m256 transmittance;
+
+    void add(__m256i colour, __m256 alpha, __m256 bright, __m256 gloss) noexcept {
+        const __m256i ten = _mm256_set1_epi32(1023);
+        const __m256 weight = _mm256_mul_ps(transmittance, alpha);
+        const __m256i parts[3] = {_mm256_srli_epi32(colour, 20), _mm256_and_si256(_mm256_srli_epi32(colour, 10), ten),
+                                  _mm256_and_si256(colour, ten)};
+        __m256* to[3] = {&red, &green, &blue};
+        for (std::size_t i = 0; i < 3; ++i) {
+            const __m256 lit = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(parts[i]), bright), gloss);
+            *to[i] = _mm256_add_ps(*to[i], _mm256_mul_ps(weight, lit));
+        }
+        transmittance = _mm256_mul_ps(transmittance, _mm256_sub_ps(_mm256_set1_ps(1.0F), alpha));
+    }
+
+    void store(std::span<kernels::Seen> out) const noexcept {
+        alignas(32) float parts[4][8];
+        _mm256_store_ps(parts[0], red);
+        _mm256_store_ps(parts[1], green);
+        _mm256_store_ps(parts[2], blue);
+        _mm256_store_ps(parts[3], transmittance);
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            out[i] = {parts[0][i], parts[1][i], parts[2][i], parts[3][i]};
+        }
+    }
+};
+
+/// One row of a tile: its rays and what they have seen.
+struct RowState {
+    RowState(const kernels::Scene& scene, const Tile& tile, std::uint32_t row, bool shaded) noexcept
+        : bundle(std::span(tile.tracks).subspan(std::size_t{row} * tile.columns, tile.columns)),
+          viewers(scene, shaded ? std::span(tile.lines).subspan(std::size_t{row} * tile.columns, tile.columns)
+                                : std::span<const Line>{}),
+          alive(_mm256_castsi256_ps(_mm256_cmpgt_epi32(bundle.last, bundle.first))),
+          is_done(_mm256_movemask_ps(alive) == 0) {}
+
+    Bundle bundle;
+    Viewers viewers;
+    Colours colours;
+    __m256 alive;
+    bool is_done;
+};
+
+template <typename T, bool Shaded>
+void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
+    const TransferTable& table = scene.table;
+    const __m256 zero = _mm256_setzero_ps();
+    const std::int64_t end = std::min(row.bundle.end, block.index * 8 + 8);
+    std::int64_t k = std::max(row.bundle.begin, block.index * 8);
+    Cursor cursor(row.bundle, k);
+    for (; k < end; ++k, cursor.advance()) {
+        const __m256 value = cursor.linear(sampler);
+        const __m256 scaled =
+            _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
+        const __m256 place = _mm256_min_ps(_mm256_max_ps(scaled, zero), _mm256_set1_ps(TransferTable::kEntries - 1));
+        const __m256i entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
+        const __m256 wanted = _mm256_and_ps(row.alive, _mm256_castsi256_ps(row.bundle.inside(k)));
+        const __m256 alpha = _mm256_and_ps(wanted, _mm256_i32gather_ps(table.opacity.data(), entry, 4));
+        if (_mm256_movemask_ps(_mm256_cmp_ps(alpha, zero, _CMP_GT_OQ)) == 0) {
+            continue;
+        }
+        const __m256i colour = _mm256_i32gather_epi32(reinterpret_cast<const int*>(table.colour.data()), entry, 4);
+        __m256 bright = _mm256_set1_ps(1.0F);
+        __m256 gloss = zero;
+        if constexpr (Shaded) {
+            shade(sampler, *scene.light, row.viewers, cursor, bright, gloss);
+        }
+        row.colours.add(colour, alpha, bright, gloss);
+        row.alive = _mm256_and_ps(
+            row.alive, _mm256_cmp_ps(row.colours.transmittance, _mm256_set1_ps(kLeastTransmittance), _CMP_GE_OQ));
+        if (_mm256_movemask_ps(row.alive) == 0) {
+            row.is_done = true;
+            return;
+        }
+    }
+}
+
+/// Block by block, so that all rows of the tile read what the first has brought into the cache.
+template <typename T, bool Shaded>
+void rays(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen> out) noexcept {
+    const Sampler8<T> sampler(scene.grid);
+    alignas(RowState) std::byte memory[kTile * sizeof(RowState)];
+    auto* const rows = reinterpret_cast<RowState*>(memory);
+    for (std::uint32_t r = 0; r < tile.rows; ++r) {
+        new (rows + r) RowState(scene, tile, r, Shaded);
+    }
+    for (const Block& block : tile.blocks) {
+        bool is_done = true;
+        for (std::uint32_t r = 0; r < tile.rows; ++r) {
+            if (!rows[r].is_done) {
+                see<T, Shaded>(scene, sampler, block, rows[r]);
+                is_done = is_done && rows[r].is_done;
+            }
+        }
+        if (is_done) {
+            break;
+        }
+    }
+    for (std::uint32_t r = 0; r < tile.rows; ++r) {
+        rows[r].colours.store(out.subspan(std::size_t{r} * tile.columns, tile.columns));
+    }
+}
+
+}  // namespace
+}  // namespace hilum::render::avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+namespace hilum::render::kernels {
+
+template <typename T>
+void tile_8(const Scene& scene, const Tile& tile, std::span<Seen> out) noexcept {
+#if defined(__x86_64__)
+    scene.light != nullptr ? avx2::rays<T, true>(scene, tile, out) : avx2::rays<T, false>(scene, tile, out);
+#else
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        out[i] = ray<T>(scene, tile.tracks[i], tile.lines[i].step, tile.blocks);
+    }
+#endif
+}
+
+template void tile_8<std::int16_t>(const Scene&, const Tile&, std::span<Seen>) noexcept;
+template void tile_8<std::uint16_t>(const Scene&, const Tile&, std::span<Seen>) noexcept;
+
+}  // namespace hilum::render::kernels

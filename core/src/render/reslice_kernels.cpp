@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "reslice_kernels.hpp"
+
+#if defined(__x86_64__)
+#include "sample_avx2.hpp"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+namespace hilum::render::avx2 {
+namespace {
+
+/// Rounded to nearest (even) and saturated, in order.
+template <typename T>
+__m128i to_stored_8(__m256 value) noexcept {
+    const __m256i whole = _mm256_cvtps_epi32(value);
+    const __m128i low = _mm256_castsi256_si128(whole);
+    const __m128i high = _mm256_extracti128_si256(whole, 1);
+    return std::is_unsigned_v<T> ? _mm_packus_epi32(low, high) : _mm_packs_epi32(low, high);
+}
+
+template <typename T>
+void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
+    const Sampler8<T> sampler(grid);
+    const Walker walker(track);
+    for (std::int64_t k = track.first; k < track.last; k += 8) {
+        const __m256 value = walker.linear(sampler, k);
+        const __m128i stored = to_stored_8<T>(value);
+        std::byte* to = out + 2 * k;
+        if (k + 8 <= track.last) {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to), stored);
+        } else {
+            alignas(16) std::byte rest[16];
+            _mm_store_si128(reinterpret_cast<__m128i*>(rest), stored);
+            std::memcpy(to, rest, static_cast<std::size_t>(track.last - k) * 2);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace hilum::render::avx2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+namespace hilum::render::kernels {
+
+template <typename T>
+void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
+#if defined(__x86_64__)
+    avx2::linear_row<T>(grid, track, out);
+#else
+    any_row<T>(grid, track, Interpolation::linear, out);
+#endif
+}
+
+template void linear_row<std::int16_t>(const Grid&, const Track&, std::byte*) noexcept;
+template void linear_row<std::uint16_t>(const Grid&, const Track&, std::byte*) noexcept;
+
+}  // namespace hilum::render::kernels

@@ -1,0 +1,168 @@
+"""Rendered MPR and 3D volumes (PS3.18 10.4.1.1.7, 10.4.1.1.8, Annex K): Supplement 228."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from hilum.archive.volume_images import VolumeImages, VolumeRequest
+from hilum.dicomweb import http
+from hilum.dicomweb.http import Answer
+from hilum.dicomweb.negotiate import NotAcceptable, choose_rendered, parse_accept
+from hilum.dicomweb.parts import PRIVATE
+from hilum.dicomweb.render_query import DEFAULT_QUALITY
+from hilum.dicomweb.volume_query import parse_volume_query
+from hilum.errors import UsageError
+from hilum.pixels.formats import FORMATS, encode_animation, encode_picture
+
+if TYPE_CHECKING:
+    from hilum.archive.archive import Archive
+    from hilum.archive.volume_images import Method, VolumeSource
+    from hilum.dicomweb.app import Pool
+    from hilum.dicomweb.http import Request
+    from hilum.dicomweb.routing import Match
+    from hilum.dicomweb.volume_query import VolumeQuery
+    from hilum.dicomweb.wado import Retrieve
+    from hilum.index.base import InstanceRecord
+
+__all__ = ["RenderedVolumes"]
+
+_STILL: Final = ("image/jpeg", "image/png", "image/webp", "image/gif")
+_MOVING: Final[dict[str, Literal["gif", "webp"]]] = {"image/gif": "gif", "image/webp": "webp"}
+_JSON: Final = ("application/dicom+json", "application/json")
+_RATE: Final = 10.0
+_OPERATIONS: Final = {"mpr": "MPR", "3d": "3D_RENDERING"}
+
+
+class RenderedVolumes:
+    """Answers ``renderedmpr`` and ``rendered3d``."""
+
+    def __init__(self, archive: Archive, pool: Pool, retrieve: Retrieve) -> None:
+        self._images = VolumeImages(archive)
+        self._pool = pool
+        self._stored = retrieve
+
+    async def mpr(self, request: Request, match: Match) -> Answer:
+        """Answer a plane or slab through a volume."""
+        return await self._answer(request, match, "mpr")
+
+    async def three_d(self, request: Request, match: Match) -> Answer:
+        """Answer a projection or volume rendering."""
+        return await self._answer(request, match, "3d")
+
+    async def _answer(self, request: Request, match: Match, kind: Literal["mpr", "3d"]) -> Answer:
+        query = parse_volume_query(request.query)
+        if kind == "mpr" and query.method == "volume_rendered":
+            raise UsageError("renderedmpr shows maximum_ip, minimum_ip or average_ip")
+        if kind == "3d" and (query.slab is not None or query.curve):
+            raise UsageError("mprslab and volumetriccurvepoint are for renderedmpr")
+        ranges = parse_accept(request.accept)
+        media_type = choose_rendered(ranges, _JSON if query.metadata else _STILL)[0]
+        records = await self._stored.records(match)
+        return await self._pool.run(self._make, request, records, query, kind, media_type)
+
+    def _make(
+        self,
+        request: Request,
+        records: list[InstanceRecord],
+        query: VolumeQuery,
+        kind: Literal["mpr", "3d"],
+        media_type: str,
+    ) -> Answer:
+        source = self._images.source(records, query.references, query.matches)
+        etag = _etag(source, query, kind, media_type)
+        headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
+        if http.etag_matches(request, etag):
+            return http.empty(304, *headers)
+        wanted = self._request(source, query, kind)
+        headers += [(b"warning", f'299 hilum: "{text}"'.encode()) for text in self._warnings(source, query)]
+        body = _metadata(wanted) if query.metadata else self._picture(source, wanted, query, media_type)
+        headers += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+        return Answer(200, headers, body)
+
+    def _request(self, source: VolumeSource, query: VolumeQuery, kind: Literal["mpr", "3d"]) -> VolumeRequest:
+        """Fill in what the request leaves to the server."""
+        default: Method = "average_ip" if kind == "mpr" else "volume_rendered"
+        method = query.method or default
+        viewpoint = None
+        if query.position is not None and query.look_at is not None:
+            viewpoint = (query.position, query.look_at, query.up)
+        view = query.image.viewport
+        size = None if view is None else (view.width, view.height)
+        orientation = query.orientation or ("f" if kind == "mpr" else "a")
+        plane, up = self._images.view(source, orientation, viewpoint, size)
+        moves = query.swivel is not None or bool(query.curve)
+        step = query.step
+        if moves and step is None:
+            step = 5.0 if query.swivel is not None else plane.spacing[0]
+        rate = query.rate
+        if rate is None and moves:
+            rate = _RATE
+        shaded = method == "volume_rendered"
+        return VolumeRequest(
+            kind,
+            method,
+            plane.normal,
+            up,
+            query.look_at or plane.centre,
+            plane.shape,
+            plane.spacing[0],
+            query.slab,
+            None if shaded else query.image.window or self._images.window_of(source),
+            query.swivel,
+            step if moves else None,
+            rate,
+            query.curve,
+            (query.preset or self._images.preset_of(source)) if shaded else "",
+            query.interactive,
+        )
+
+    def _picture(self, source: VolumeSource, wanted: VolumeRequest, query: VolumeQuery, media_type: str) -> bytes:
+        frames = self._images.frames(source, wanted)
+        quality = DEFAULT_QUALITY if query.image.quality is None else query.image.quality
+        moves = wanted.swivel is not None or bool(wanted.curve) or len(frames) > 1
+        if not moves:
+            return encode_picture(frames[0](), FORMATS[media_type], quality)
+        if media_type not in _MOVING:
+            raise NotAcceptable(f"animations are answered as {', '.join(_MOVING)}")
+        delay = 1000.0 / (wanted.rate or _RATE)
+        order = frames + frames[-2:0:-1] if wanted.swivel is not None and wanted.swivel < 360 else frames
+        made = (frame() for frame in order)
+        return encode_animation(made, _MOVING[media_type], delay, quality, count=len(order))
+
+    def _warnings(self, source: VolumeSource, query: VolumeQuery) -> list[str]:
+        notes = list(query.warnings)
+        if source.volume.resampled:
+            notes.append(f"the volume is resampled: {source.volume.resampled}")
+        return [note.replace('"', "'") for note in notes]
+
+
+def _etag(source: VolumeSource, query: VolumeQuery, kind: str, media_type: str) -> bytes:
+    told = f"{source.volume.key} {source.times} {source.record.sha256.hex()} {query.variant()} {kind} {media_type}"
+    return b'"v-%s"' % hashlib.sha256(told.encode()).hexdigest()[:32].encode()
+
+
+def _metadata(wanted: VolumeRequest) -> bytes:
+    """Write the Rendered Volume Response Module (PS3.18 Table K.1-1)."""
+    position = [c - n for c, n in zip(wanted.centre, wanted.look, strict=True)]
+    found: dict[str, Any] = {
+        "00720510": ("CS", [_OPERATIONS[wanted.kind]]),
+        "0070120D": ("CS", [wanted.method.upper()]),
+        "00701603": ("FD", position),
+        "00701604": ("FD", list(wanted.centre)),
+        "00701605": ("FD", list(wanted.up)),
+    }
+    if wanted.slab is not None:
+        found["00701503"] = ("FD", [wanted.slab])
+    if wanted.window is not None:
+        found["00281056"] = ("CS", [wanted.window.function])
+        found["00281051"] = ("DS", [wanted.window.width])
+        found["00281050"] = ("DS", [wanted.window.center])
+    if wanted.swivel is not None:
+        found["00701A06"] = ("FD", [wanted.swivel])
+    if wanted.step is not None:
+        found["00701A05"] = ("FD", [wanted.step])
+    if wanted.rate is not None:
+        found["00701A03"] = ("FD", [wanted.rate])
+    return json.dumps({tag: {"vr": vr, "Value": value} for tag, (vr, value) in sorted(found.items())}).encode()
