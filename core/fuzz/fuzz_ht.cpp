@@ -16,8 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     j2k::HtShape shape;
     shape.width = data[0] % 64U + 1;
     shape.height = data[1] % 64U + 1;
-    shape.plane = data[2] % 30U;
-    shape.missing = std::min(data[2] / 8U, 29U - shape.plane);
+    shape.plane = data[2] % j2k::HtShape::kMostPlanes;
+    shape.missing = std::min(data[2] / 8U, j2k::HtShape::kMostPlanes - 1 - shape.plane);
     shape.causal = (data[3] & 4U) != 0;
     const unsigned roi = (data[3] & 8U) != 0 ? data[3] >> 4U : 0;
     const float step = (data[3] & 128U) != 0 ? 0.25F : 0.0F;

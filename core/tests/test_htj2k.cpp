@@ -106,7 +106,7 @@ struct NoiseBlock {
         shape.width = choose.of({1U, 4U, 5U, 17U, 32U, 64U});
         shape.height = choose.of({1U, 2U, 3U, 7U, 32U, 64U});
         shape.plane = choose.of({0U, 0U, 1U, 5U});
-        shape.missing = choose.of({0U, 3U, 12U, 22U, 24U});
+        shape.missing = choose.of({0U, 3U, 12U, 22U, 23U});
         shape.causal = choose.one_in(3);
         passes = choose.of({1U, 1U, 2U, 3U});
         const auto fill = [&](std::size_t size) {

@@ -88,7 +88,9 @@ def test_what_openjph_writes_without_loss_comes_back(image: Image, options: dict
 def test_what_openjph_writes_with_loss_is_openjpegs_picture(image: Image, level: float) -> None:
     data = imagecodecs.htj2k_encode(image, level, reversible=False)
     theirs = imagecodecs.jpeg2k_decode(data)
-    np.testing.assert_array_equal(decode(data, image, LOSSY), theirs)
+    ours = decode(data, image, LOSSY)
+    # other builds of OpenJPEG round products otherwise; that of the system is met to the bit by the core's tests
+    np.testing.assert_allclose(ours.astype(np.int64), theirs.astype(np.int64), rtol=0, atol=1)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -121,8 +121,8 @@ bool BlockWorker::find_segments(const Job& job, const Target& target, std::vecto
     out.shape = {job.width, job.height, planes - 1 - lowered, job.block->zero_planes + lowered,
                  (target.component.coding.style & kVerticallyCausal) != 0};
     out.segments = found;
-    if (out.shape.missing + out.shape.plane > 29) {
-        fail_unsupported("an HT code-block of more than 30 bit-planes", at);
+    if (out.shape.missing + out.shape.plane > HtShape::kMostPlanes - 1) {
+        fail_unsupported("an HT code-block of more than 29 bit-planes", at);
     }
     return true;
 }

@@ -19,9 +19,12 @@ struct HtSegments {
 };
 
 struct HtShape {
+    /// A half unit, a sign, and one above in which damaged data ends, go with them into 32 bits.
+    static constexpr unsigned kMostPlanes = 29;
+
     unsigned width = 0, height = 0;  ///< at most 4096 coefficients
     unsigned plane = 0;              ///< lowest bit-plane of the cleanup pass
-    unsigned missing = 0;            ///< bit-planes above it, at most 29 with `plane`
+    unsigned missing = 0;            ///< bit-planes above it; with `plane` less than kMostPlanes
     bool causal = false;
 };
 
