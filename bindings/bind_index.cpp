@@ -2,6 +2,7 @@
 #include "convert.hpp"
 #include "hilum/index/attributes.hpp"
 #include "hilum/index/fold.hpp"
+#include "hilum/index/identifier.hpp"
 #include "hilum/index/match.hpp"
 #include "hilum/index/posting_blocks.hpp"
 #include "hilum/index/postings.hpp"
@@ -117,6 +118,26 @@ py::bytes answers_json(const py::list& rows, const py::object& tags, const std::
         index::write_answers(views, fields, out);
     }
     return as_bytes(out);
+}
+
+py::list identifiers(const py::list& rows, const py::list& extras, const py::list& elements, bool explicit_vr,
+                     bool big_endian, bool utf8) {
+    std::vector<index::AnswerElement> wanted;
+    for (const py::handle element : elements) {
+        const auto parts = py::cast<py::tuple>(element);
+        const std::string_view vr = as_text(borrow(parts[1]));
+        wanted.push_back({py::cast<std::uint32_t>(parts[0]), {vr.at(0), vr.at(1)}, as_text(borrow(parts[2]))});
+    }
+    const index::IdentifierForm form{wanted, explicit_vr, big_endian, utf8};
+    py::list out(rows.size());
+    std::string made;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        made.clear();
+        const Bytes more = extras.empty() ? Bytes{} : borrow(extras[i]);
+        const bool written = index::write_identifier(to_views(rows[i]), more, form, made);
+        out[i] = written ? py::object(as_bytes(made)) : py::object(py::none());
+    }
+    return out;
 }
 
 py::bytes attributes_json(Bytes list) {
@@ -305,6 +326,9 @@ void bind_index(py::module_& m) {
     m.def(
         "qido_json", &answers_json, "rows"_a, "tags"_a, "base_url"_a, "extras"_a = py::list(),
         "JSON array of rows of records; tags: sorted ints, None for all; extras: an attribute list per row, or none.");
+    m.def(
+        "identifiers", &identifiers, "rows"_a, "extras"_a, "elements"_a, "explicit_vr"_a, "big_endian"_a, "utf8"_a,
+        "Data set of each row for C-FIND, None where it is not plain text; elements: (tag, VR, whole element or b'').");
     m.def(
         "attributes_json", [](const py::object& list) { return attributes_json(borrow(list)); }, "list"_a,
         "JSON object of one attribute list.");

@@ -5,12 +5,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "hilum/error.hpp"
+#include "hilum/index/identifier.hpp"
 #include "hilum/index/match.hpp"
 #include "hilum/index/posting_blocks.hpp"
 #include "hilum/index/postings.hpp"
@@ -30,6 +32,12 @@ void read_parts(std::span<const std::byte> record) {
     const std::array<AnswerRow, 1> rows{AnswerRow{view}};
     std::string json;
     write_answers(rows, {.all = true, .tags = {}, .extras = {}, .base_url = "http://h"}, json);
+    static constexpr std::array<AnswerElement, 2> kElements{
+        {{0x00100010, {'P', 'N'}, {}}, {0x0020000D, {'U', 'I'}, {}}}};
+    std::string identifier;
+    if (!write_identifier(rows[0], {}, {kElements, true, false, true}, identifier) && !identifier.empty()) {
+        std::abort();
+    }
 }
 
 void read_lists(std::span<const std::byte> list) {

@@ -452,6 +452,14 @@ class PostingRules(metaclass=_Pybind11Type):
     def keys(self, level: int, lists: Iterable[bytes]) -> list[bytes]: ...
     def pairs(self, entities: list[tuple[bytes, int, tuple[bytes, ...]]]) -> PostingPairs: ...
 
+def identifiers(
+    rows: list[tuple[bytes, ...]],
+    extras: list[bytes],
+    elements: list[tuple[int, bytes, bytes]],
+    explicit_vr: bool,
+    big_endian: bool,
+    utf8: bool,
+) -> list[bytes | None]: ...
 def qido_json(
     rows: list[tuple[bytes, ...]], tags: list[int] | None, base_url: str, extras: list[bytes] = []
 ) -> bytes: ...

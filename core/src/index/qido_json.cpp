@@ -197,7 +197,13 @@ std::string retrieve_url(const AnswerRow& row, std::string_view base) {
     return url;
 }
 
-void append_list(std::span<const std::byte> list, std::vector<Attribute>& out) {
+Attribute made(std::uint32_t tag, const char (&vr)[3], std::string_view value) {
+    return {tag, {vr[0], vr[1]}, value};
+}
+
+}  // namespace
+
+void append_attributes(std::span<const std::byte> list, std::vector<Attribute>& out) {
     AttributeCursor cursor(list);
     Attribute attribute;
     while (cursor.next(attribute)) {
@@ -205,21 +211,14 @@ void append_list(std::span<const std::byte> list, std::vector<Attribute>& out) {
     }
 }
 
-/// Gathers the attributes of a row, sorted by tag; of one tag at several levels the lowest level's stays.
-void gather(const AnswerRow& row, std::vector<Attribute>& out) {
+void gather_attributes(const AnswerRow& row, std::vector<Attribute>& out) {
     out.clear();
     for (auto record = row.rbegin(); record != row.rend(); ++record) {
         for (const auto& list : {record->derived(), record->attributes()}) {
-            append_list(list, out);
+            append_attributes(list, out);
         }
     }
 }
-
-Attribute made(std::uint32_t tag, const char (&vr)[3], std::string_view value) {
-    return {tag, {vr[0], vr[1]}, value};
-}
-
-}  // namespace
 
 void write_object(std::span<const std::byte> list, std::string& out) {
     out.push_back('{');
@@ -246,9 +245,9 @@ void write_answers(std::span<const AnswerRow> rows, const AnswerFields& fields, 
         if (&row != rows.data()) {
             out.push_back(',');
         }
-        gather(row, attributes);
+        gather_attributes(row, attributes);
         if (!fields.extras.empty()) {
-            append_list(fields.extras[static_cast<std::size_t>(&row - rows.data())], attributes);
+            append_attributes(fields.extras[static_cast<std::size_t>(&row - rows.data())], attributes);
         }
         const std::string url = retrieve_url(row, fields.base_url);
         attributes.push_back(made(kSpecificCharacterSet, "CS", "ISO_IR 192"));

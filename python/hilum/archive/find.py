@@ -6,20 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hilum.errors import UsageError
-from hilum.index.answers import answers_rows
 from hilum.index.query import Query, parse_query
 from hilum.index.schema import parse_private_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from hilum.archive.archive import Archive
-    from hilum.index.base import InstanceRecord
+    from hilum.index.base import InstanceRecord, SearchResult
     from hilum.types import Level
 
-__all__ = ["JsonRow", "named_records", "pages", "parse"]
+__all__ = ["named_records", "pages", "parse"]
 
-JsonRow = dict[str, dict[str, object]]
 _FIRST_PAGE: Final = 32
 _LAST_PAGE: Final = 1000
 _MOST_UIDS: Final = 10_000
@@ -31,32 +29,29 @@ def parse(archive: Archive, level: Level, keys: Mapping[str, str], *, fuzzy: boo
     return parse_query(level, keys, fuzzy=fuzzy, private_keys=private)
 
 
-def pages(archive: Archive, query: Query, tags: Collection[int]) -> Iterator[list[JsonRow]]:
+def pages(archive: Archive, query: Query) -> Iterator[SearchResult]:
     """Give answers page by page: the first soon, memory bounded, none twice and none left out while objects arrive.
 
     Parameters
     ----------
     archive : Archive
     query : Query
-    tags : collection of int
-        Attributes of an answer.
 
     Yields
     ------
-    list of dict
-        Answers in the DICOM JSON model (PS3.18 F), numbers as text.
+    SearchResult
+        Never an empty one.
 
     Raises
     ------
     LimitExceeded
         The query would have to read the headers of too many objects.
     """
-    wanted = sorted(tags)
     offset, size, as_of = query.offset, _FIRST_PAGE, query.as_of
     while True:
         result = archive.search(query.level, replace(query, limit=size, offset=offset, as_of=as_of))
         if len(result):
-            yield answers_rows(result, wanted)
+            yield result
         if not result.more:
             return
         offset += len(result)

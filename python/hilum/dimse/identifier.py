@@ -19,11 +19,11 @@ from hilum.errors import DataError, LimitExceeded
 from hilum.index.schema import vr_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from typing_extensions import Buffer
 
-__all__ = ["CHARACTER_SET", "UTF_8", "Element", "encode", "encode_head", "fitting_character_set", "parse", "text_of"]
+__all__ = ["CHARACTER_SET", "UTF_8", "Element", "encode", "fitting_character_set", "parse", "text_of"]
 
 CHARACTER_SET: Final = 0x00080005
 UTF_8: Final = "ISO_IR 192"
@@ -178,21 +178,6 @@ def encode(elements: Sequence[Element], transfer_syntax_uid: str, character_set:
     explicit = transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
     order = ">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<"
     return b"".join(_encoded(element, order, character_set, explicit=explicit) for element in elements)
-
-
-def encode_head(transfer_syntax_uid: str) -> Callable[[int, str, int], bytes]:
-    """Give a function that writes tag, VR and length of an element whose length has 16 bits in explicit VR."""
-    order = ">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<"
-    explicit, implicit = struct.Struct(order + "HH2sH"), struct.Struct(order + "HHI")
-    if transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN:
-        return lambda tag, _vr, length: implicit.pack(tag >> 16, tag & 0xFFFF, length)
-
-    def head(tag: int, vr: str, length: int) -> bytes:
-        if vr in _LONG:
-            return struct.pack(order + "HH2sHI", tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
-        return explicit.pack(tag >> 16, tag & 0xFFFF, vr.encode(), length)
-
-    return head
 
 
 def _encoded(element: Element, order: str, character_set: str, *, explicit: bool) -> bytes:

@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hilum import errors
 from hilum.archive import find
+from hilum.dicom.uids import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.identifier import (
     CHARACTER_SET,
     UTF_8,
     Element,
     encode,
-    encode_head,
     fitting_character_set,
     parse,
     text_of,
 )
 from hilum.dimse.messages import NO_DATA_SET, Tag, response_to
 from hilum.dimse.models import LEVEL_NAMES, MODELS, UNIQUE_KEYS
+from hilum.index.answers import answers_identifiers, answers_rows
 from hilum.index.schema import BY_TAG, level_number, vr_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from hilum.archive.archive import Archive
     from hilum.dimse.wire import Link, Request
+    from hilum.index.base import SearchResult
     from hilum.index.query import Query
 
 __all__ = ["FIND_STATUS", "Asked", "FindService", "read_level"]
@@ -176,19 +178,19 @@ class FindService:
         tags, unsupported = _returned(asked, query)
         command = response_to(request.command, PENDING_UNSUPPORTED if unsupported else PENDING)
         command[Tag.DATA_SET_TYPE] = NO_DATA_SET - 1
-        maker = _AnswerMaker(asked, self._ae_title, context.transfer_syntax)
+        maker = _AnswerMaker(asked, self._ae_title, context.transfer_syntax, tags)
         message = link.maker(context.id, command)
         waiting: list[bytes] = []
         size = 0
-        for page in find.pages(self._archive, query, tags):
-            for row in page:
+        for page in find.pages(self._archive, query):
+            for identifier in maker.made(page):
                 if link.cancelled(message_id):
                     link.send_bytes(waiting)
                     return CANCELLED
                 if self._max_results and sent[0] >= self._max_results:
                     link.send_bytes(waiting)
                     return OUT_OF_RESOURCES
-                waiting.append(message(maker.made(row)))
+                waiting.append(message(identifier))
                 size += len(waiting[-1])
                 sent[0] += 1
                 if size >= _GATHER or sent[0] == 1:
@@ -218,16 +220,13 @@ def _returned(asked: Asked, query: Query) -> tuple[set[int], bool]:
     return tags, unsupported
 
 
-_SIMPLE: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"})
-"""VRs that are text with a length of 16 bits."""
-
-
 class _AnswerMaker:
-    """Makes identifiers of answers of rows, for one request."""
+    """Makes identifiers of answers, for one request."""
 
-    def __init__(self, asked: Asked, ae_title: str, transfer_syntax_uid: str) -> None:
+    def __init__(self, asked: Asked, ae_title: str, transfer_syntax_uid: str, tags: Iterable[int]) -> None:
         self._syntax = transfer_syntax_uid
         self._character_set = asked.character_set
+        self._tags = sorted(tags)
         level = next(name for name, level in LEVEL_NAMES.items() if level == asked.level)
         fixed = {
             QUERY_LEVEL: Element(QUERY_LEVEL, "CS", level),
@@ -240,46 +239,24 @@ class _AnswerMaker:
         wanted.update(fixed)
         self._plan = [(f"{tag:08X}", wanted[tag], tag in fixed) for tag in sorted(wanted)]
         plain = Element(CHARACTER_SET, "CS", asked.character_set or UTF_8)
-        self._quick = [
-            (f"{e.tag:08X}", encode((e,), transfer_syntax_uid) if e is plain or e.tag in fixed else b"", e)
+        self._utf8 = plain.text == UTF_8
+        made = {**fixed, CHARACTER_SET: plain}
+        self._elements = [
+            (e.tag, e.vr.encode(), encode((e,), transfer_syntax_uid) if e.tag in made else b"")
             for e in sorted((*wanted.values(), plain), key=lambda e: e.tag)
         ]
-        self._head = encode_head(transfer_syntax_uid)
 
-    def made(self, row: find.JsonRow) -> bytes:
-        """Give the identifier of one answer."""
-        return self._plainly(row) or self._fully(row)
+    def made(self, result: SearchResult) -> Iterator[bytes]:
+        """Give the identifiers of a page of answers; nearly all are plain text, which the core writes."""
+        explicit, big = self._syntax != IMPLICIT_VR_LITTLE_ENDIAN, self._syntax == EXPLICIT_VR_BIG_ENDIAN
+        quick = answers_identifiers(result, self._elements, explicit_vr=explicit, big_endian=big, utf8=self._utf8)
+        others = [position for position, data in enumerate(quick) if data is None]
+        rows = iter(answers_rows(result, self._tags, others) if others else ())
+        for data in quick:
+            yield self._fully(next(rows)) if data is None else data
 
-    def _plainly(self, row: find.JsonRow) -> bytes:
-        """Write texts of ASCII straight away, as nearly all answers are; empty when something else is in the row."""
-        parts = []
-        head = self._head
-        for name, made, template in self._quick:
-            if made:
-                parts.append(made)
-                continue
-            found = row.get(name)
-            if found is None:
-                parts.append(head(template.tag, template.vr, 0))
-                continue
-            vr: Any = found["vr"]
-            if vr not in _SIMPLE:
-                return b""
-            values: Any = found.get("Value", ())
-            if vr == "PN":
-                text = "\\".join(_name(value) for value in values)
-            else:
-                text = "\\".join("" if value is None else value for value in values)
-            if not text.isascii():
-                return b""
-            raw = text.encode()
-            if len(raw) & 1:
-                raw += b"\0" if vr == "UI" else b" "
-            parts.append(head(template.tag, vr, len(raw)))
-            parts.append(raw)
-        return b"".join(parts)
-
-    def _fully(self, row: find.JsonRow) -> bytes:
+    def _fully(self, row: Mapping[str, dict[str, object]]) -> bytes:
+        """Write an answer of any kind: sequences, binary values, the asker's character set if it holds every text."""
         elements = [
             template if is_fixed else _element(template, row.get(name)) for name, template, is_fixed in self._plan
         ]

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hilum/index/attributes.hpp"
 #include "hilum/index/record.hpp"
 
 namespace hilum::index {
@@ -22,6 +23,12 @@ struct AnswerFields {
     std::vector<std::span<const std::byte>> extras;  ///< empty, or one more attribute list per row
     std::string_view base_url;  ///< of the DICOMweb service, without a slash at the end; empty: no RetrieveURL
 };
+
+/// Appends the attributes of a list.
+void append_attributes(std::span<const std::byte> list, std::vector<Attribute>& out);
+
+/// Gathers the attributes of a row, the lowest level first: of one tag at several levels the first one counts.
+void gather_attributes(const AnswerRow& row, std::vector<Attribute>& out);
 
 /// Appends the JSON array of all rows. Text that is not UTF-8 becomes U+FFFD, so that the answer always is.
 void write_answers(std::span<const AnswerRow> rows, const AnswerFields& fields, std::string& out);
