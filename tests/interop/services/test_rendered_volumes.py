@@ -181,6 +181,12 @@ def test_presets_show_something(url: str, preset: str) -> None:
     assert image.max() > 60
 
 
+def test_an_interactive_image_is_as_large_and_alike(url: str) -> None:
+    final, quick = (pixels(get(f"{url}/rendered3d", viewport="90,70", interactive=how)) for how in ("no", "yes"))
+    assert final.shape == quick.shape
+    assert 0 < np.abs(final.astype(int) - quick).mean() < 40
+
+
 @pytest.mark.parametrize("method", ["maximum_ip", "minimum_ip", "average_ip"])
 def test_projections_are_grey(url: str, method: str) -> None:
     image = pixels(get(f"{url}/rendered3d", renderingmethod=method, viewport="64,0", window="40,2000"))
