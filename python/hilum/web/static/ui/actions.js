@@ -34,6 +34,7 @@ export function makeActions(page) {
     action("actual", "Actual pixels, 1:1", "1:1", "0", "0", "view", () => page.actualSize(), never, picture),
     action("reset", "Reset view and window", "Reset", "Escape", "Esc", "view", () => page.resetView(), never, picture),
     action("erase", "Remove last line", "Erase", "Delete", "Del", "view", () => page.measure.removeLast(), never, () => page.measure.current.length > 0),
+    action("volume", "Planes and 3D", "3D", "g", "G", "object", () => page.openVolume(), never, () => picture() && grey() && many()),
     action("tiles", "Large image: zoom by tiles", "Tiles", "l", "L", "object", () => page.openTiles(), never, picture),
     action("tags", "DICOM attributes", "Tags", "t", "T", "object", () => page.toggleTags(), () => page.tagsOpen, () => stage.image !== null),
     action("download", "Download original", "Save", "d", "D", "object", () => void page.download(), never, () => stage.image !== null),

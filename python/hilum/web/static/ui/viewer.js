@@ -178,6 +178,11 @@ export class ViewerPage {
     location.href = `slide.html#/study/${this.study}/series/${this.series}${slide ? "" : `/instance/${image.instance}/frame/${image.frame}`}`;
   }
 
+  /** Opens the page that shows the series as planes and in 3D. */
+  openVolume() {
+    location.href = `volume.html#/study/${this.study}/series/${this.series}`;
+  }
+
   openHelp() {
     openHelp(this.actions);
   }
