@@ -118,7 +118,9 @@ Grid::Grid(const volume::BrickView& source)
         furthest = std::max(furthest, starts.back());
     }
     const std::int64_t brick_samples = std::int64_t{1} << (3 * log2);
-    if (sample == 2 && furthest + brick_samples <= std::numeric_limits<std::int32_t>::max()) {
+    // Vectors read pairs, of a missing brick at the place of the first byte: there has to be one.
+    const bool is_stored = std::ranges::any_of(starts, [](std::int64_t start) { return start >= 0; });
+    if (sample == 2 && log2 != 0 && is_stored && furthest + brick_samples <= std::numeric_limits<std::int32_t>::max()) {
         near.assign(starts.begin(), starts.end());
         first = static_cast<std::uint32_t>(std::max<std::int64_t>(starts.front(), 0));
         is_dense = true;
