@@ -189,10 +189,10 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.floa
 def test_dcm2niix_puts_every_voxel_in_the_same_place(
     archive: hilum.Archive, folders: dict[str, Path], tmp_path: Path, name: str, times: int
 ) -> None:
-    pytest.importorskip("dcm2niix")
+    program = pytest.importorskip("dcm2niix").bin
     out = tmp_path / "nifti"
     out.mkdir()
-    command = ["dcm2niix", "-z", "n", "-b", "n", "-f", "v", "-o", str(out), str(folders[name])]
+    command = [program, "-z", "n", "-b", "n", "-f", "v", "-o", str(out), str(folders[name])]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     voxels, affine = max((read_nifti(path) for path in out.glob("*.nii")), key=lambda found: found[0].size)
     volume = max(volumes_of(archive, folders[name]), key=lambda v: v.stack.frames.size)

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from objects import make_object, uid
+from pydicom.encaps import generate_frames
 
 import hilum
 from hilum.cli.common import human_bytes, printable
@@ -179,8 +181,9 @@ def test_export_in_a_transfer_syntax(run: Run, tmp_path: Path) -> None:
         raw = Path(item["path"]).read_bytes()
         assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (item["sha256"], item["size"])
         assert pydicom.dcmread(item["path"]).file_meta.TransferSyntaxUID == syntax
-    image = pydicom.dcmread(files["1.2.840.10008.1.2.4.80"]["path"])
-    assert np.array_equal(image.pixel_array, pydicom.dcmread(demo / "op-fundus.dcm").pixel_array)
+    (written,) = generate_frames(pydicom.dcmread(files["1.2.840.10008.1.2.4.80"]["path"]).PixelData, number_of_frames=1)
+    (stored,) = generate_frames(pydicom.dcmread(demo / "op-fundus.dcm").PixelData, number_of_frames=1)
+    assert np.array_equal(imagecodecs.jpegls_decode(written), imagecodecs.jpeg8_decode(stored))
     assert Path(files["1.2.840.10008.1.2.1"]["path"]).read_bytes() == (demo / "report-sr.dcm").read_bytes()
     assert "1 of them as they were received" in run("export", tmp_path / "again", "-t", "jpeg-ls").out
     for name, reason in (("jpeg", "loses something"), ("1.2.840.10008.1.2.4.110", "no encoder"), ("x", "no such")):
@@ -243,7 +246,7 @@ def test_doctor(run: Run, source: Path) -> None:
     report = json.loads(done.out)
     assert report["archive"]["instances"] == 6
     assert report["decoders"]
-    assert set(report["cpu"]) == {"sse42", "avx2", "sha"}
+    assert {"sse42", "avx2", "sha"} <= set(report["cpu"])
 
 
 def test_helpers() -> None:
