@@ -57,6 +57,8 @@ def test_ours(benchmark: Any, image: Any, suffix: str) -> None:
 def test_imagecodecs(benchmark: Any, image: Any, suffix: str) -> None:
     imagecodecs = pytest.importorskip("imagecodecs")
     array, _ = image
+    if suffix == ".4.70" and array.ndim > 2:
+        pytest.skip("imagecodecs writes JPEG lossless of one sample alone")
     samples = np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
     encode = getattr(imagecodecs, PEERS[suffix])
     options: dict[str, Any] = {"reversible": True, "codecformat": "j2k", "level": 0} if suffix == ".4.90" else {}
