@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import httpx
 import pydicom
 import pytest
 from objects import make_object
+from programs import program
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context
 
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 VERIFICATION = "1.2.840.10008.1.1"
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 class Certificates:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import pytest
 from objects import make_object
+from programs import program
 from pydicom.uid import UID
 from pynetdicom import AE, StoragePresentationContexts, build_context
 
@@ -27,14 +27,6 @@ pytestmark = pytest.mark.xdist_group("live_server")
 DEMO = Path(__file__).parent.parent.parent / "data" / "demo"
 _NUMBERS = itertools.count(9_000)
 VERIFICATION = "1.2.840.10008.1.1"
-
-
-def dcmtk(name: str) -> str:
-    """Path of a program of DCMTK; pynetdicom installs others of the same names beside Python."""
-    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"DCMTK's {name} is not installed")
-    return found
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -70,14 +62,14 @@ def send(server: Any, objects: Sequence[pydicom.Dataset], **options: Any) -> lis
 
 
 def test_echo_by_dcmtk(live_server: Any) -> None:
-    assert run(dcmtk("echoscu"), "127.0.0.1", str(live_server.dicom_port)).returncode == 0
+    assert run(program("echoscu"), "127.0.0.1", str(live_server.dicom_port)).returncode == 0
 
 
 def test_store_by_dcmtk_keeps_the_bytes_of_the_data_set(live_server: Any, tmp_path: Path) -> None:
     raw = make_object(study=next(_NUMBERS), size=64)
     path = tmp_path / "one.dcm"
     path.write_bytes(raw)
-    assert run(dcmtk("storescu"), "127.0.0.1", str(live_server.dicom_port), str(path)).returncode == 0
+    assert run(program("storescu"), "127.0.0.1", str(live_server.dicom_port), str(path)).returncode == 0
     ds = pydicom.dcmread(path)
     with hilum.open(live_server.root) as archive:
         stored = archive.instance(ds.SOPInstanceUID).read_bytes()
@@ -232,7 +224,7 @@ def closed_by_server(data: bytes, port: int, seconds: float = 20) -> bytes:
 )
 def test_p34_peers_that_lie_are_closed(live_server: Any, data: bytes) -> None:
     closed_by_server(data, live_server.dicom_port)
-    assert run(dcmtk("echoscu"), "127.0.0.1", str(live_server.dicom_port)).returncode == 0
+    assert run(program("echoscu"), "127.0.0.1", str(live_server.dicom_port)).returncode == 0
 
 
 def test_p34_pdu_longer_than_negotiated(live_server: Any) -> None:

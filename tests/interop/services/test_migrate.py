@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ import httpx
 import pydicom
 import pytest
 from objects import make_object
+from programs import free_port, program
 
 import hilum
 from hilum.archive.ingest import data_set_offset
@@ -51,19 +51,6 @@ class Legacy:
 
     def dicom(self) -> list[str]:
         return ["dicom", "127.0.0.1", str(self.port), "-aec", self.title, "-aet", "MIGRATE"]
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(port: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from objects import make_object
+from programs import free_port
 from pynetdicom import AE, evt
 from tests.interop.services.conftest import start_server, stop_server
 
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("move_associations_server")
 CT, EXPLICIT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

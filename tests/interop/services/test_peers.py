@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import pytest
 from objects import make_object
+from programs import free_port, program
 from pynetdicom import AE, _config, build_context, build_role, evt
 from real_files import ABSENT, find_shared_data
 from shared_objects import all_rows
@@ -36,19 +37,6 @@ pytestmark = [
 REPOSITORY = Path(__file__).parent.parent.parent.parent
 STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 MODULES = REPOSITORY / "build" / "dcmjs"
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

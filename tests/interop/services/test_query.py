@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 import pytest
 from objects import make_object
+from programs import program
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, evt
 
@@ -33,13 +33,6 @@ NAMES = {
     3: ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
     4: ("ISO_IR 192", "Wang^XiaoDong=王^小東"),
 }
-
-
-def dcmtk(name: str) -> str:
-    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"DCMTK's {name} is not installed")
-    return found
 
 
 def described(number: int, character_set: str, name: str, modality: str = "CT") -> bytes:
@@ -92,7 +85,7 @@ def ask(
 
 
 def test_findscu_of_dcmtk(server: Any) -> None:
-    command = [dcmtk("findscu"), "-v", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "PatientID=P1"]
+    command = [program("findscu"), "-v", "-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "PatientID=P1"]
     command += ["-k", "StudyInstanceUID", "-k", "PatientName", "127.0.0.1", str(server.dicom_port)]
     answer = subprocess.run(command, capture_output=True, timeout=60, check=True)
     text = (answer.stdout + answer.stderr).decode("utf-8")
@@ -284,7 +277,7 @@ def test_cancel(server: Any) -> None:
 
 def test_findscu_cancels(server: Any) -> None:
     """DCMTK sends C-CANCEL after so many answers and waits for the end."""
-    command = [dcmtk("findscu"), "-v", "-S", "--cancel", "3", "-k", "QueryRetrieveLevel=IMAGE"]
+    command = [program("findscu"), "-v", "-S", "--cancel", "3", "-k", "QueryRetrieveLevel=IMAGE"]
     command += ["-k", "SOPInstanceUID", "-pdu", "4096", "127.0.0.1", str(server.dicom_port)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert re.search(r"Final Find Response \((Cancel|Success)", answer.stdout + answer.stderr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import shutil
 import socket
 import struct
 import subprocess
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from objects import CT, make_object, uid
+from programs import program
 from pynetdicom import AE, build_context
 
 import hilum
@@ -43,13 +43,6 @@ _NUMBERS = itertools.count(70_000)
 VERIFICATION = "1.2.840.10008.1.1"
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
-
-
-def dcmtk(name: str) -> str:
-    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"DCMTK's {name} is not installed")
-    return found
 
 
 @contextmanager
@@ -140,7 +133,7 @@ def test_what_breaks_the_protocol_is_aborted_and_nothing_stays(live_server: Any,
     answer = caller.answer()
     assert answer[:1] == b"\x07", answer
     assert answer[8] == 2  # by the service provider
-    assert subprocess.run([dcmtk("echoscu"), "127.0.0.1", str(live_server.dicom_port)], check=False).returncode == 0
+    assert subprocess.run([program("echoscu"), "127.0.0.1", str(live_server.dicom_port)], check=False).returncode == 0
     folder = live_server.root / "incoming"
     assert not folder.is_dir() or not list(folder.iterdir())
 
@@ -271,19 +264,19 @@ def test_both_servers_do_the_same_with_rules_for_peers(tmp_path: Path, stock: bo
     path.write_bytes(make_object(study=number))
     with serving(tmp_path / "archive", stock=stock, admission=admission) as (server, archive):
         port = str(server.port)
-        assert subprocess.run([dcmtk("echoscu"), "-aet", "KNOWN", "127.0.0.1", port], check=False).returncode == 0
+        assert subprocess.run([program("echoscu"), "-aet", "KNOWN", "127.0.0.1", port], check=False).returncode == 0
         for title in ("FAR", "NOBODY"):
-            tried = [dcmtk("echoscu"), "-aet", title, "127.0.0.1", port]
+            tried = [program("echoscu"), "-aet", title, "127.0.0.1", port]
             done = subprocess.run(tried, capture_output=True, text=True, check=False)
             assert done.returncode != 0
             assert "Calling AE Title Not Recognized" in done.stderr
-        send = [dcmtk("storescu"), "-aet", "KNOWN", "127.0.0.1", port, str(path)]
+        send = [program("storescu"), "-aet", "KNOWN", "127.0.0.1", port, str(path)]
         assert subprocess.run(send, check=False).returncode == 0
         assert [found.sop_instance_uid for found in archive.instances()] == [uid(3, number, 1, 1)]
         stored = archive.instance(uid(3, number, 1, 1)).read_bytes()
         assert stored[data_set_offset(stored) :] == data_of(number)
         found = subprocess.run(
-            [dcmtk("findscu"), "-S", "-aet", "KNOWN", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID",
+            [program("findscu"), "-S", "-aet", "KNOWN", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID",
              "127.0.0.1", port],
             capture_output=True, text=True, check=False,
         )  # fmt: skip

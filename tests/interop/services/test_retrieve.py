@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shutil
 import socket
 import subprocess
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from objects import make_object
+from programs import free_port, program
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, build_context, build_role, evt
 from real_files import find_shared_data
@@ -36,19 +36,6 @@ DEMO = Path(__file__).parent.parent.parent / "data" / "demo"
 STUDY_GET, STUDY_MOVE = "1.2.840.10008.5.1.4.1.2.2.3", "1.2.840.10008.5.1.4.1.2.2.2"
 PATIENT_GET, PATIENT_MOVE = "1.2.840.10008.5.1.4.1.2.1.3", "1.2.840.10008.5.1.4.1.2.1.2"
 PLAIN = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
-
-
-def program(name: str) -> str:
-    found = shutil.which(name, path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def content(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from objects import make_object
+from programs import free_port
 from tests.interop.services.conftest import start_server, stop_server
 
 import hilum
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("scu_server")
 DEMO = Path(__file__).parent.parent.parent / "data" / "demo"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(port: int) -> None:
