@@ -11,10 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from pynetdicom.dimse import DIMSEServiceProvider
 
 import hilum
 
@@ -125,6 +126,22 @@ def served_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 def web(live_server: LiveServer) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=live_server.dicomweb, timeout=60, headers={"Accept": "*/*"}) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def keep_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Close a race of pynetdicom as a requestor: it ends in an answer without Status, or in a timeout after 30 s.
+
+    ``send_c_store`` and the like pause the association's reactor, but a reactor that was just past the pause takes the
+    response off the queue before the sender looks for it.
+    """
+    stock = DIMSEServiceProvider.get_msg
+
+    def get_msg(provider: DIMSEServiceProvider, block: bool = False) -> Any:
+        reads = block or provider.assoc._reactor_checkpoint.is_set()
+        return stock(provider, block) if reads else (None, None)
+
+    monkeypatch.setattr(DIMSEServiceProvider, "get_msg", get_msg)
 
 
 @pytest.fixture

@@ -33,20 +33,6 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-def keep_responses(assoc: Any) -> None:
-    """Close a race of pynetdicom's requestor, seen as a "DIMSE timeout" after 30 s on a loaded machine.
-
-    ``send_c_store`` pauses the association's reactor, but a reactor that was just past the pause takes the response
-    off the queue before the sender looks for it.
-    """
-    stock = assoc.dimse.get_msg
-
-    def get_msg(block: bool = False) -> Any:
-        return stock(block) if block or assoc._reactor_checkpoint.is_set() else (None, None)
-
-    assoc.dimse.get_msg = get_msg
-
-
 def send(server: Any, objects: Sequence[pydicom.Dataset], **options: Any) -> list[Any]:
     """Send by pynetdicom; the status of each."""
     ae = AE(ae_title="TESTER")
@@ -54,7 +40,6 @@ def send(server: Any, objects: Sequence[pydicom.Dataset], **options: Any) -> lis
     contexts = [build_context(*pair) for pair in syntaxes]
     assoc = ae.associate("127.0.0.1", server.dicom_port, contexts, **options)
     assert assoc.is_established
-    keep_responses(assoc)
     try:
         return [assoc.send_c_store(ds) for ds in objects]
     finally:

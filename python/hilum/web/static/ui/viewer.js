@@ -173,14 +173,23 @@ export class ViewerPage {
   /** Opens the page that shows a slide as a whole, or a large frame, by tiles. */
   openTiles() {
     const image = this.stage.image;
-    if (!image) return;
     const slide = this.stage.stack?.modality === "SM";
-    location.href = `slide.html#/study/${this.study}/series/${this.series}${slide ? "" : `/instance/${image.instance}/frame/${image.frame}`}`;
+    if (image) this.#leaveFor("slide.html", slide ? "" : `/instance/${image.instance}/frame/${image.frame}`);
   }
 
   /** Opens the page that shows the series as planes and in 3D. */
   openVolume() {
-    location.href = `volume.html#/study/${this.study}/series/${this.series}`;
+    this.#leaveFor("volume.html", "");
+  }
+
+  /**
+   * Goes to another page about this series.
+   * @param {string} page
+   * @param {string} part of the series
+   */
+  #leaveFor(page, part) {
+    this.saveRoute.cancel(); // a change of our own address would call the browser back
+    location.href = `${page}#/study/${this.study}/series/${this.series}${part}`;
   }
 
   openHelp() {
