@@ -15,6 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
+BUILD = HERE.parent / "build"
 BEGIN, END = "<!-- codecs: begin -->", "<!-- codecs: end -->"
 COLOURS = {
     "hilum": "#1f6fb2",
@@ -107,7 +108,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="figures of a run that was kept")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    BUILD.mkdir(exist_ok=True)  # not in the system's temporary folder: others tidy that up before a long run is over
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         source = given.json or Path(folder) / "codecs.json"
         if given.json is None:
             run(source)
