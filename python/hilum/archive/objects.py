@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hilum.archive.archive import Archive
     from hilum.index.base import InstanceRecord
     from hilum.types import PixelDescription
+    from hilum.volumes.contours import StructureSet
+    from hilum.volumes.segments import Segmentation
     from hilum.volumes.volume import Volume
 
 __all__ = ["Instance", "Patient", "Series", "Study"]
@@ -368,6 +370,22 @@ class Instance(_Node, Renderable):
     def frames(self) -> Frames:
         """All frames, decoded when they are asked for."""
         return Frames([self])
+
+    def segmentation(self) -> Segmentation | StructureSet:
+        """Read a segmentation (SEG) or structure set (RTSTRUCT): its segments, and masks of them.
+
+        Raises
+        ------
+        UsageError
+            It is neither.
+        NotAVolume
+            A segmentation of a slide, or without geometry.
+        DataError
+            It contradicts itself; the message names the attribute.
+        """
+        from hilum.archive.segmented import read_segmentation
+
+        return read_segmentation(self._archive, self._record)
 
     def delete(self, reason: str = "") -> int:
         """Delete the object and its versions; returns how many are gone."""

@@ -126,6 +126,10 @@ class VolumeStore:
             known.volumes[stack] = Volume(self, known.series, chosen, key_of(known.series, chosen))
         return known.volumes[stack]
 
+    def frames(self, records: Sequence[InstanceRecord]) -> SeriesFrames:
+        """Read where the frames of some instances lie; remembered. Errors: those of `assembly`."""
+        return self._known(records).series
+
     def forget(self) -> None:
         """Forget what is remembered of headers and views."""
         with self._lock:

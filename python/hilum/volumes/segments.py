@@ -1,0 +1,209 @@
+"""Segmentation objects (PS3.3 A.51, C.8.20): binary, fractional and label map, as masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hilum.errors import DataError, HilumError, NotAVolume, NotFound
+from hilum.pixels.cielab import rgb_of_cielab
+from hilum.volumes.masks import Mask, Segment, check_voxels, colour_of
+from hilum.volumes.planes import lay_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+    import pydicom
+
+    from hilum.pixels.settings import Rgb
+    from hilum.volumes.geometry import SeriesFrames
+
+    DecodeFrames = Callable[[Sequence[int]], npt.NDArray[Any]]
+    """Stored values ``(n, rows, columns)`` of frames of one object, by their numbers from 0."""
+
+__all__ = ["HEADER_KEYWORDS", "SEGMENTATIONS", "Segmentation", "code_of", "referenced_instances"]
+
+SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+"""Segmentation Storage, Label Map Segmentation Storage."""
+HEADER_KEYWORDS: Final = (
+    "SegmentationType",
+    "SegmentationFractionalType",
+    "MaximumFractionalValue",
+    "SegmentSequence",
+    "DimensionOrganizationType",
+    "PixelPaddingValue",
+    "ReferencedSeriesSequence",
+)
+"""What `Segmentation` needs of the header; where frames lie is in `SeriesFrames`."""
+_BACKGROUND: Final = ("125040", "DCM")
+_MISSING, _BAD_VALUE = 7, 8
+_AT_ONCE: Final = 64
+
+
+class Segmentation:
+    """The segments of an object; masks are decoded when they are asked for.
+
+    Parameters
+    ----------
+    header : pydicom.Dataset
+        At least `HEADER_KEYWORDS`.
+    series : SeriesFrames
+        Of this object alone.
+    decode : callable
+        Gives the stored values of frames.
+
+    Raises
+    ------
+    NotAVolume
+        Its frames lie on no grid in the patient: segmentations of slides, and those without geometry.
+    DataError
+        It has no segments, or contradicts itself; the message names the attribute.
+    """
+
+    def __init__(self, header: pydicom.Dataset, series: SeriesFrames, decode: DecodeFrames) -> None:
+        if str(header.get("DimensionOrganizationType", "")).startswith("TILED"):
+            raise NotAVolume("a segmentation of tiles of a slide is no volume")
+        try:
+            self.kind = str(header.get("SegmentationType", "")).upper()
+            self._fraction = str(header.get("SegmentationFractionalType", "")).upper()
+            self._maximum = int(header.get("MaximumFractionalValue") or 1)
+            outside = {0, header.get("PixelPaddingValue")} if self.kind == "LABELMAP" else set()
+            self.segments = tuple(_segment(item, outside) for item in header.get("SegmentSequence") or ())
+            self.references = referenced_instances(header)
+        except HilumError:
+            raise
+        except Exception as error:  # pydicom converts values late, with errors of any class
+            raise DataError(f"the segmentation cannot be read ({type(error).__name__})", code=_BAD_VALUE) from None
+        self._check()
+        self._planes = lay_planes(series)
+        self._decode = decode
+        self._numbers = series.geometry["segment_number"]
+        self.frame_of_reference_uid = series.frames_of_reference[0]
+        if self.kind != "LABELMAP" and not np.isfinite(self._numbers).all():
+            raise DataError("a frame without Referenced Segment Number (0062,000B)", code=_MISSING)
+
+    kind: str
+    """Segmentation Type (0062,0001): ``"BINARY"``, ``"FRACTIONAL"`` or ``"LABELMAP"``."""
+    segments: tuple[Segment, ...]
+    """All of them, in the order of the object."""
+    references: tuple[str, ...]
+    """SOP Instance UIDs of the images that were segmented, those that Referenced Series Sequence (0008,1115) names."""
+    frame_of_reference_uid: str
+    """Frame of Reference UID (0020,0052)."""
+
+    def _check(self) -> None:
+        if self.kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+            raise DataError("Segmentation Type (0062,0001) is not BINARY, FRACTIONAL or LABELMAP", code=_BAD_VALUE)
+        if self.kind == "FRACTIONAL" and self._fraction not in ("PROBABILITY", "OCCUPANCY"):
+            raise DataError("Segmentation Fractional Type (0062,0010) is not PROBABILITY or OCCUPANCY", code=_BAD_VALUE)
+        if not 1 <= self._maximum <= 255:
+            raise DataError("Maximum Fractional Value (0062,000E) is not from 1 to 255", code=_BAD_VALUE)
+        if not self.segments:
+            raise DataError("a segmentation without Segment Sequence (0062,0002)", code=_MISSING)
+        if len({segment.number for segment in self.segments}) != len(self.segments):
+            raise DataError("two segments of one Segment Number (0062,0004)", code=_BAD_VALUE)
+
+    def segment(self, number: int) -> Segment:
+        """Return a segment by its number.
+
+        Raises
+        ------
+        NotFound
+            There is none.
+        """
+        for segment in self.segments:
+            if segment.number == number:
+                return segment
+        raise NotFound(f"there is no segment {number}")
+
+    def mask(self, number: int) -> Mask:
+        """Decode the mask of a segment: the slices between its first and last one.
+
+        Parameters
+        ----------
+        number : int
+            Segment Number (0062,0004).
+
+        Raises
+        ------
+        NotFound
+            There is no such segment.
+        NotAVolume
+            Several frames of the segment lie at one place (4D).
+        DataError
+            A frame cannot be decoded.
+        LimitExceeded
+            The mask is too large.
+        """
+        segment = self.segment(number)
+        frames = np.flatnonzero(self._numbers == number)
+        if self.kind == "LABELMAP":
+            frames = np.arange(len(self._numbers))
+        slices = self._planes.slices[frames]
+        if len(np.unique(slices)) != len(slices):
+            raise NotAVolume("several frames of a segment lie at one place")
+        low = int(slices.min(initial=0 if not len(slices) else self._planes.shape[0]))
+        shape = (int(slices.max(initial=low - 1)) + 1 - low, *self._planes.shape[1:])
+        check_voxels(shape)
+        voxels = np.zeros(shape, np.uint8)
+        for at in range(0, len(frames), _AT_ONCE):
+            stored = self._decode(frames[at : at + _AT_ONCE].tolist())
+            voxels[slices[at : at + _AT_ONCE] - low] = self._values(stored, number)
+        affine = self._planes.affine.copy()
+        affine[:3, 3] += affine[:3, 2] * low
+        fractional = self.kind == "FRACTIONAL"
+        kind: Any = self._fraction if fractional else "BINARY"
+        return Mask(segment, voxels, affine, self.frame_of_reference_uid, self._maximum if fractional else 1, kind)
+
+    def _values(self, stored: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
+        if self.kind == "FRACTIONAL":
+            found: npt.NDArray[Any] = np.minimum(stored, self._maximum)
+        else:
+            found = stored == number if self.kind == "LABELMAP" else stored != 0
+        return found
+
+    def masks(self) -> list[Mask]:
+        """Decode all masks but that of the background; errors: those of `mask`."""
+        return [self.mask(segment.number) for segment in self.segments if not segment.background]
+
+
+def _segment(item: pydicom.Dataset, outside: set[Any]) -> Segment:
+    number = item.get("SegmentNumber")
+    if number is None:
+        raise DataError("a segment without Segment Number (0062,0004)", code=_MISSING)
+    lab = item.get("RecommendedDisplayCIELabValue")
+    colour: Rgb = colour_of(int(number))
+    if lab is not None and len(lab) == 3:
+        colour = rgb_of_cielab(*(float(value) for value in lab))
+    found = code_of(item, "SegmentedPropertyTypeCodeSequence")
+    return Segment(
+        number=int(number),
+        label=str(item.get("SegmentLabel") or ""),
+        colour=colour,
+        algorithm=str(item.get("SegmentAlgorithmType") or ""),
+        algorithm_name=str(item.get("SegmentAlgorithmName") or ""),
+        category=code_of(item, "SegmentedPropertyCategoryCodeSequence"),
+        property=found,
+        tracking_uid=str(item.get("TrackingUID") or ""),
+        background=found[:2] == _BACKGROUND or int(number) in outside,
+    )
+
+
+def code_of(item: pydicom.Dataset, keyword: str) -> tuple[str, str, str]:
+    """Value, scheme and meaning of the first code of a sequence; empty texts without."""
+    for code in item.get(keyword) or ():
+        value = code.get("CodeValue") or code.get("LongCodeValue") or code.get("URNCodeValue") or ""
+        return str(value), str(code.get("CodingSchemeDesignator") or ""), str(code.get("CodeMeaning") or "")
+    return "", "", ""
+
+
+def referenced_instances(header: pydicom.Dataset) -> tuple[str, ...]:
+    """SOP Instance UIDs that Referenced Series Sequence (0008,1115) names."""
+    found: dict[str, None] = {}
+    for series in header.get("ReferencedSeriesSequence") or ():
+        for keyword in ("ReferencedInstanceSequence", "ReferencedSOPSequence"):
+            for item in series.get(keyword) or ():
+                found[str(item.get("ReferencedSOPInstanceUID") or "")] = None
+    return tuple(uid for uid in found if uid)
