@@ -60,16 +60,24 @@ void copy_wide(std::byte* to, const std::byte* from, std::size_t count) noexcept
     }
 }
 
+/// Whether at least two packets of 128 times the same byte follow. `in`: 4 bytes at least.
+bool is_long_run(const std::byte* in) noexcept {
+    constexpr std::byte kMost{257 - 128};
+    return in[0] == kMost && in[2] == kMost && in[1] == in[3];
+}
+
 void fill_wide(std::byte* to, std::byte value, std::size_t count) noexcept {
-    std::array<std::byte, 16> pattern;
-    pattern.fill(value);
+    using Vector [[gnu::vector_size(16)]] = unsigned char;  // an array would go through memory
+    const Vector pattern = Vector{} + static_cast<unsigned char>(value);
     for (std::size_t i = 0; i < count; i += 16) {
-        std::memcpy(to + i, pattern.data(), 16);
+        std::memcpy(to + i, &pattern, 16);
     }
 }
 
 /// Decodes whole packets while neither side can be overrun; stops at the first that might.
 /// The two vectors written without asking cover most packets of medical images without a loop.
+/// `StopAtRuns`: stops at a long run as well.
+template <bool StopAtRuns>
 void unpack_fast(const std::byte*& in, const std::byte* in_end, std::byte*& out, const std::byte* out_end) noexcept {
     constexpr std::ptrdiff_t kIn = 160;
     constexpr auto kOut = static_cast<std::ptrdiff_t>(kSlack);
@@ -87,6 +95,9 @@ void unpack_fast(const std::byte*& in, const std::byte* in_end, std::byte*& out,
             const std::size_t count = 257U - control;
             fill_wide(out, in[1], 32);
             if (count > 32) {
+                if (StopAtRuns && is_long_run(in)) {
+                    return;
+                }
                 fill_wide(out + 32, in[1], count - 32);
             }
             in += 2;
@@ -165,7 +176,7 @@ void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::
     const std::byte* in_end = in + data.size();
     std::byte* at = out.data();
     const std::byte* end = at + out.size();
-    unpack_fast(in, in_end, at, end + slack);
+    unpack_fast<false>(in, in_end, at, end + slack);
     unpack_careful(in, in_end, at, end, end);
     if (at < end) {
         fail_short(offset + static_cast<std::uint64_t>(in - data.data()));
@@ -174,38 +185,77 @@ void unpack_segment(std::span<const std::byte> data, std::uint64_t offset, std::
               offset + static_cast<std::uint64_t>(in - data.data()));
 }
 
-/// One of several segments, unpacked strip by strip.
+/// One of several segments, unpacked strip by strip. Long runs of one byte are counted, not written.
 class Plane {
 public:
     Plane(std::span<const std::byte> data, std::uint64_t offset, std::byte* strip) noexcept
         : begin_(data.data()), in_(begin_), in_end_(begin_ + data.size()), offset_(offset), strip_(strip) {}
 
-    /// At least `size` bytes into the strip, up to kStrip; `last`: what follows is dropped.
-    void fill(std::size_t size, bool last) {
-        std::byte* at = strip_ + have_;
+    /// Unpacks when nothing is left: up to kStrip bytes, up to a long run, or the run. `most`: what the image still
+    /// needs.
+    void fill(std::size_t most) {
+        if (have_ + run_ > 0) {
+            return;
+        }
+        const std::size_t size = std::min(kStrip, most);
+        std::byte* at = strip_;
         const std::byte* in = in_;  // in a register: bytes that are written might be this object
-        unpack_fast(in, in_end_, at, strip_ + size + kSlack);
-        unpack_careful(in, in_end_, at, strip_ + size, strip_ + size + (last ? 0 : kMostOfPacket));
+        unpack_fast<true>(in, in_end_, at, strip_ + size + kSlack);
+        if (in_end_ - in >= 4 && is_long_run(in)) {
+            in = count_run(in, most);
+        } else {
+            unpack_careful(in, in_end_, at, strip_ + size, strip_ + size + (size < most ? kMostOfPacket : 0));
+        }
         in_ = in;
+        start_ = 0;
         have_ = static_cast<std::size_t>(at - strip_);
-        if (have_ < size) {
+        if (run_ == 0 && have_ < size) {
             fail_short(position());
         }
     }
 
-    /// What is left behind the first `size` bytes becomes the start of the next strip.
-    void take(std::size_t size) noexcept {
+    [[nodiscard]] std::size_t unpacked() const noexcept { return have_; }
+    [[nodiscard]] std::size_t available() const noexcept { return have_ + run_; }
+
+    /// Takes `size` bytes, at most available() and kStrip + kMostOfPacket.
+    [[nodiscard]] const std::byte* take(std::size_t size) noexcept {
+        if (have_ == 0) {
+            start_ = 0;
+        }
+        const std::byte* taken = strip_ + start_;
+        if (have_ < size) {
+            std::memset(strip_ + start_ + have_, static_cast<int>(value_), size - have_);
+            run_ -= size - have_;
+            have_ = size;
+        }
         have_ -= size;
-        std::memmove(strip_, strip_ + size, have_);
+        start_ += size;
+        return taken;
     }
 
-    void finish(std::size_t row) const { check_end(in_, in_end_, have_, row, position()); }
+    /// Takes `size` bytes of the run, all of this value.
+    [[nodiscard]] std::byte take_run(std::size_t size) noexcept {
+        run_ -= size;
+        return value_;
+    }
 
-    static constexpr std::size_t kStrip = 16384;
-    static constexpr std::size_t kStride = kStrip + 2 * kSlack;  ///< strips may be overwritten by as much
+    void finish(std::size_t row) const { check_end(in_, in_end_, have_ + run_, row, position()); }
+
+    static constexpr std::size_t kMostOfPacket = 128;
+    static constexpr std::size_t kStrip = 4096;
+    /// A strip is unpacked to its beginning; a part of a run as long as one may follow.
+    static constexpr std::size_t kStride = 2 * (kStrip + kMostOfPacket) + kSlack;
 
 private:
-    static constexpr std::size_t kMostOfPacket = 128;
+    /// Adds up the packets that repeat the same byte, until they are enough. Returns what follows them.
+    [[nodiscard]] const std::byte* count_run(const std::byte* in, std::size_t enough) noexcept {
+        value_ = in[1];
+        while (in_end_ - in >= 2 && static_cast<unsigned>(in[0]) > 128 && in[1] == value_ && run_ < enough) {
+            run_ += 257U - static_cast<unsigned>(in[0]);
+            in += 2;
+        }
+        return in;
+    }
 
     [[nodiscard]] std::uint64_t position() const noexcept { return offset_ + static_cast<std::uint64_t>(in_ - begin_); }
 
@@ -214,15 +264,14 @@ private:
     const std::byte* in_end_;
     std::uint64_t offset_;
     std::byte* strip_;
-    std::size_t have_ = 0;
+    std::size_t start_ = 0;
+    std::size_t have_ = 0;  ///< bytes in the strip from start_ on, before the run
+    std::size_t run_ = 0;
+    std::byte value_{};
 };
 
 void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples, std::size_t container,
                   std::size_t pixels, std::byte* out) noexcept {
-    if (container == 1) {
-        native::interleave_planes(planes, stride, samples, 1, pixels, out);
-        return;
-    }
     if (container == 2 && samples == 1) {
         sample_kernels().merge_2(planes, planes + stride, pixels, out);
         return;
@@ -239,21 +288,58 @@ void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples,
     }
 }
 
-/// Larger ones: what is unpacked is merged before it has left the cache.
-constexpr std::size_t kStripsAbove = 256 << 10;
-
-/// Samples of a byte of all planes, `strips` being where they unpack to, Plane::kStride apart.
-void merge_strips(std::span<Plane> planes, const std::byte* strips, std::size_t row, std::span<std::byte> out) {
-    const std::size_t pixels = out.size() / planes.size();
-    for (std::size_t done = 0; done < pixels;) {
-        const std::size_t size = std::min(Plane::kStrip, pixels - done);
-        for (Plane& plane : planes) {
-            plane.fill(size, done + size == pixels);
+void interleave(std::span<const std::byte* const> planes, std::size_t pixels, std::byte* out) noexcept {
+    if (planes.size() == 3) {
+        return sample_kernels().interleave_3(planes[0], planes[1], planes[2], pixels, out);
+    }
+    for (std::size_t s = 0; s < planes.size(); ++s) {
+        for (std::size_t i = 0; i < pixels; ++i) {
+            out[i * planes.size() + s] = planes[s][i];
         }
-        native::interleave_planes(strips, Plane::kStride, static_cast<unsigned>(planes.size()), 1, size,
-                                  out.data() + done * planes.size());
+    }
+}
+
+/// `pixels` times the same samples.
+void fill_pixels(std::span<const std::byte> samples, std::size_t pixels, std::byte* out) noexcept {
+    const std::size_t bytes = pixels * samples.size();
+    if (std::ranges::all_of(samples, [&](std::byte each) { return each == samples[0]; })) {
+        std::memset(out, static_cast<int>(samples[0]), bytes);
+        return;
+    }
+    std::memcpy(out, samples.data(), samples.size());
+    for (std::size_t done = samples.size(); done < bytes;) {
+        const std::size_t next = std::min(done, bytes - done);
+        std::memcpy(out + done, out, next);
+        done += next;
+    }
+}
+
+/// Samples of a byte of all planes, in strips that stay in the cache; where all have a run, it goes to `out` at once.
+void merge_strips(std::span<Plane> planes, std::size_t row, std::span<std::byte> out) {
+    const std::size_t samples = planes.size();
+    const std::size_t pixels = out.size() / samples;
+    std::array<const std::byte*, kMaxSegments> strips{};
+    std::array<std::byte, kMaxSegments> values{};
+    for (std::size_t done = 0; done < pixels;) {
+        std::size_t longest = 0;
+        std::size_t size = pixels - done;
         for (Plane& plane : planes) {
-            plane.take(size);
+            plane.fill(pixels - done);
+            longest = std::max(longest, plane.unpacked());
+            size = std::min(size, plane.available());
+        }
+        std::byte* to = out.data() + done * samples;
+        if (longest == 0) {
+            for (std::size_t i = 0; i < samples; ++i) {
+                values[i] = planes[i].take_run(size);
+            }
+            fill_pixels({values.data(), samples}, size, to);
+        } else {
+            size = std::min(size, longest);
+            for (std::size_t i = 0; i < samples; ++i) {
+                strips[i] = planes[i].take(size);
+            }
+            interleave({strips.data(), samples}, size, to);
         }
         done += size;
     }
@@ -297,13 +383,13 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
         extract_stored(out, d);
         return;
     }
-    if (container == 1 && header.segments > 1 && out.size() > kStripsAbove) {
+    if (container == 1 && header.segments > 1) {
         std::vector<Plane> planes;
         const auto strips = std::make_unique_for_overwrite<std::byte[]>(Plane::kStride * header.segments);
         for (unsigned i = 0; i < header.segments; ++i) {
             planes.emplace_back(segment(i), header.start[i], strips.get() + i * Plane::kStride);
         }
-        merge_strips(planes, strips.get(), row, out);
+        merge_strips(planes, row, out);
         extract_stored(out, d);
         return;
     }

@@ -102,21 +102,24 @@ const SampleKernels kScalarSamples{"scalar",
 #if defined(__x86_64__)
 namespace {
 
-/// For pshufb: where byte `position` of 16-byte piece `piece` of three interleaved planes comes from, if from `plane`.
+/// Sixteen bytes of each of three planes go to three pieces of sixteen. A plane's bytes keep their places in a piece
+/// after one shuffle, as 3 and 16 have no common divisor; `from` is its order, `is_of` the bytes of a plane in a piece.
 template <std::size_t Size>
-constexpr std::array<std::array<std::array<char, 16>, 3>, 3> interleaving() noexcept {
-    std::array<std::array<std::array<char, 16>, 3>, 3> masks{};
-    for (std::size_t piece = 0; piece < 3; ++piece) {
-        for (std::size_t plane = 0; plane < 3; ++plane) {
+struct Interleaving {
+    using Lane = std::array<char, 16>;
+    std::array<Lane, 3> from{};                  ///< by plane
+    std::array<std::array<Lane, 3>, 3> is_of{};  ///< by piece and plane; -1 where so
+
+    constexpr Interleaving() noexcept {
+        for (std::size_t piece = 0; piece < 3; ++piece) {
             for (std::size_t position = 0; position < 16; ++position) {
                 const std::size_t sample = (16 * piece + position) / Size;
-                masks[piece][plane][position] =
-                    sample % 3 == plane ? static_cast<char>(sample / 3 * Size + position % Size) : char{-1};
+                from[sample % 3][position] = static_cast<char>(sample / 3 * Size + position % Size);
+                is_of[piece][sample % 3][position] = -1;
             }
         }
     }
-    return masks;
-}
+};
 
 }  // namespace
 #endif
@@ -144,23 +147,30 @@ void store_32(std::byte* at, __m256i value) noexcept {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), value);
 }
 
+__m256i twice(const std::array<char, 16>& lane) noexcept {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(lane.data())));
+}
+
+__m256i piece_of(__m256i a, __m256i b, __m256i c, const std::array<std::array<char, 16>, 3>& is_of) noexcept {
+    return _mm256_blendv_epi8(_mm256_blendv_epi8(a, b, twice(is_of[1])), c, twice(is_of[2]));
+}
+
 template <std::size_t Size>
 void interleave_3(const std::byte* first, const std::byte* second, const std::byte* third, std::size_t pixels,
                   std::byte* out) noexcept {
-    static constexpr auto kMasks = interleaving<Size>();
-    constexpr std::size_t kStep = 16 / Size;
-    const auto mask = [](std::size_t piece, std::size_t plane) {
-        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(kMasks[piece][plane].data()));
-    };
+    static constexpr Interleaving<Size> kOrder;
+    constexpr std::size_t kStep = 32 / Size;
     std::size_t i = 0;
     for (; i + kStep <= pixels; i += kStep) {
-        const __m128i a = load(first + i * Size);
-        const __m128i b = load(second + i * Size);
-        const __m128i c = load(third + i * Size);
-        for (std::size_t piece = 0; piece < 3; ++piece) {
-            const __m128i ab = _mm_or_si128(_mm_shuffle_epi8(a, mask(piece, 0)), _mm_shuffle_epi8(b, mask(piece, 1)));
-            store(out + 3 * i * Size + 16 * piece, _mm_or_si128(ab, _mm_shuffle_epi8(c, mask(piece, 2))));
-        }
+        const __m256i a = _mm256_shuffle_epi8(load_32(first + i * Size), twice(kOrder.from[0]));
+        const __m256i b = _mm256_shuffle_epi8(load_32(second + i * Size), twice(kOrder.from[1]));
+        const __m256i c = _mm256_shuffle_epi8(load_32(third + i * Size), twice(kOrder.from[2]));
+        const __m256i begin = piece_of(a, b, c, kOrder.is_of[0]);
+        const __m256i middle = piece_of(a, b, c, kOrder.is_of[1]);
+        const __m256i end = piece_of(a, b, c, kOrder.is_of[2]);
+        store_32(out + 3 * i * Size, _mm256_permute2x128_si256(begin, middle, 0x20));
+        store_32(out + 3 * i * Size + 32, _mm256_permute2x128_si256(end, begin, 0x30));
+        store_32(out + 3 * i * Size + 64, _mm256_permute2x128_si256(middle, end, 0x31));
     }
     scalar::interleave_3<Size>(first + i * Size, second + i * Size, third + i * Size, pixels - i, out + 3 * i * Size);
 }

@@ -23,8 +23,9 @@ namespace {
 /// wider than half of all values; else the sign bit is exchanged and they are unsigned ones.
 enum class Difference : std::uint8_t { is_unsigned, is_signed, exchanged };
 
-/// What has to be done until a value is in the upper bits, with zeros below.
-enum class Place : std::uint8_t { there, shift, shift_and_mask };
+/// What has to be done until a value is in the upper bits, with zeros below. Unsigned ones that are in the lower bits
+/// may stay there: `mask`.
+enum class Place : std::uint8_t { there, shift, shift_and_mask, mask };
 
 /// The constants of a ramp in that form.
 struct Scaled {
@@ -34,12 +35,14 @@ struct Scaled {
     float offset;
 };
 
-Scaled scaled(Difference kind, Extraction e, const Ramp& ramp) noexcept {
-    const auto low = static_cast<std::uint16_t>(static_cast<unsigned>(ramp.low) << e.right);
+Scaled scaled(Difference kind, Place place, Extraction e, const Ramp& ramp) noexcept {
+    const bool stays = place == Place::mask;
+    const unsigned right = stays ? 0U : e.right;
+    const auto low = static_cast<std::uint16_t>(static_cast<unsigned>(ramp.low) << right);
     const float unit = kind == Difference::is_signed ? 65536.0F : 1.0F;
     return {static_cast<short>(kind == Difference::exchanged ? low ^ 0x8000U : low),
-            static_cast<short>(0xFFFFU << e.right), ramp.scale / (unit * static_cast<float>(1U << e.right)),
-            ramp.offset + 0.5F};
+            static_cast<short>(stays ? 0xFFFFU >> e.left : 0xFFFFU << right),
+            ramp.scale / (unit * static_cast<float>(1U << right)), ramp.offset + 0.5F};
 }
 
 /// Steeper ramps could leave the 32 bits in which vectors convert.
@@ -81,8 +84,8 @@ struct Constants {
     __m256 scale, offset;
 };
 
-Constants constants(Difference kind, Extraction e, const Ramp& ramp) noexcept {
-    const Scaled s = scaled(kind, e, ramp);
+Constants constants(Difference kind, Place place, Extraction e, const Ramp& ramp) noexcept {
+    const Scaled s = scaled(kind, place, e, ramp);
     return {_mm_cvtsi32_si128(e.left), _mm256_set1_epi16(s.mask),
             _mm256_set1_epi16(s.low),  _mm256_set1_epi16(static_cast<short>(0x8000)),
             _mm256_setzero_si256(),    _mm256_set1_epi16(static_cast<short>(ramp.flip)),
@@ -97,8 +100,8 @@ __m256i line(__m256i half, const Constants& c) noexcept {
 template <Difference Kind, Place P>
 void results(const std::byte* in, const Constants& c, __m256i& first, __m256i& second) noexcept {
     __m256i value = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
-    value = P == Place::there ? value : _mm256_sll_epi16(value, c.left);
-    value = P == Place::shift_and_mask ? _mm256_and_si256(value, c.mask) : value;
+    value = P == Place::there || P == Place::mask ? value : _mm256_sll_epi16(value, c.left);
+    value = P == Place::shift_and_mask || P == Place::mask ? _mm256_and_si256(value, c.mask) : value;
     if constexpr (Kind == Difference::is_signed) {  // in the upper half of 32 bits: the sign needs no step of its own
         value = _mm256_subs_epi16(value, c.low);
         first = line(_mm256_unpacklo_epi16(c.zero, value), c);
@@ -112,7 +115,8 @@ void results(const std::byte* in, const Constants& c, __m256i& first, __m256i& s
 }
 
 template <Difference Kind, Place P>
-std::size_t run(const std::byte* in, std::size_t count, const Constants& c, std::uint8_t* out) noexcept {
+std::size_t run(const std::byte* in, std::size_t count, const Constants& given, std::uint8_t* out) noexcept {
+    const Constants c = given;  // in registers: bytes that are written might be them
     std::size_t i = 0;
     for (; i + 32 <= count; i += 32) {
         __m256i a, b, d, e;
@@ -126,7 +130,8 @@ std::size_t run(const std::byte* in, std::size_t count, const Constants& c, std:
 }
 
 template <Difference Kind, Place P>
-std::size_t run(const std::byte* in, std::size_t count, const Constants& c, std::uint16_t* out) noexcept {
+std::size_t run(const std::byte* in, std::size_t count, const Constants& given, std::uint16_t* out) noexcept {
+    const Constants c = given;
     std::size_t i = 0;
     for (; i + 16 <= count; i += 16) {
         __m256i a, b;
@@ -153,8 +158,8 @@ struct Constants {
     __m512 scale, offset;
 };
 
-Constants constants(Difference kind, Extraction e, const Ramp& ramp) noexcept {
-    const Scaled s = scaled(kind, e, ramp);
+Constants constants(Difference kind, Place place, Extraction e, const Ramp& ramp) noexcept {
+    const Scaled s = scaled(kind, place, e, ramp);
     return {_mm_cvtsi32_si128(e.left),
             _mm512_set1_epi16(s.mask),
             _mm512_set1_epi16(s.low),
@@ -174,8 +179,8 @@ __m512i line(__m512i half, const Constants& c) noexcept {
 template <Difference Kind, Place P>
 __m512i results(const std::byte* in, const Constants& c) noexcept {
     __m512i value = _mm512_loadu_si512(in);
-    value = P == Place::there ? value : _mm512_sll_epi16(value, c.left);
-    value = P == Place::shift_and_mask ? _mm512_and_si512(value, c.mask) : value;
+    value = P == Place::there || P == Place::mask ? value : _mm512_sll_epi16(value, c.left);
+    value = P == Place::shift_and_mask || P == Place::mask ? _mm512_and_si512(value, c.mask) : value;
     if constexpr (Kind == Difference::is_signed) {
         value = _mm512_subs_epi16(value, c.low);
         return _mm512_packs_epi32(line(_mm512_unpacklo_epi16(c.zero, value), c),
@@ -189,7 +194,8 @@ __m512i results(const std::byte* in, const Constants& c) noexcept {
 }
 
 template <Difference Kind, Place P>
-std::size_t run(const std::byte* in, std::size_t count, const Constants& c, std::uint8_t* out) noexcept {
+std::size_t run(const std::byte* in, std::size_t count, const Constants& given, std::uint8_t* out) noexcept {
+    const Constants c = given;  // in registers: bytes that are written might be them
     std::size_t i = 0;
     for (; i + 64 <= count; i += 64) {
         const __m512i bytes =
@@ -215,11 +221,11 @@ std::size_t vectors(const std::byte* in, std::size_t count, Extraction e, const 
     const cpu::Features& features = cpu::features();
     if constexpr (sizeof(Out) == 1) {
         if (features.avx512bw) {
-            return avx512::run<Kind, P>(in, count, avx512::constants(Kind, e, ramp), out);
+            return avx512::run<Kind, P>(in, count, avx512::constants(Kind, P, e, ramp), out);
         }
     }
     if (features.avx2 && features.fma) {
-        return avx2::run<Kind, P>(in, count, avx2::constants(Kind, e, ramp), out);
+        return avx2::run<Kind, P>(in, count, avx2::constants(Kind, P, e, ramp), out);
     }
 #endif
     return 0;
@@ -230,8 +236,11 @@ std::size_t place(const std::byte* in, std::size_t count, Extraction e, const Ra
     if (e.left != e.right) {
         return vectors<Kind, Place::shift_and_mask>(in, count, e, ramp, out);
     }
-    return e.left == 0 ? vectors<Kind, Place::there>(in, count, e, ramp, out)
-                       : vectors<Kind, Place::shift>(in, count, e, ramp, out);
+    if (e.left == 0) {
+        return vectors<Kind, Place::there>(in, count, e, ramp, out);
+    }
+    constexpr Place kPlace = Kind == Difference::is_unsigned ? Place::mask : Place::shift;
+    return vectors<Kind, kPlace>(in, count, e, ramp, out);
 }
 
 template <typename Out>
