@@ -9,74 +9,22 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from volume_objects import FRAME_OF_REFERENCE, make_stack, ramp
+from segmentations import COLOUR, SHAPE, images, make_segmentation, stream
+from volume_objects import FRAME_OF_REFERENCE
 
 import hilum
 from hilum.volumes.masks import Grid
 from hilum.volumes.segments import Segmentation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
-
-SHAPE = (7, 12, 16)
-COLOUR = (200, 40, 90)
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[hilum.Archive]:
     with hilum.open(tmp_path / "archive") as opened:
         yield opened
-
-
-def images() -> list[pydicom.Dataset]:
-    """An oblique stack of CT."""
-    angle = np.deg2rad(20)
-    row = (np.cos(angle), np.sin(angle), 0.0)
-    column = (0.0, 0.0, -1.0)
-    step = 2.5 * np.cross(row, column)
-    stack = make_stack(ramp(SHAPE), (-30.0, 12.0, 40.0), tuple(step), orientation=(*row, *column))
-    found = [pydicom.dcmread(io.BytesIO(data)) for data in stack]
-    for dataset in found:
-        for keyword in ("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "StudyID"):
-            setattr(dataset, keyword, "")
-        dataset.ReferringPhysicianName, dataset.SliceThickness = "", "2.5"
-    return found
-
-
-def describe(number: int) -> hd.seg.SegmentDescription:
-    colour = hd.color.CIELabColor.from_rgb(*COLOUR)
-    return hd.seg.SegmentDescription(
-        number,
-        f"Segment {number}",
-        hd.sr.CodedConcept("85756007", "SCT", "Tissue"),
-        hd.sr.CodedConcept("10200004", "SCT", "Liver"),
-        hd.seg.SegmentAlgorithmTypeValues.MANUAL,
-        tracking_uid=hd.UID(),
-        tracking_id=f"T{number}",
-        display_color=colour,
-    )
-
-
-def make_segmentation(pixels: np.ndarray, kind: str, numbers: Sequence[int], **options: object) -> bytes:
-    made = hd.seg.Segmentation(
-        source_images=images(),
-        pixel_array=pixels,
-        segmentation_type=kind,
-        segment_descriptions=[describe(n) for n in numbers],
-        series_instance_uid=hd.UID(),
-        series_number=5,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="x",
-        manufacturer_model_name="x",
-        software_versions="1",
-        device_serial_number="1",
-        **options,
-    )
-    stream = io.BytesIO()
-    made.save_as(stream)
-    return stream.getvalue()
 
 
 def stored(archive: hilum.Archive, data: bytes) -> Segmentation:
@@ -91,12 +39,6 @@ def on_images(archive: hilum.Archive, segmentation: Segmentation, number: int) -
     series = next(s for study in archive.studies() for s in study.series if s.modality == "CT")
     volume = series.volume()
     return segmentation.mask(number).on(Grid(volume.stack.shape, volume.affine)).voxels
-
-
-def stream(dataset: pydicom.Dataset) -> bytes:
-    out = io.BytesIO()
-    dataset.save_as(out)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize(

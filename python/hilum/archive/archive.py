@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hilum.archive.committer import Committer
     from hilum.archive.ingest import StoreResult
     from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.archive.overlays import Overlays
     from hilum.archive.pictures import Pictures
     from hilum.archive.retrieve import Retriever
     from hilum.dicom.scan import Scan
@@ -212,6 +213,7 @@ class Archive:
         self._ingest: Committer = self._parts.ingest
         self.retrieve: Retriever = self._parts.retrieve
         self._pictures: Pictures | None = None
+        self._overlays: Overlays | None = None
         self.recovered: RebuildReport = self._parts.recovered
 
     @property
@@ -629,8 +631,17 @@ class Archive:
         if self._pictures is None:
             from hilum.archive.pictures import Pictures
 
-            self._pictures = Pictures(self.retrieve)
+            self._pictures = Pictures(self.retrieve, self.overlays)
         return self._pictures
+
+    @property
+    def overlays(self) -> Overlays:
+        """What lies over images: segments, structures, doses, other series."""
+        if self._overlays is None:
+            from hilum.archive.overlays import Overlays
+
+            self._overlays = Overlays(self)
+        return self._overlays
 
     @property
     def packs(self) -> PackStore:

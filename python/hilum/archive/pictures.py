@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+import numpy as np
+
 from hilum.archive.blending import Blender
+from hilum.archive.overlays import as_overlay
 from hilum.dicom.dataset import to_dataset
 from hilum.errors import DataError, HilumError, LimitExceeded, NotFound, UsageError
 from hilum.pixels import icc
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pydicom
 
+    from hilum.archive.objects import Instance, Series
+    from hilum.archive.overlays import Overlay, Overlays
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import InstanceRecord
     from hilum.pixels.formats import FileFormat
@@ -71,6 +76,8 @@ class PictureRequest:
     legends: frozenset[Legend] = frozenset()
     """Texts to burn in."""
     presentation_state: InstanceRecord | None = None
+    overlays: tuple[Overlay, ...] = ()
+    """Painted over the frame, the first one first; not with a presentation state, nor with 16 bits."""
 
     def variant(self) -> str:
         """Text that differs where the picture may differ; ASCII, without spaces and quotes."""
@@ -83,12 +90,13 @@ class PictureRequest:
             "+".join(sorted(self.legends)),
             state.sha256[:12].hex() if state is not None else "",
             "" if settings == RenderSettings() else _digest(settings),
+            *([_digest(self.overlays)] if self.overlays else []),
         ]
         return ".".join(str(part) for part in parts)
 
 
-def _digest(settings: RenderSettings) -> str:
-    return hashlib.sha256(repr(settings).encode()).hexdigest()[:24]
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:24]
 
 
 def picture_request(
@@ -99,6 +107,7 @@ def picture_request(
     icc_profile: IccProfile,
     annotation: Iterable[Legend],
     presentation_state: InstanceRecord | None,
+    overlays: Sequence[Overlay | Instance | Series | str] = (),
 ) -> PictureRequest:
     """Check and gather what `Instance.render` takes.
 
@@ -116,7 +125,13 @@ def picture_request(
         raise UsageError(f"annotation holds other words than {', '.join(LEGENDS)}")
     if settings is None:
         settings = RenderSettings(width=width, height=height, window=None if window is None else Window(*window))
-    return PictureRequest(settings, icc_profile=icc_profile, legends=legends, presentation_state=presentation_state)
+    return PictureRequest(
+        settings,
+        icc_profile=icc_profile,
+        legends=legends,
+        presentation_state=presentation_state,
+        overlays=tuple(as_overlay(overlay) for overlay in overlays),
+    )
 
 
 class Pictures:
@@ -125,10 +140,13 @@ class Pictures:
     Parameters
     ----------
     retriever : Retriever
+    overlays : Overlays
+        Finds and reads what lies over images.
     """
 
-    def __init__(self, retriever: Retriever) -> None:
+    def __init__(self, retriever: Retriever, overlays: Overlays) -> None:
         self._retriever = retriever
+        self._overlays = overlays
         self._states: OrderedDict[bytes, PresentationState] = OrderedDict()
         self._lock = Lock()
         self._blender = Blender(retriever)
@@ -295,7 +313,12 @@ class Pictures:
     # Steps
 
     def _is_plain(self, request: PictureRequest) -> bool:
-        return request.icc_profile == "no" and not request.legends and request.presentation_state is None
+        return (
+            request.icc_profile == "no"
+            and not request.legends
+            and request.presentation_state is None
+            and not request.overlays
+        )
 
     def _final(
         self, record: InstanceRecord, frame: int, request: PictureRequest
@@ -306,12 +329,24 @@ class Pictures:
             own = None
         else:
             image, own = self._presented(record, frame, request, request.presentation_state)
+        if request.overlays:
+            image = self._overlaid(image, record, frame, request)
         profile: bytes | None = None
         if request.icc_profile != "no" and image.ndim == 3:
             image, profile = self._coloured(image, own or self._own_profile(record, frame), request.icc_profile)
         if request.legends:
             image = draw_legends(image, self._retriever.header_dataset(record, KEYWORDS), request.legends)
         return image, profile if request.format in _WITH_PROFILE else None
+
+    def _overlaid(
+        self, image: npt.NDArray[Any], record: InstanceRecord, frame: int, request: PictureRequest
+    ) -> npt.NDArray[np.uint8]:
+        from hilum.render.fusion import fuse
+
+        if request.presentation_state is not None or image.dtype != np.uint8:
+            raise UsageError("overlays lie over images of 8 bits without a presentation state")
+        plane, uid = self._overlays.plane(record, frame, request.settings, (image.shape[0], image.shape[1]))
+        return fuse(image, plane, self._overlays.layers(request.overlays, uid))
 
     def _presented(
         self, record: InstanceRecord, frame: int, request: PictureRequest, state_record: InstanceRecord

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hilum.archive.archive import Archive
-    from hilum.archive.objects import Instance
+    from hilum.archive.objects import Instance, Series
+    from hilum.archive.overlays import Overlay
     from hilum.archive.pictures import IccProfile
     from hilum.index.base import InstanceRecord
     from hilum.pixels.formats import FileFormat
@@ -41,6 +42,7 @@ class Renderable:
         icc_profile: IccProfile = "no",
         annotation: Iterable[Legend] = (),
         presentation_state: Instance | None = None,
+        overlays: Sequence[Overlay | Instance | Series | str] = (),
     ) -> bytes:
         """Render a frame for display to the bytes of a file.
 
@@ -64,6 +66,9 @@ class Renderable:
             Texts to burn in.
         presentation_state : Instance, optional
             Grayscale, colour, pseudo-colour or blending softcopy presentation state; it decides all but the size.
+        overlays : sequence of Overlay, Instance, Series or str
+            Painted over the image, the first one first: segmentations, structure sets, doses, parametric maps, other
+            series; a text is the UID of an instance or series. See `hilum.archive.overlays.Overlay`.
 
         Returns
         -------
@@ -73,6 +78,8 @@ class Renderable:
         ------
         UsageError
             No such frame, a parameter that cannot be, or a presentation state that is not for it.
+        Conflict
+            An overlay is in another frame of reference, or the image or an overlay has no place in the patient.
         DataError
             No pixel data, or it or the presentation state cannot be read.
         LimitExceeded
@@ -81,7 +88,7 @@ class Renderable:
         from hilum.archive.pictures import picture_request
 
         state = None if presentation_state is None else presentation_state.record
-        request = picture_request(settings, width, height, window, icc_profile, annotation, state)
+        request = picture_request(settings, width, height, window, icc_profile, annotation, state, overlays)
         request = replace(request, format=format, quality=quality)
         return self._archive.pictures.picture(self._record, frame, request).data
 
@@ -96,6 +103,7 @@ class Renderable:
         icc_profile: IccProfile = "no",
         annotation: Iterable[Legend] = (),
         presentation_state: Instance | None = None,
+        overlays: Sequence[Overlay | Instance | Series | str] = (),
         out: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[Any]:
         """Render a frame for display to an array; parameters and errors of `render`.
@@ -104,7 +112,7 @@ class Renderable:
         ----------
         frame : int
             From 0.
-        width, height, window, settings, icc_profile, annotation, presentation_state
+        width, height, window, settings, icc_profile, annotation, presentation_state, overlays
             As of `render`.
         out : ndarray, optional
             Filled and returned.
@@ -117,7 +125,7 @@ class Renderable:
         from hilum.archive.pictures import picture_request
 
         state = None if presentation_state is None else presentation_state.record
-        request = picture_request(settings, width, height, window, icc_profile, annotation, state)
+        request = picture_request(settings, width, height, window, icc_profile, annotation, state, overlays)
         return self._archive.pictures.array(self._record, frame, request, out)
 
     def render_animation(

@@ -12,6 +12,7 @@ import numpy as np
 from hilum.errors import LimitExceeded, NotAVolume, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.pixels.settings import Window
+from hilum.render.fusion import fuse, fuse_projections
 from hilum.render.geometry import Camera, Plane, finest_spacing, plane, unit
 from hilum.render.renderer import Renderer
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     import pydicom
 
     from hilum.archive.archive import Archive
+    from hilum.archive.overlays import Overlay
     from hilum.index.base import InstanceRecord
+    from hilum.render.fusion import Layer
     from hilum.render.geometry import Vector
     from hilum.render.renderer import Mode
     from hilum.volumes.volume import Volume
@@ -71,6 +74,8 @@ class VolumeRequest:
     curve: tuple[Vector, ...] = field(default=())
     preset: str = ""
     interactive: bool = False
+    overlays: tuple[Overlay, ...] = ()
+    """Painted over the image, the first one first."""
 
 
 class VolumeImages:
@@ -255,24 +260,28 @@ class VolumeImages:
             renderer = self.renderer(source.volume, time)
             up = request.up if abs(float(np.dot(look, request.up))) < 0.999 else None
             where = plane(renderer.view, look, up=up, centre=centre, shape=request.shape, spacing=request.spacing)
-            return picture(renderer, request, where)
+            return picture(renderer, request, where, layers)
 
+        layers = self._archive.overlays.layers(request.overlays, source.volume.stack.frame_of_reference_uid)
         return make
 
 
-def picture(renderer: Renderer, request: VolumeRequest, where: Plane) -> npt.NDArray[np.uint8]:
+def picture(renderer: Renderer, request: VolumeRequest, where: Plane, layers: Sequence[Layer]) -> npt.NDArray[np.uint8]:
     """Make one frame."""
-    if request.kind == "mpr":
-        mode = _MODES.get(request.method, "mean")
-        image = renderer.mpr(where, thickness=request.slab or 0.0, mode=mode)
-    else:
-        seen = Camera(where, step=finest_spacing(renderer.view))
-        if request.method == "volume_rendered":
-            quality: Literal["final", "interactive"] = "interactive" if request.interactive else "final"
-            return renderer.render(seen, request.preset, quality=quality)
-        image = renderer.project(seen, mode=_MODES[request.method])
     window = request.window or Window(0.0, 1.0, "LINEAR_EXACT")
-    return image.window(window.center, window.width, window.function)
+    if request.kind == "mpr":
+        mode, thickness = _MODES.get(request.method, "mean"), request.slab or 0.0
+        image = renderer.mpr(where, thickness=thickness, mode=mode)
+        grey = image.window(window.center, window.width, window.function)
+        return fuse(grey, where, layers, thickness=thickness, mode=mode) if layers else grey
+    seen = Camera(where, step=finest_spacing(renderer.view))
+    if request.method == "volume_rendered":
+        quality: Literal["final", "interactive"] = "interactive" if request.interactive else "final"
+        found = renderer.render(seen, request.preset, quality=quality)
+    else:
+        image = renderer.project(seen, mode=_MODES[request.method])
+        found = image.window(window.center, window.width, window.function)
+    return fuse_projections(found, seen, layers) if layers else found
 
 
 def _shape(viewport: tuple[int, int] | None, rows: int, columns: int) -> tuple[int, int]:

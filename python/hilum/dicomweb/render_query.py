@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hilum.archive.pictures import ICC_PROFILES, PictureRequest
 from hilum.dicomweb.negotiate import NotAcceptable
+from hilum.dicomweb.overlay_query import parse_overlays
 from hilum.dicomweb.routing import check_uid
 from hilum.errors import UsageError
 from hilum.pixels.formats import DEEP, FORMATS, media_type_of
@@ -17,6 +18,7 @@ from hilum.pixels.settings import RenderSettings, Window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hilum.archive.overlays import Overlay
     from hilum.archive.pictures import IccProfile
     from hilum.index.base import InstanceRecord
     from hilum.pixels.legends import Legend
@@ -87,6 +89,7 @@ class RenderQuery:
     legends: frozenset[Legend] = frozenset()
     presentation_uid: str = ""
     presentation_series_uid: str = ""
+    overlays: tuple[Overlay, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
     def request(
@@ -113,6 +116,7 @@ class RenderQuery:
             self.icc_profile,
             self.legends,
             state,
+            self.overlays,
         )
 
 
@@ -193,7 +197,8 @@ def parse_render_query(pairs: Sequence[tuple[str, str]]) -> RenderQuery:
     """Parameters of PS3.18 8.3.5.1; those that are not known are left alone.
 
     Beyond the standard, ``bits=16`` asks for 16 bits of a grey PNG or of raw samples, ``presentationUID`` and
-    ``presentationSeriesUID`` for an image by a presentation state of its study, and ``region`` is that of WADO-URI.
+    ``presentationSeriesUID`` for an image by a presentation state of its study, ``region`` is that of WADO-URI, and
+    ``overlay`` is read by `hilum.dicomweb.overlay_query`.
 
     Raises
     ------
@@ -206,6 +211,7 @@ def parse_render_query(pairs: Sequence[tuple[str, str]]) -> RenderQuery:
     for name, value in pairs:  # dicomweb-client repeats a parameter for each of its numbers
         folded = name.lower()
         given[folded] = f"{given[folded]},{value}" if folded in given and folded in _LISTS else value
+    found.overlays = parse_overlays([value for name, value in pairs if name.lower() == "overlay" and value])
     for folded, value in given.items():
         if folded == "viewport":
             found.viewport = _viewport(value)

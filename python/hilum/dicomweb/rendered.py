@@ -48,6 +48,7 @@ class Rendered:
     def __init__(self, archive: Archive, pool: Pool, retrieve: Retrieve) -> None:
         self._retrieve = archive.retrieve
         self._pictures = archive.pictures
+        self._overlays = archive.overlays
         self._pool = pool
         self._stored = retrieve
         self._documents = Documents(archive.retrieve, pool)
@@ -147,7 +148,8 @@ class Rendered:
         wanted: PictureRequest,
         make: Callable[[], Picture],
     ) -> Answer:
-        etag = etag_of(record, what, wanted.variant())
+        layers = self._overlays.etag(query.overlays)
+        etag = etag_of(record, what, wanted.variant(), *([layers] if layers else []))
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)

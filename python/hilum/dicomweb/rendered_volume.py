@@ -40,6 +40,7 @@ class RenderedVolumes:
 
     def __init__(self, archive: Archive, pool: Pool, retrieve: Retrieve) -> None:
         self._images = VolumeImages(archive)
+        self._overlays = archive.overlays
         self._pool = pool
         self._stored = retrieve
 
@@ -71,7 +72,7 @@ class RenderedVolumes:
         media_type: str,
     ) -> Answer:
         source = self._images.source(records, query.references, query.matches)
-        etag = _etag(source, query, kind, media_type)
+        etag = _etag(source, query, kind, media_type, self._overlays.etag(query.image.overlays))
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
@@ -116,6 +117,7 @@ class RenderedVolumes:
             query.curve,
             (query.preset or self._images.preset_of(source)) if shaded else "",
             query.interactive,
+            query.image.overlays,
         )
 
     def _picture(self, source: VolumeSource, wanted: VolumeRequest, query: VolumeQuery, media_type: str) -> bytes:
@@ -138,8 +140,9 @@ class RenderedVolumes:
         return [note.replace('"', "'") for note in notes]
 
 
-def _etag(source: VolumeSource, query: VolumeQuery, kind: str, media_type: str) -> bytes:
+def _etag(source: VolumeSource, query: VolumeQuery, kind: str, media_type: str, overlays: str) -> bytes:
     told = f"{source.volume.key} {source.times} {source.record.sha256.hex()} {query.variant()} {kind} {media_type}"
+    told += overlays
     return b'"v-%s"' % hashlib.sha256(told.encode()).hexdigest()[:32].encode()
 
 

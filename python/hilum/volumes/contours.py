@@ -107,8 +107,9 @@ class StructureSet:
         segments = tuple(_region(item, colours) for item in dataset.get("StructureSetROISequence") or ())
         if not segments:
             raise DataError("a structure set without Structure Set ROI Sequence (3006,0020)", code=_MISSING)
+        default = str(dataset.get("FrameOfReferenceUID") or "")
         frames = {
-            int(item.ROINumber): str(item.get("ReferencedFrameOfReferenceUID") or "")
+            int(item.ROINumber): str(item.get("ReferencedFrameOfReferenceUID") or default)
             for item in dataset.StructureSetROISequence
         }
         self.frames_of_reference = frames
@@ -172,7 +173,7 @@ class StructureSet:
             The mask is too large.
         """
         segment = self.segment(number)
-        closed = [c.points for c in self._contours.get(number, ()) if c.kind in _CLOSED and len(c.points) > 2]
+        closed = self._closed(number)
         uid = self.frames_of_reference[number]
         if not closed:
             shape = (0, 0, 0) if grid is None else grid.shape
@@ -186,10 +187,17 @@ class StructureSet:
         mask = Mask(segment, _filled(sections, normal, own), own.affine, uid)
         return mask if grid is None else mask.on(grid)
 
+    def is_along(self, number: int, grid: Grid) -> bool:
+        """Whether slices of a grid are parallel to the closed contours of a region, or it has none."""
+        closed = self._closed(number)
+        return not closed or _is_along(grid, _normal_of(closed))
+
+    def _closed(self, number: int) -> list[npt.NDArray[np.float64]]:
+        return [c.points for c in self.contours(number) if c.kind in _CLOSED and len(c.points) > 2]
+
     def masks(self, grid: Grid | None = None) -> list[Mask]:
         """Fill all regions that have closed contours; errors: those of `mask`."""
-        drawn = [s for s in self.segments if any(c.kind in _CLOSED for c in self.contours(s.number))]
-        return [self.mask(segment.number, grid) for segment in drawn]
+        return [self.mask(segment.number, grid) for segment in self.segments if self._closed(segment.number)]
 
 
 def _region(item: pydicom.Dataset, colours: dict[int, Rgb]) -> Segment:

@@ -1,0 +1,370 @@
+"""What lies over images: segments, structures, doses, parametric maps and other series, as layers to paint."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from hilum.archive.frame_plane import picture_plane
+from hilum.archive.segmented import read_segmentation
+from hilum.errors import Conflict, DataError, NotFound, UsageError
+from hilum.pixels.description import rendering_attributes
+from hilum.render.fusion import ContourLayer, FractionLayer, LabelLayer, MovedLayer, ValueLayer
+from hilum.render.labels import label_maps
+from hilum.render.renderer import Renderer
+from hilum.volumes.contours import STRUCTURE_SETS, StructureSet
+from hilum.volumes.registration import REGISTRATIONS, read_registration, rigid_between
+from hilum.volumes.segments import SEGMENTATIONS
+from hilum.volumes.values import DOSE_KEYWORDS, DOSES, PARAMETRIC_MAPS, read_dose, read_parametric_map
+from hilum.volumes.view import from_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from hilum.archive.archive import Archive
+    from hilum.archive.objects import Instance, Series
+    from hilum.index.base import InstanceRecord
+    from hilum.pixels.settings import RenderSettings
+    from hilum.render.fusion import Layer
+    from hilum.render.geometry import Plane
+    from hilum.render.labels import LabelMap
+    from hilum.volumes.masks import Segment
+    from hilum.volumes.segments import Segmentation
+    from hilum.volumes.values import ValueGrid
+    from hilum.volumes.volume import Volume
+
+__all__ = ["MAX_OVERLAYS", "Overlay", "Overlays", "as_overlay"]
+
+Show: TypeAlias = Literal["colour", "only", "hide"]
+MAX_OVERLAYS: Final = 16
+"""Of one image."""
+_KEPT: Final = 12
+_SUV: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """An object or series to lay over an image, and how; None and empty: as its kind demands."""
+
+    uid: str
+    """SOP Instance UID, or Series Instance UID."""
+    opacity: float | None = None
+    """From 0 to 1."""
+    palette: str = ""
+    """Of values: a name of `hilum.render.palettes.PALETTES`."""
+    range: tuple[float, float] | None = None
+    """Of values: what has the first and the last colour. In Gy of dose, SUV (body weight) of PET where the object says
+    what that takes, else in the object's own units."""
+    levels: tuple[float, ...] = ()
+    """Values along which lines are drawn, such as isodoses; without colours then, unless an opacity is given."""
+    segments: tuple[int, ...] = ()
+    """Numbers of the segments or regions; empty: all, but the background."""
+    outline: int | None = None
+    """Pixels that the line around a segment is wide."""
+    show: Show = "colour"
+    """Of segments in volume rendering: in their colours; or nothing but what lies in them, in the volume's own colours;
+    or all but that."""
+
+
+def as_overlay(value: Overlay | Instance | Series | str) -> Overlay:
+    """Accept what callers may name an overlay by."""
+    if isinstance(value, Overlay):
+        return value
+    if isinstance(value, str):
+        return Overlay(value)
+    from hilum.archive.objects import Series
+
+    return Overlay(value.series_instance_uid if isinstance(value, Series) else value.sop_instance_uid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Values:
+    renderer: Renderer
+    frame_of_reference_uid: str
+    palette: str
+    range: tuple[float, float]
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Labels:
+    maps: tuple[LabelMap, ...]
+    fractions: tuple[tuple[Segment, Renderer, int], ...]
+    frame_of_reference_uid: str
+
+
+class _Regions:
+    """A structure set and the masks of its regions, made when a plane cuts across their contours."""
+
+    def __init__(self, structure: StructureSet) -> None:
+        self.structure = structure
+        self._maps: dict[int, tuple[LabelMap, ...]] = {}
+
+    def maps(self, number: int) -> tuple[LabelMap, ...]:
+        if number not in self._maps:
+            self._maps[number] = tuple(label_maps([self.structure.mask(number)]))
+        return self._maps[number]
+
+
+class Overlays:
+    """Finds and reads the overlays of an archive; what was read last is kept. Thread-safe.
+
+    Parameters
+    ----------
+    archive : Archive
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def layers(self, overlays: Sequence[Overlay], frame_of_reference_uid: str) -> list[Layer]:
+        """Make the layers to paint over images of a frame of reference, with `hilum.render.fusion.fuse`.
+
+        Parameters
+        ----------
+        overlays : sequence of Overlay
+        frame_of_reference_uid : str
+            Frame of Reference UID (0020,0052) of the images.
+
+        Raises
+        ------
+        NotFound
+            There is no such object, series or segment.
+        Conflict
+            An overlay is in another frame of reference and no registration in its study relates them, or it is no
+            volume (`NotAVolume`).
+        UsageError
+            The object is nothing to lay over an image, or is not shown in the way that was asked for.
+        DataError
+            It is damaged.
+        LimitExceeded
+            More than 16 overlays, or one is too large.
+        """
+        if len(overlays) > MAX_OVERLAYS:
+            raise UsageError(f"at most {MAX_OVERLAYS} overlays lie over an image")
+        found: list[Layer] = []
+        for overlay in overlays:
+            records = self.records(overlay.uid)
+            for record, layer, uid in self._layers(overlay, records):
+                matrix = self._between(frame_of_reference_uid, uid, record)
+                found.append(layer if matrix is None else MovedLayer(layer, matrix))
+        return found
+
+    def plane(
+        self, record: InstanceRecord, frame: int, settings: RenderSettings, shape: tuple[int, int]
+    ) -> tuple[Plane, str]:
+        """Give where the pixels of a picture of a frame lie, and its frame of reference; see `picture_plane`."""
+        series = self._archive.volumes.frames([record])
+        return picture_plane(series, frame, settings, shape), series.frames_of_reference[0]
+
+    def records(self, uid: str) -> list[InstanceRecord]:
+        """Find the object, or the objects of the series, of a UID; NotFound when there is none."""
+        record = self._archive.retrieve.lookup([uid])[0]
+        if record is not None:
+            return [record]
+        series = self._archive.series(series_instance_uid=uid, limit=1)
+        if not series:
+            raise NotFound("there is no such overlay: neither an instance nor a series has this UID")
+        return self._archive.series_records(series[0].study_instance_uid, uid)
+
+    def etag(self, overlays: Sequence[Overlay]) -> str:
+        """Hash of the objects that overlays name, in hex; empty without overlays. Errors: those of `records`."""
+        hasher = hashlib.sha256()
+        for overlay in overlays:
+            for record in self.records(overlay.uid):
+                hasher.update(record.sha256)
+        return hasher.hexdigest()[:24] if overlays else ""
+
+    def _layers(self, overlay: Overlay, records: list[InstanceRecord]) -> list[tuple[InstanceRecord, Layer, str]]:
+        """Give the layers, of which object and in which frame of reference each is."""
+        first = records[0]
+        if first.sop_class_uid in SEGMENTATIONS | STRUCTURE_SETS:
+            if overlay.palette or overlay.range or overlay.levels:
+                raise UsageError("segments have neither palette nor range nor levels")
+            return [part for record in records for part in self._of_segments(overlay, record)]
+        if overlay.segments or overlay.show != "colour" or overlay.outline is not None:
+            raise UsageError("segments, outline and show are for segmentations and structure sets")
+        values = self._values(records)
+        opacity = overlay.opacity
+        layer = ValueLayer(
+            values.renderer,
+            overlay.palette or values.palette,
+            *(overlay.range or values.range),
+            opacity=0.5 if opacity is None else opacity,
+            factor=values.factor,
+            levels=overlay.levels,
+            wash=not overlay.levels or opacity is not None,
+        )
+        return [(first, layer, values.frame_of_reference_uid)]
+
+    # Segments
+
+    def _of_segments(self, overlay: Overlay, record: InstanceRecord) -> list[tuple[InstanceRecord, Layer, str]]:
+        how: dict[str, Any] = {}
+        if overlay.outline is not None:
+            how["outline"] = overlay.outline
+        if overlay.opacity is not None:
+            how["opacity"] = overlay.opacity
+        if record.sop_class_uid in STRUCTURE_SETS:
+            regions = self._regions(record)
+            chosen = _by_frame_of_reference(regions.structure, overlay.segments).items()
+            return [(record, ContourLayer(regions.structure, ns, regions.maps, **how), uid) for uid, ns in chosen]
+        labels = self._labels(record, overlay.segments)
+        uid = labels.frame_of_reference_uid
+        found: list[tuple[InstanceRecord, Layer, str]] = []
+        if labels.maps:
+            found.append((record, LabelLayer(labels.maps, **how), uid))
+        for segment, renderer, maximum in labels.fractions:
+            opacity = {} if overlay.opacity is None else {"opacity": overlay.opacity}
+            found.append((record, FractionLayer(renderer, segment.colour, maximum, **opacity), uid))
+        return found
+
+    def _regions(self, record: InstanceRecord) -> _Regions:
+        def read() -> _Regions:
+            found = read_segmentation(self._archive, record)
+            assert isinstance(found, StructureSet)
+            return _Regions(found)
+
+        found: _Regions = self._keep(("structure", record.sha256), read)
+        return found
+
+    def _labels(self, record: InstanceRecord, numbers: tuple[int, ...]) -> _Labels:
+        def read() -> _Labels:
+            found = read_segmentation(self._archive, record)
+            assert not isinstance(found, StructureSet)
+            return _read_labels(found, numbers)
+
+        found: _Labels = self._keep(("labels", record.sha256, numbers), read)
+        return found
+
+    # Values
+
+    def _values(self, records: list[InstanceRecord]) -> _Values:
+        first = records[0]
+        small = first.sop_class_uid in DOSES | PARAMETRIC_MAPS
+        if small and len(records) > 1:
+            raise UsageError(f"the series has {len(records)} objects: name one by its SOP Instance UID")
+        key = ("values", *(record.sha256 for record in records))
+        found: _Values = self._keep(key, lambda: self._of_grid(first) if small else self._of_volume(records))
+        return found
+
+    def _of_grid(self, record: InstanceRecord) -> _Values:
+        retrieve = self._archive.retrieve
+        series = self._archive.volumes.frames([record])
+
+        def decode(frames: Sequence[int]) -> npt.NDArray[Any]:
+            return retrieve.decode_frames([(record, frame) for frame in frames])
+
+        grid: ValueGrid
+        if record.sop_class_uid in DOSES:
+            grid = read_dose(retrieve.header_dataset(record, DOSE_KEYWORDS), series, decode)
+        else:
+            grid = read_parametric_map(retrieve.header_dataset(record), series, decode)
+        finite = grid.values[np.isfinite(grid.values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        if record.sop_class_uid in DOSES:
+            low = 0.0
+        return _Values(
+            Renderer(from_array(grid.values, affine=grid.affine)),
+            grid.frame_of_reference_uid,
+            "rainbow",
+            (low, high if high > low else low + 1.0),
+            1.0,
+        )
+
+    def _of_volume(self, records: list[InstanceRecord]) -> _Values:
+        images = [record for record in records if self._archive.retrieve.frame_count(record)]
+        if not images:
+            raise UsageError("the object is nothing to lay over an image")
+        whole = images
+        if len(records) == 1:  # an image of a series stands for its series
+            whole = self._archive.series_records(images[0].study_instance_uid, images[0].series_instance_uid)
+        volume = self._archive.volumes.volume(whole)
+        renderer = Renderer(volume.view())
+        modality = str(self._archive.retrieve.header_dataset(images[0], ("Modality",)).get("Modality", ""))
+        factor, limits = self._range(volume, renderer, images[len(images) // 2], modality)
+        palette = "hot" if modality in ("PT", "NM") else "grey"
+        return _Values(renderer, volume.stack.frame_of_reference_uid, palette, limits, factor)
+
+    def _range(
+        self, volume: Volume, renderer: Renderer, record: InstanceRecord, modality: str
+    ) -> tuple[float, tuple[float, float]]:
+        """Give the factor to the units of the range, and a range: SUV of PET, else the window of the middle image."""
+        if modality == "PT":
+            try:
+                series = volume.series
+                return self._archive.volumes.suv_factor(series, volume.stack, "bw"), (0.0, _SUV)
+            except DataError:
+                pass
+        windows = rendering_attributes(self._archive.retrieve.header(record)).as_dict()["windows"]
+        if windows:
+            centre, width, _ = windows[0]
+            return 1.0, (centre - width / 2, centre + width / 2)
+        low, high = renderer.value_range
+        return 1.0, (low, high if high > low else low + 1.0)
+
+    # Frames of reference
+
+    def _between(self, image: str, layer: str, record: InstanceRecord) -> npt.NDArray[np.float64] | None:
+        """Matrix from the frame of reference of the image to that of a layer; None where they are the same."""
+        if image and image == layer:
+            return None
+        if image and layer:
+            for one in self._archive.series(study_instance_uid=record.study_instance_uid, modality="REG"):
+                for found in self._archive.series_records(record.study_instance_uid, one.series_instance_uid):
+                    if found.sop_class_uid not in REGISTRATIONS:
+                        continue
+                    matrices = read_registration(self._archive.retrieve.dataset(found))
+                    matrix = rigid_between(matrices, image, layer)
+                    if matrix is not None:
+                        return matrix
+        raise Conflict(
+            "the overlay is in another frame of reference than the image, and no rigid registration relates them"
+            if image and layer
+            else "the image or the overlay has no frame of reference"
+        )
+
+    def _keep(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            made = self._kept.setdefault(key, made)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def _by_frame_of_reference(structure: StructureSet, numbers: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Numbers of the regions to show, by frame of reference."""
+    chosen = numbers or tuple(segment.number for segment in structure.segments)
+    found: dict[str, tuple[int, ...]] = {}
+    for number in chosen:
+        structure.segment(number)
+        uid = structure.frames_of_reference[number]
+        found[uid] = (*found.get(uid, ()), number)
+    return found
+
+
+def _read_labels(segmentation: Segmentation, numbers: tuple[int, ...]) -> _Labels:
+    chosen = numbers or tuple(segment.number for segment in segmentation.segments if not segment.background)
+    masks = (segmentation.mask(number) for number in chosen)
+    if segmentation.kind != "FRACTIONAL":
+        return _Labels(tuple(label_maps(masks)), (), segmentation.frame_of_reference_uid)
+    fractions = tuple(
+        (mask.segment, Renderer(from_array(mask.voxels, affine=mask.affine)), mask.maximum)
+        for mask in masks
+        if mask.voxels.size
+    )
+    return _Labels((), fractions, segmentation.frame_of_reference_uid)

@@ -1,0 +1,146 @@
+"""The parameter ``overlay`` over HTTP: a real tumour segmentation and its PET."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+import hilum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.interop.services.conftest import LiveServer
+
+
+@pytest.fixture(scope="module")
+def archive(live_server: LiveServer) -> Iterator[hilum.Archive]:
+    with hilum.open(live_server.root, read_only=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def tumour(archive: hilum.Archive) -> hilum.Instance:
+    (found,) = [
+        one
+        for series in archive.series(modality="SEG")
+        for one in series.instances
+        if "PT" in archive.study(one.study_instance_uid).modalities_in_study
+    ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def series(archive: hilum.Archive, tumour: hilum.Instance) -> hilum.Series:
+    (found,) = archive.series(study_instance_uid=tumour.study_instance_uid, modality="PT")
+    return found
+
+
+@pytest.fixture(scope="module")
+def url(live_server: LiveServer, series: hilum.Series) -> str:
+    return f"{live_server.dicomweb}/studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
+
+
+def get(address: str, accept: str = "image/png", **params: Any) -> httpx.Response:
+    return httpx.get(address, params=params, headers={"Accept": accept}, timeout=60)
+
+
+def pixels(answer: httpx.Response) -> np.ndarray:
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(int)
+
+
+def test_a_segment_over_a_frame_is_where_its_voxels_are(
+    url: str, archive: hilum.Archive, series: hilum.Series, tumour: hilum.Instance
+) -> None:
+    segmentation = tumour.segmentation()
+    mask = segmentation.mask(2)
+    k = int(np.argmax(mask.inside.sum(axis=(1, 2))))
+    height = mask.affine[2, 3] + k * mask.affine[2, 2]
+    image = min(series.instances, key=lambda one: abs(float(one.dataset().ImagePositionPatient[2]) - height))
+    address = f"{url}/instances/{image.sop_instance_uid}"
+    overlay = f"{tumour.sop_instance_uid},segments:2,opacity:1,outline:0"
+    answer = get(f"{address}/rendered", overlay=overlay)
+    painted = (pixels(answer) == mask.colour).all(axis=2)
+    np.testing.assert_array_equal(painted, mask.inside[k])
+    frame = get(f"{address}/frames/1/rendered", overlay=overlay)
+    np.testing.assert_array_equal(pixels(frame), pixels(answer))
+    plain = get(f"{address}/rendered")
+    assert plain.headers["etag"] != answer.headers["etag"]
+    again = httpx.get(
+        f"{address}/rendered",
+        params={"overlay": overlay},
+        headers={"Accept": "image/png", "If-None-Match": answer.headers["etag"]},
+    )
+    assert again.status_code == 304
+
+
+def test_pet_and_segments_over_a_plane(url: str, series: hilum.Series, tumour: hilum.Instance) -> None:
+    mask = tumour.segmentation().mask(2)
+    centre = (mask.affine @ [*np.argwhere(mask.inside).mean(axis=0)[::-1], 1])[:3]
+    view = {
+        "viewpointposition": ",".join(f"{v:.3f}" for v in centre - (0, 500, 0)),
+        "viewpointlookat": ",".join(f"{v:.3f}" for v in centre),
+        "viewpointup": "0,0,1",
+        "viewport": "200,160",
+    }
+    plain = pixels(get(f"{url}/renderedmpr", **view))
+    lone = f"{tumour.series_instance_uid},segments:2,opacity:1"
+    segment = pixels(get(f"{url}/renderedmpr", **view, overlay=lone))
+    painted = (segment == mask.colour).all(axis=2)
+    assert painted[80, 100] and painted.sum() > 20
+    np.testing.assert_array_equal(segment[~painted], plain[~painted])
+    both = pixels(
+        get(f"{url}/renderedmpr", **view, overlay=[f"{series.series_instance_uid},opacity:0.7,range:0/8", lone])
+    )
+    assert (both[painted] == mask.colour).all()
+    assert (both[..., 0] > both[..., 2] + 40).sum() > 100  # hot: red before blue
+    other = get(f"{url}/renderedmpr", **view, overlay=f"{series.series_instance_uid},palette:rainbow")
+    assert (pixels(other) != both).any()
+
+
+def test_pet_over_its_own_rendering(url: str, series: hilum.Series) -> None:
+    plain = pixels(get(f"{url}/rendered3d", viewport="96,96", renderingmethod="minimum_ip"))
+    fused = pixels(
+        get(
+            f"{url}/rendered3d", viewport="96,96", renderingmethod="minimum_ip", overlay=f"{series.series_instance_uid}"
+        )
+    )
+    assert (plain[..., 0] == plain[..., 2]).all() and (fused[..., 0] > fused[..., 2]).sum() > 200
+
+
+def test_overlays_that_cannot_be_are_refused(
+    url: str, archive: hilum.Archive, live_server: LiveServer, tumour: hilum.Instance
+) -> None:
+    uid = tumour.sop_instance_uid
+    image = f"{url}/rendered"
+    bad = [
+        "nonsense",
+        f"{uid},opacity:2",
+        f"{uid},opacity",
+        f"{uid},opacity:0.5,opacity:0.5",
+        f"{uid},range:3/1",
+        f"{uid},segments:one",
+        f"{uid},outline:99",
+        f"{uid},palette:hot",
+        f"{uid},show:never",
+        f"{uid},colour:red",
+    ]
+    for value in bad:
+        assert get(image, overlay=value).status_code == 400, value
+    assert get(image, overlay=[uid] * 17).status_code == 400
+    assert get(image, overlay="1.2.3.4").status_code == 404
+    assert get(image, overlay=f"{uid},segments:77").status_code == 404
+    assert get(image, overlay=uid, bits="16").status_code == 400
+    (other,) = archive.series(modality="CT", limit=1)
+    address = f"{live_server.dicomweb}/studies/{other.study_instance_uid}/series/{other.series_instance_uid}"
+    for answer in (get(f"{address}/rendered", overlay=uid), get(f"{address}/renderedmpr", overlay=uid)):
+        assert answer.status_code == 409 and "frame of reference" in answer.text
+    (flat,) = archive.series(modality="CR", limit=1)
+    address = f"{live_server.dicomweb}/studies/{flat.study_instance_uid}/series/{flat.series_instance_uid}"
+    assert get(f"{address}/rendered", overlay=uid).status_code == 409
