@@ -16,7 +16,9 @@ cdef enum:
     CHILD_KEY = 25
     LONGEST_UID = 64
     LONGEST_TEXT = 400
+    ORDER_KEY = 12
 
+cdef uint64_t MOST_ID = (<uint64_t>1 << 48) - 1
 cdef uint32_t NO_NUMBER = 0xFFFFFFFF
 
 
@@ -146,6 +148,28 @@ def id_key(uint64_t identity):
     cdef bytes key = PyBytes_FromStringAndSize(NULL, 8)
     put_be(PyBytes_AS_STRING(key), identity, 8)
     return key
+
+
+def ids_of_order_keys(list order_keys not None, uint64_t newest):
+    """Ids in order keys, as numbers and as keys; those above ``newest`` are left out."""
+    cdef list ids = []
+    cdef list keys = []
+    cdef bytes order
+    cdef const uint8_t* at
+    cdef uint64_t identity
+    cdef int i
+    for order in order_keys:
+        if PyBytes_GET_SIZE(order) != ORDER_KEY:
+            raise ValueError(f"an order key has {ORDER_KEY} bytes, not {PyBytes_GET_SIZE(order)}")
+        at = <const uint8_t*>PyBytes_AS_STRING(order)
+        identity = 0
+        for i in range(ORDER_KEY // 2, ORDER_KEY):
+            identity = identity << 8 | at[i]
+        identity = MOST_ID - identity
+        if identity <= newest:
+            ids.append(identity)
+            keys.append(id_key(identity))
+    return ids, keys
 
 
 cdef bytes pack_record(bytes fixed, list blobs, int kind):

@@ -2,12 +2,14 @@
 #include "hilum/index/posting_blocks.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <compare>
 #include <cstring>
 #include <iterator>
 #include <limits>
 
+#include "hilum/byte_order.hpp"
 #include "hilum/error.hpp"
 #include "packed_text.hpp"
 
@@ -18,24 +20,26 @@ constexpr std::uint64_t kMax48 = (std::uint64_t{1} << 48U) - 1;
 constexpr std::uint64_t kIrregular = std::uint64_t{1} << 50U;
 constexpr std::uint64_t kDaySeconds = 86'400;
 constexpr std::size_t kHalf = 6;
+/// Bytes of the bits of a full block, with 64 bits of a time and 48 of an id.
+constexpr std::size_t kMostPacked = (kMaxPostings - 1) * (64 + 48) / 8;
 
 struct Posting {
     std::uint64_t time;  ///< the order, without gaps between days
     std::uint64_t id;
 };
 
+const std::byte* bytes_at(const char* at) noexcept {
+    return reinterpret_cast<const std::byte*>(at);
+}
+
 std::uint64_t load48(std::string_view at) noexcept {
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < kHalf; ++i) {
-        value = value << 8U | static_cast<unsigned char>(at[i]);
-    }
-    return value;
+    const auto* bytes = bytes_at(at.data());
+    return std::uint64_t{load<std::uint16_t>(bytes, true)} << 32U | load<std::uint32_t>(bytes + 2, true);
 }
 
 void set48(std::uint64_t value, char* at) noexcept {
-    for (unsigned i = 0; i < kHalf; ++i) {
-        at[i] = static_cast<char>(value >> (40U - 8U * i));
-    }
+    const std::uint64_t big = std::endian::native == std::endian::big ? value << 16U : byte_swap(value << 16U);
+    std::memcpy(at, &big, kHalf);
 }
 
 void put48(std::uint64_t value, std::string& out) {
@@ -97,33 +101,26 @@ private:
     unsigned held_ = 0;
 };
 
+/// Reads up to 64 bits a time; the text has eight bytes behind what is read.
 class BitReader {
 public:
-    explicit BitReader(std::string_view in) noexcept : in_(in) {}
+    explicit BitReader(const char* in) noexcept : in_(in) {}
     std::uint64_t take(unsigned bits) noexcept {
-        std::uint64_t value = 0;
-        unsigned done = 0;
-        for (; bits > 32; bits -= 32, done += 32) {
-            value |= take_short(32) << done;
+        if (bits > 32) {
+            const std::uint64_t low = take_short(32);
+            return low | take_short(bits - 32) << 32U;
         }
-        return value | take_short(bits) << (done & 63U);
+        return take_short(bits);
     }
 
 private:
     std::uint64_t take_short(unsigned bits) noexcept {
-        while (held_ < bits) {
-            bits_ |= static_cast<std::uint64_t>(static_cast<unsigned char>(in_[at_++])) << held_;
-            held_ += 8;
-        }
-        const std::uint64_t value = bits_ & ((std::uint64_t{1} << bits) - 1);
-        bits_ >>= bits;
-        held_ -= bits;
-        return value;
+        const std::uint64_t word = load<std::uint64_t>(bytes_at(in_ + at_ / 8)) >> (at_ % 8);
+        at_ += bits;
+        return word & ((std::uint64_t{1} << bits) - 1);
     }
-    std::string_view in_;
+    const char* in_;
     std::size_t at_ = 0;
-    std::uint64_t bits_ = 0;
-    unsigned held_ = 0;
 };
 
 std::size_t bits_bytes(std::size_t count, unsigned time_bits, unsigned id_bits) noexcept {
@@ -229,7 +226,10 @@ void decode_postings(std::string_view first, std::string_view value, std::string
     if (time_bits > 64 || id_bits > 48 || packed.size() != bits_bytes(count, time_bits, id_bits)) {
         throw_bad_block();
     }
-    BitReader bits(packed);
+    std::array<char, kMostPacked + sizeof(std::uint64_t)> room;
+    std::memcpy(room.data(), packed.data(), packed.size());
+    std::memset(room.data() + packed.size(), 0, sizeof(std::uint64_t));
+    BitReader bits(room.data());
     Posting posting = posting_of(first);
     const std::size_t start = out.size();
     out.resize(start + count * kOrderKey);

@@ -30,7 +30,7 @@ from hilum.index.layout import (
     STUDY_ROOT,
     TOMBSTONE,
 )
-from hilum.index.postings import PostingList
+from hilum.index.postings import Head, PostingList
 from hilum.index.records import (
     INSTANCE_FIXED,
     Patient,
@@ -217,7 +217,7 @@ class _Check:
     def post(self, keys: set[bytes], order: bytes) -> None:
         self.posted += len(keys)
         for key in keys:
-            if not PostingList(self.txn, key).holds(order):
+            if not PostingList(self.txn, Head(key)).holds(order):
                 self.report("match", key[:6], "missing")
 
     def occupy(self, pack: int, length: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from hilum._core import grams, name_words, posted_value, posting_key, soundex, wildcard_match
 from hilum._keys import id_key
 from hilum.errors import DataError
-from hilum.index.postings import PostingList, intersection, match_keys
+from hilum.index.postings import Head, PostingList, heads, intersection
 from hilum.index.query import Operation
 from hilum.index.records import STUDY_FIXED, id_of_order_key, order_key
 from hilum.index.schema import (
@@ -42,15 +43,16 @@ KEYED = frozenset({Comparison.TEXT, Comparison.FOLDED, Comparison.PERSON, Compar
 
 
 class Driver:
-    """Groups of match keys: every candidate stands under at least one key of each group. Newest first.
+    """Groups of posting lists: every candidate stands in at least one list of each group. Newest first."""
 
-    ``cost`` is about how many stand under the smallest group.
-    """
-
-    def __init__(self, txn: Transaction, groups: list[list[bytes]], cost: int) -> None:
+    def __init__(self, txn: Transaction, groups: list[list[Head]]) -> None:
         self.txn = txn
         self.groups = groups
-        self.cost = cost
+
+    @functools.cached_property
+    def cost(self) -> int:
+        """About how many stand under the smallest group; counted only when there is a choice."""
+        return min((sum(PostingList(self.txn, head).count() for head in group) for group in self.groups), default=0)
 
     def __iter__(self) -> Iterator[bytes]:
         return intersection(self.txn, self.groups)
@@ -81,7 +83,7 @@ class Planner:
             if best is not None and best.cost <= GOOD_ENOUGH:
                 break
             driver = self._driver(match)
-            if driver is not None and (best is None or driver.cost < best.cost):
+            if best is None or (driver is not None and driver.cost < best.cost):
                 best = driver
         return best
 
@@ -100,7 +102,7 @@ class Planner:
     def _driver_at(self, level: int, tag: int, match: Match) -> Driver | None:
         """The driver of a condition by the keys under a level byte."""
         if match.operation is Operation.EMPTY:
-            return self._keys([posting_key(level, tag, b"v")]) if tag == match.tag else None
+            return self._key(posting_key(level, tag, b"v")) if tag == match.tag else None
         if match.operation is Operation.FUZZY:
             return self._fuzzy(level, tag, match)
         if match.operation is Operation.RANGE and match.comparison is Comparison.DATE:
@@ -116,8 +118,7 @@ class Planner:
             return found[0]
         if any(len(driver.groups) != 1 for driver in found):
             return None
-        keys = sorted({key for driver in found for key in driver.groups[0]})
-        return Driver(self.txn, [keys], sum(driver.cost for driver in found))
+        return Driver(self.txn, [list({head.key: head for driver in found for head in driver.groups[0]}.values())])
 
     def _patients_of(self, driver: Driver | None) -> Driver | None:
         """Patients have no keys of their own; each has every value from at least one of its studies."""
@@ -148,7 +149,7 @@ class Planner:
         pattern = ("*" in value or "?" in value) and match.comparison not in (Comparison.UID, Comparison.DATE)
         folded = posted_value(value, person)
         if not pattern:
-            return self._keys([posting_key(level, tag, b"v", folded)])
+            return self._key(posting_key(level, tag, b"v", folded))
         return self._pattern(level, tag, folded.decode(errors="surrogateescape"), person=person)
 
     def _pattern(self, level: int, tag: int, pattern: str, *, person: bool) -> Driver | None:
@@ -158,7 +159,7 @@ class Planner:
         if prefix:
             raw = prefix.encode(errors="surrogateescape")
             if spec is not None and spec.prefixes and len(prefix) <= 3 and "^" not in prefix:
-                return self._keys([posting_key(level, tag, b"p", raw)])
+                return self._key(posting_key(level, tag, b"p", raw))
             words = name_words(prefix) if person else []
             if words and pattern[first - 1 : first] == "^" and not prefix.partition("^")[2].strip("^ "):
                 return self._all_of(level, tag, words)  # a family name, with or without others behind it
@@ -171,74 +172,66 @@ class Planner:
 
     def _all_of(self, level: int, tag: int, words: list[bytes]) -> Driver:
         """Names that have all of these words."""
-        drivers = [self._keys([posting_key(level, tag, b"w", word)]) for word in words]
-        return Driver(self.txn, [driver.groups[0] for driver in drivers], min(driver.cost for driver in drivers))
+        return Driver(self.txn, [[Head(posting_key(level, tag, b"w", word))] for word in words])
 
-    def _keys(self, keys: list[bytes]) -> Driver:
-        counts = {key: PostingList(self.txn, key).count() for key in keys}
-        return Driver(self.txn, [[key for key in keys if counts[key]]], sum(counts.values()))
+    def _key(self, key: bytes) -> Driver:
+        return Driver(self.txn, [[Head(key)]])
 
     def _range(self, level: int, tag: int, kind: bytes, low: bytes, last: bytes) -> Driver | None:
         """Keys whose values are from ``low`` to ``last``; None when there are too many of them."""
         head = posting_key(level, tag, kind)
-        keys: list[bytes] = []
-        cost = 0
-        for key in match_keys(self.txn, posting_key(level, tag, kind, low)):
-            if not key.startswith(head) or key[len(head) :] > last:
+        found: list[Head] = []
+        for one in heads(self.txn, posting_key(level, tag, kind, low)):
+            if not one.key.startswith(head) or one.key[len(head) :] > last:
                 break
-            keys.append(key)
-            cost += PostingList(self.txn, key).count()
-            if len(keys) > DISTINCT_LIMIT:
+            found.append(one)
+            if len(found) > DISTINCT_LIMIT:
                 return None
-        return Driver(self.txn, [keys], cost)
+        return Driver(self.txn, [found])
 
     def _grams(self, level: int, tag: int, pattern: str) -> Driver | None:
         runs = pattern.replace("?", "*").replace("^", "*").split("*")
         keys = [posting_key(level, tag, b"g", gram) for run in runs for gram in grams(run.strip(" "))]
         if not keys:
             return None
-        drivers = sorted((self._keys([key]) for key in set(keys)), key=lambda driver: driver.cost)
-        return Driver(self.txn, [group for driver in drivers[:MOST_GROUPS] for group in driver.groups], drivers[0].cost)
+        drivers = sorted((self._key(key) for key in set(keys)), key=lambda driver: driver.cost)
+        return Driver(self.txn, [group for driver in drivers[:MOST_GROUPS] for group in driver.groups])
 
     def _scan(self, level: int, tag: int, pattern: str) -> Driver | None:
         """Every different value, when they are few enough, against the pattern."""
         head = posting_key(level, tag, b"v")
         while pattern.endswith("^*"):  # names are kept without empty components at their end
             pattern = pattern[:-2] + "*"
-        keys: list[bytes] = []
-        cost = 0
-        for seen, key in enumerate(match_keys(self.txn, head)):
-            if not key.startswith(head):
+        found: list[Head] = []
+        for seen, one in enumerate(heads(self.txn, head)):
+            if not one.key.startswith(head):
                 break
             if seen == DISTINCT_LIMIT:
                 return None
-            value = key[len(head) :]
+            value = one.key[len(head) :]
             if len(value) >= MAX_POSTED or wildcard_match(value, pattern.encode(errors="surrogateescape")):
-                keys.append(key)
-                cost += PostingList(self.txn, key).count()
-        return Driver(self.txn, [keys], cost)
+                found.append(one)
+        return Driver(self.txn, [found])
 
     def _fuzzy(self, level: int, tag: int, match: Match) -> Driver | None:
         """Names with, for each word, a word that begins with it or sounds like it."""
         groups = []
-        costs = []
         for word in match.values:
             raw = word.encode()
             begins = self._range(level, tag, b"w", raw, raw + b"\xff" * 4)
             if begins is None:
                 continue
             sound = soundex(word)
-            sounds = self._keys([posting_key(level, tag, b"s", sound.encode())]) if sound else None
-            groups.append([*begins.groups[0], *(sounds.groups[0] if sounds else [])])
-            costs.append(begins.cost + (sounds.cost if sounds else 0))
-        return Driver(self.txn, groups, min(costs)) if groups else None
+            sounds = [Head(posting_key(level, tag, b"s", sound.encode()))] if sound else []
+            groups.append([*begins.groups[0], *sounds])
+        return Driver(self.txn, groups) if groups else None
 
 
 class _Patients(Driver):
     """The patients of candidate studies, newest first."""
 
     def __init__(self, txn: Transaction, studies: Driver) -> None:
-        super().__init__(txn, [], studies.cost)
+        super().__init__(txn, studies.groups)
         self.studies = studies
 
     def __iter__(self) -> Iterator[bytes]:

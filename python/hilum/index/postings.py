@@ -5,7 +5,7 @@ A list is kept in blocks of at most 256 order keys; a block's key is the match k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hilum._core import (
     change_postings,
@@ -22,25 +22,37 @@ if TYPE_CHECKING:
 
     from hilum.index.environment import Transaction
 
-__all__ = ["PostingList", "change", "intersection", "match_keys"]
+__all__ = ["Head", "PostingList", "change", "heads", "intersection"]
 
 END = b"\xff" * (ORDER_BYTES + 1)
 """Above every order key."""
 COUNTED_BLOCKS = 8
 """So many blocks are counted; what follows them is estimated."""
+FIRST_ROUND = 32
+"""So many order keys of a list are looked at in the first round at most: a page seldom needs more."""
 MOST_BLOCKS = 32
 """Blocks of one list that are read at once at most."""
+
+
+class Head(NamedTuple):
+    """A match key, and of its list what was seen when it was found: nothing, or the first block."""
+
+    key: bytes
+    first: bytes = b""
+    value: bytes = b""
+    following: bytes = b""
+    """First order key of the second block; above all when there is none."""
 
 
 class PostingList:
     """Order keys under one match key, from the newest on."""
 
-    __slots__ = ("_cursor", "_next", "_prefix", "_size", "key")
+    __slots__ = ("_cursor", "_head", "_next", "_prefix", "_size")
 
-    def __init__(self, txn: Transaction, key: bytes) -> None:
-        self.key = key
+    def __init__(self, txn: Transaction, head: Head) -> None:
         self._cursor = txn.cursor("match")
-        self._prefix = key + b"\0"
+        self._head = head
+        self._prefix = head.key + b"\0"
         self._size = len(self._prefix) + ORDER_BYTES
         self._next = b""
 
@@ -55,16 +67,19 @@ class PostingList:
 
     def read(self, blocks: int) -> bytes:
         """Order keys of the next blocks, one behind the other."""
+        if blocks == 1 and not self._next and self._head.first:
+            self._next = self._head.following
+            return decode_postings(self._head.first, self._head.value)
         cursor = self._cursor
         out: list[bytes] = []
         if self._next != END and cursor.set_range(self._prefix + self._next):
-            while self._here():
-                if len(out) == blocks:
-                    self._next = cursor.key()[-ORDER_BYTES:]
-                    return b"".join(out)
-                out.append(decode_postings(cursor.key()[-ORDER_BYTES:], cursor.value()))
-                if not cursor.next():
+            for key, value in cursor.iternext():
+                if len(key) != self._size or not key.startswith(self._prefix):
                     break
+                if len(out) == blocks:
+                    self._next = key[-ORDER_BYTES:]
+                    return b"".join(out)
+                out.append(decode_postings(key[-ORDER_BYTES:], value))
         self._next = END
         return b"".join(out)
 
@@ -88,7 +103,7 @@ class PostingList:
 
     def _estimate(self, counted: int, first: bytes, last: bytes) -> int:
         cursor = self._cursor
-        if not (cursor.set_range(self.key + b"\1") and cursor.prev()):
+        if not (cursor.set_range(self._head.key + b"\1") and cursor.prev()):
             cursor.last()
         start, here, end = (int.from_bytes(k[-ORDER_BYTES:], "big") for k in (first, last, cursor.key()))
         return counted * max(1, end - start) // max(1, here - start)
@@ -107,28 +122,31 @@ class PostingList:
         )  # fmt: skip
 
 
-def match_keys(txn: Transaction, start: bytes, *, backwards: bool = False) -> Iterator[bytes]:
-    """Different match keys from ``start`` on (backwards: before it)."""
+def heads(txn: Transaction, start: bytes, *, backwards: bool = False) -> Iterator[Head]:
+    """The lists of the match keys from ``start`` on (backwards: before it)."""
     cursor: Any = txn.new_cursor("match")
     if backwards:
         found = cursor.prev() if cursor.set_range(start) else cursor.last()
         while found:
             key = cursor.key()[: -ORDER_BYTES - 1]
-            yield key
+            yield Head(key)
             found = cursor.set_range(key + b"\0") and cursor.prev()
         return
     found = cursor.set_range(start)
     while found:
-        block = cursor.key()
+        block, value = cursor.item()
         key = block[: -ORDER_BYTES - 1]
-        yield key
         found = cursor.next()
-        if found and cursor.key().startswith(block[:-ORDER_BYTES]):  # a long list: on to the next key
+        more = cursor.key() if found else b""
+        if more.startswith(block[:-ORDER_BYTES]):  # a long list: on to the next key
+            yield Head(key, block[-ORDER_BYTES:], value, more[-ORDER_BYTES:])
             found = cursor.set_range(key + b"\1")
+        else:
+            yield Head(key, block[-ORDER_BYTES:], value, END)
 
 
-def intersection(txn: Transaction, groups: Sequence[Sequence[bytes]]) -> Iterator[bytes]:
-    """Order keys that are in at least one list of every group of match keys, newest first."""
+def intersection(txn: Transaction, groups: Sequence[Sequence[Head]]) -> Iterator[bytes]:
+    """Order keys that are in at least one list of every group, newest first."""
     if len(groups) == 1 and len(groups[0]) == 1:
         only = PostingList(txn, groups[0][0])
         blocks = 1
@@ -136,9 +154,9 @@ def intersection(txn: Transaction, groups: Sequence[Sequence[bytes]]) -> Iterato
             yield from split_postings(only.read(blocks))
             blocks = min(2 * blocks, MOST_BLOCKS)
         return
-    lists = [[PostingList(txn, key) for key in group] for group in groups]
+    lists = [[PostingList(txn, head) for head in group] for group in groups]
     held = [[b""] * len(group) for group in groups]
-    blocks = 1
+    blocks, most = 1, FIRST_ROUND * ORDER_BYTES
     while True:
         horizon = END
         for group, rows in zip(lists, held, strict=True):
@@ -147,12 +165,12 @@ def intersection(txn: Transaction, groups: Sequence[Sequence[bytes]]) -> Iterato
             for i, one in enumerate(group):
                 if len(rows[i]) < ORDER_BYTES * 64 and one.next != END:
                     rows[i] += one.read(blocks)
-                horizon = min(horizon, one.next)
+                horizon = min(horizon, rows[i][most : most + ORDER_BYTES] or one.next)
         yield from split_postings(intersect_postings([[_cut(row, horizon) for row in rows] for rows in held]))
         if horizon == END:
             return
         held = [[row[postings_before(row, horizon) * ORDER_BYTES :] for row in rows] for rows in held]
-        blocks = min(2 * blocks, MOST_BLOCKS)
+        blocks, most = min(2 * blocks, MOST_BLOCKS), 8 * most
 
 
 def _cut(orders: bytes, horizon: bytes) -> bytes:

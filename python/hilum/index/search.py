@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from hilum._core import posted_value, posting_key
-from hilum._keys import attribute_value, decode_blobs, id_key, uid_key
+from hilum._keys import attribute_value, decode_blobs, id_key, ids_of_order_keys, uid_key
 from hilum.errors import DataError, LimitExceeded, UsageError
 from hilum.index.base import SearchResult
 from hilum.index.counters import Positions
 from hilum.index.layout import PATIENT_ROOT, STUDY_ROOT
 from hilum.index.plan import Planner
-from hilum.index.postings import intersection, match_keys
+from hilum.index.postings import heads, intersection
 from hilum.index.query import Operation
 from hilum.index.records import (
     INSTANCE_FIXED,
@@ -265,7 +266,7 @@ class Search:
         """Rows of a query that names UIDs; None when it names none."""
         by_tag = {m.tag: m for m in self.query.matches if m.operation is Operation.ANY_OF}
         if self.level == 4 and SOP_UID in by_tag:
-            return self._filtered(self._instances_named(by_tag[SOP_UID].values))
+            return self._with_headers(self._filtered(self._instances_named(by_tag[SOP_UID].values)))
         if STUDY_UID in by_tag and self.level >= 2:
             ids = self._ids(2, by_tag[STUDY_UID].values)
             return self._rows(iter(self._order_keys(ids)))
@@ -313,32 +314,27 @@ class Search:
 
     def _rows(self, keys: Iterator[bytes]) -> Iterator[tuple[int, Row]]:
         """Rows of the level, of the studies (patients) under these order keys, that match."""
-        for identity, record in self._top_rows(keys):
-            if self.level <= 2:
-                yield from self._with_headers([(identity, (record,))])
-            else:
-                yield from self._with_headers(self._below(identity, record))
+        if self.level <= 2:
+            return self._with_headers(self._top_rows(keys))
+        rows = (self._below(identity, record) for identity, (record, *_) in self._top_rows(keys))
+        return self._with_headers(itertools.chain.from_iterable(rows))
 
-    def _top_rows(self, keys: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
+    def _top_rows(self, keys: Iterator[bytes]) -> Iterator[tuple[int, Row]]:
         matcher = self.query.matchers.get(self.top)
-        as_of = self.as_of
+        newest = self.as_of if self.level <= 2 else MAX_ID
         size = FIRST_CHUNK
         limit = self.query.limit
         if limit is not None and self.level <= 2:
             size = max(size, min(limit + 1, LAST_CHUNK))
         while chunk := list(islice(keys, size)):
             size = min(2 * size, LAST_CHUNK)
-            ids = [identity for key in chunk if (identity := id_of_order_key(key)) <= as_of or self.level > 2]
-            items = self.txn.get_many(self.top_name, [id_key(i) for i in ids])
+            ids, id_keys = ids_of_order_keys(chunk, newest)
+            items = self.txn.get_many(self.top_name, id_keys)
             if len(items) != len(ids):
                 raise DataError(f"the index lacks {self.top_name} records that its keys name; rebuild it", code=13)
-            if matcher is None:
-                yield from zip(ids, (record for _, record in items), strict=True)
-                continue
-            flags = matcher.match_rows([(record,) for _, record in items])
-            for identity, (_, record), good in zip(ids, items, flags, strict=True):
-                if good:
-                    yield identity, record
+            records: list[Row] = [(record,) for _, record in items]
+            found = zip(ids, records, strict=True)
+            yield from found if matcher is None else itertools.compress(found, matcher.match_rows(records))
 
     def _below(self, study_id: int, study: bytes) -> Iterator[tuple[int, Row]]:
         """Matching series, or instances, of one study in display order."""
@@ -372,7 +368,7 @@ class Search:
             if identity <= self.as_of and all(
                 matcher.match_rows([(row[level - 2],)])[0] for level, matcher in self.query.matchers.items()
             ):
-                yield from self._with_headers([(identity, row)])
+                yield identity, row
 
     # --- order -------------------------------------------------------------------------------------------------------
 
@@ -398,10 +394,10 @@ class Search:
         head = posting_key(2, tag, b"v")
         start = head[:-1] + b"w" if descending else head
         seen: set[bytes] = set()
-        for key in match_keys(self.txn, start, backwards=descending):
-            if not key.startswith(head):
+        for one in heads(self.txn, start, backwards=descending):
+            if not one.key.startswith(head):
                 return
-            found = intersection(self.txn, [[key]])
+            found = intersection(self.txn, [[one]])
             for value in found if self.top == 2 else sorted({self._patient_order(order) for order in found}):
                 if value not in seen:
                     seen.add(value)
@@ -414,15 +410,12 @@ class Search:
 
     # --- headers -----------------------------------------------------------------------------------------------------
 
-    def _with_headers(self, rows: Iterable[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    def _with_headers(self, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
         matcher = self.query.header_matcher
         if matcher is None:
-            yield from rows
-            return
+            return rows
         tags = sorted({_path_text(match) for match in self.query.header_matches})
-        for identity, row in rows:
-            if matcher.match_lists([self._extract(row, tags)]):
-                yield identity, row
+        return (item for item in rows if matcher.match_lists([self._extract(item[1], tags)]))
 
     def _header_fields(self, row: Row) -> bytes:
         return self._extract(row, [f"{tag:08X}" for tag in self.query.header_fields])
