@@ -376,12 +376,13 @@ void bind_index(py::module_& m) {
         "Number of order keys of a block.");
     m.def(
         "decode_postings",
-        [](const py::object& first, const py::object& value) {
+        [](const py::object& first, const py::object& value, std::size_t most) {
             std::string out;
-            index::decode_postings(as_text(borrow(first)), as_text(borrow(value)), out);
+            index::decode_postings(as_text(borrow(first)), as_text(borrow(value)), out, most);
             return as_bytes(out);
         },
-        "first"_a, "value"_a, "Order keys of a block, one behind the other; DataError when it is damaged.");
+        "first"_a, "value"_a, "most"_a = index::kMaxPostings,
+        "Order keys of a block, one behind the other, the first ``most`` only; DataError when it is damaged.");
     m.def("change_postings", &change_postings, "first"_a, "value"_a, "add"_a, "remove"_a,
           "Blocks (first order key, value) instead of one (none: empty), with order keys added and taken out.");
     m.def("intersect_postings", &intersect_postings, "groups"_a,

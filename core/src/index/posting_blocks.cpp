@@ -205,7 +205,7 @@ std::size_t postings_in(std::string_view value) noexcept {
     return value.empty() ? 1 : std::size_t{static_cast<unsigned char>(value[0])} + 1;
 }
 
-void decode_postings(std::string_view first, std::string_view value, std::string& out) {
+void decode_postings(std::string_view first, std::string_view value, std::string& out, std::size_t most) {
     if (first.size() != kOrderKey) {
         throw_bad_block();
     }
@@ -213,7 +213,7 @@ void decode_postings(std::string_view first, std::string_view value, std::string
     if (value.empty()) {
         return;
     }
-    if (value.size() < 4) {
+    if (value.size() < 4 || most == 0) {
         throw_bad_block();
     }
     const std::size_t count = static_cast<unsigned char>(value[0]);
@@ -232,9 +232,10 @@ void decode_postings(std::string_view first, std::string_view value, std::string
     BitReader bits(room.data());
     Posting posting = posting_of(first);
     const std::size_t start = out.size();
-    out.resize(start + count * kOrderKey);
+    const std::size_t wanted = std::min(count, most - 1);
+    out.resize(start + wanted * kOrderKey);
     char* at = out.data() + start;
-    for (std::size_t i = 0; i < count; ++i, at += kOrderKey) {
+    for (std::size_t i = 0; i < wanted; ++i, at += kOrderKey) {
         posting.time -= bits.take(time_bits);
         posting.id = low + bits.take(id_bits);
         set48(kMax48 - order_of(posting.time), at);
@@ -242,6 +243,9 @@ void decode_postings(std::string_view first, std::string_view value, std::string
         if (std::memcmp(at - kOrderKey, at, kOrderKey) >= 0) {
             throw_bad_block();
         }
+    }
+    if (wanted == count && bits.take(static_cast<unsigned>(packed.size() * 8 - count * (time_bits + id_bits))) != 0) {
+        throw_bad_block();  // what fills the last byte
     }
 }
 

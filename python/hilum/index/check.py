@@ -22,6 +22,7 @@ from hilum.index.layout import (
     COUNTER_LENGTHS,
     COUNTER_SPREAD,
     EVENT,
+    FIRST_PLACES_ONLY,
     FORMAT_VERSION,
     NO_IDS,
     ORDER_BYTES,
@@ -423,7 +424,7 @@ class _Check:
             if len(record) != 4 + TOMBSTONE.size:
                 self.report("tombstone", key[:16], "length")
         meta = {key: int.from_bytes(record[4:], "little") for key, record in self.walk("meta")}
-        if meta.get(b"format") != FORMAT_VERSION:
+        if meta.get(b"format") not in (FORMAT_VERSION, FIRST_PLACES_ONLY):
             self.report("meta", b"format", "missing or another version")
         if meta.get(b"next_id", 1) <= self.highest or meta.get(b"next_event", 1) <= last:
             self.report("meta", b"next_id", "a number would be used again")

@@ -55,10 +55,18 @@ DATABASES: dict[str, int] = {
 }
 """Name of each database to its number in checksums. Never renumber."""
 
+REFILLED = ("match", "order", "instance_uid", "study_uid", "series_uid")
+"""Databases whose keys come in no order, so that a bulk change leaves their pages half empty. Each has a second place,
+a database of the name with ``.2``, into which it is written anew; ``SECOND`` in ``meta`` tells which are in use."""
+SECOND = b"second"
+"""In ``meta``: the bit 1 << number is set for each database that is in its second place."""
+
 BAD_RECORD, BAD_FORMAT, IO_ERROR, NO_SPACE, READ_ONLY = 13, 14, 200, 201, 203
 READER_CHECK_SECONDS = 60.0
 ADVICE = "; run: hilum index rebuild"
 MAP_STEP_LIMIT = 64 << 30
+MAP_SPARE = 1 << 20
+"""Databases can be made in a file that fills its map."""
 OPEN_ATTEMPTS = 100
 
 _abandoned: list[Any] = []  # of a parent process: closing them here would touch its transactions
@@ -92,11 +100,12 @@ def _register_at_fork() -> None:
 class Transaction:
     """One LMDB transaction with sealed records: every value that is read has its checksum verified."""
 
-    __slots__ = ("_cursors", "_handles", "_txn")
+    __slots__ = ("_cursors", "_handles", "_places", "_txn")
 
-    def __init__(self, txn: Any, handles: dict[str, Any]) -> None:
+    def __init__(self, txn: Any, places: Places) -> None:
         self._txn = txn
-        self._handles = handles
+        self._places = places
+        self._handles = places.in_use(txn)
         self._cursors: dict[str, Any] = {}
 
     def cursor(self, name: str) -> Any:
@@ -176,6 +185,56 @@ class Transaction:
         """Delete everything in a database."""
         self._txn.drop(self._handles[name], delete=False)
 
+    def empty_other_place(self, name: str) -> None:
+        """Delete everything in the place of a database that is not in use."""
+        self._txn.drop(self._places.other(name, self._handles), delete=False)
+
+    def append_in_other_place(self, name: str, items: Items) -> None:
+        """Write (key, value) pairs as they are behind all others of the place that is not in use; pages become full."""
+        self._txn.cursor(self._places.other(name, self._handles)).putmulti(items, append=True)
+
+    def change_place(self, name: str) -> None:
+        """Use the other place of a database from now on, and empty this one."""
+        old, new = self._handles[name], self._places.other(name, self._handles)
+        record = self.get("meta", SECOND)
+        second = 0 if record is None else int.from_bytes(record[4:], "little")
+        self.put("meta", SECOND, (second ^ 1 << DATABASES[name]).to_bytes(8, "little"))
+        self._txn.drop(old, delete=False)
+        self._handles = {**self._handles, name: new}
+        self._cursors.pop(name, None)
+
+
+class Places:
+    """Handles of all databases of an open environment, and which of two places are in use in a snapshot."""
+
+    def __init__(self, env: Any, *, create: bool) -> None:
+        # One transaction for all that may have to be made. py-lmdb keeps handles of a reading one only for its own.
+        with env.begin(write=True) if create else contextlib.nullcontext() as txn:
+            self._first = {name: env.open_db(name.encode(), txn=txn, create=create) for name in DATABASES}
+            self._second = {}
+            for name in REFILLED:
+                with contextlib.suppress(lmdb.NotFoundError):  # nobody has written since there are second places
+                    self._second[name] = env.open_db(f"{name}.2".encode(), txn=txn, create=create)
+        self._known: dict[bytes, dict[str, Any]] = {}
+
+    def in_use(self, txn: Any) -> dict[str, Any]:
+        """Handle of each database in the snapshot of a transaction."""
+        record: bytes | None = txn.get(SECOND, db=self._first["meta"])
+        if record is None:
+            return self._first
+        handles = self._known.get(record)
+        if handles is None:
+            second = int.from_bytes(open_record(DATABASES["meta"], "meta", SECOND, record)[4:], "little")
+            names = [name for name in REFILLED if second >> DATABASES[name] & 1]
+            if any(name not in self._second for name in names):
+                raise Unavailable("the index was written anew by a newer process; open the archive again")
+            handles = self._known[record] = {**self._first, **{name: self._second[name] for name in names}}
+        return handles
+
+    def other(self, name: str, in_use: dict[str, Any]) -> Any:
+        """Handle of the place that is not in use."""
+        return self._second[name] if in_use[name] is self._first[name] else self._first[name]
+
 
 FULL_BELOW = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -239,7 +298,7 @@ class Environment:
 
     def _reset(self) -> None:
         self._env: Any = None
-        self._handles: dict[str, Any] = {}
+        self._places: Places | None = None
         self._open_lock = threading.Lock()
         self._write_lock = threading.RLock()
         self._writing = False
@@ -306,7 +365,7 @@ class Environment:
                 raise Unavailable(f"cannot make {self.path}: {error.strerror}", code=READ_ONLY) from error
         env = lmdb.open(
             str(self.path),
-            map_size=max(self._map_bytes, data.stat().st_size if data.exists() else 0),
+            map_size=max(self._map_bytes, data.stat().st_size + MAP_SPARE if data.exists() else 0),
             readonly=self.read_only,
             create=not self.read_only,
             metasync=False,
@@ -314,24 +373,21 @@ class Environment:
             writemap=False,
             readahead=False,
             max_readers=self._max_readers,
-            max_dbs=len(DATABASES),
+            max_dbs=len(DATABASES) + len(REFILLED),
             max_spare_txns=16,
             lock=not self.read_only or os.access(self.path, os.W_OK),
         )
         try:
             env.reader_check()
-            self._handles = {name: self._open_database(env, name) for name in DATABASES}
+            self._places = Places(env, create=not self.read_only)
+        except lmdb.NotFoundError:
+            env.close()
+            raise NotFound(f"the index in {self.path} lacks a database") from None
         except BaseException:
             env.close()
             raise
         self._checked_readers = time.monotonic()
         return env
-
-    def _open_database(self, env: Any, name: str) -> Any:
-        try:
-            return env.open_db(name.encode(), create=not self.read_only)
-        except lmdb.NotFoundError:
-            raise NotFound(f"the index in {self.path} has no database {name}") from None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -341,9 +397,9 @@ class Environment:
             yield current
             return
         txn = self._begin_read()
-        transaction = Transaction(txn, self._handles)
-        self._local.transaction = transaction
         try:
+            assert self._places is not None
+            transaction = self._local.transaction = Transaction(txn, self._places)
             yield transaction
         except lmdb.Error as error:
             raise _translated(error, "reading", self.path) from error
@@ -447,7 +503,8 @@ class Environment:
             env.reader_check()
         txn = env.begin(write=True)
         try:
-            result = work(Transaction(txn, self._handles))
+            assert self._places is not None
+            result = work(Transaction(txn, self._places))
         except BaseException:
             txn.abort()
             raise

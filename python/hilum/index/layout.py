@@ -9,6 +9,7 @@ __all__ = [
     "COUNTER_LENGTHS",
     "COUNTER_SPREAD",
     "EVENT",
+    "FIRST_PLACES_ONLY",
     "FORMAT_VERSION",
     "INLINE_TABLE",
     "LATEST",
@@ -23,7 +24,10 @@ __all__ = [
     "VARIANT",
 ]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+FIRST_PLACES_ONLY = 2
+"""An earlier version, which differs in that no database was ever in its second place; it is written on as it is."""
 
 COUNTER_LENGTHS = (2, 3, 4, 5, 6, 10, 11)
 """Lengths of the order key's prefixes for which counters may be kept."""

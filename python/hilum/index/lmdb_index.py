@@ -20,8 +20,18 @@ from hilum.index.base import (
 )
 from hilum.index.check import check_index, check_structure, is_cut
 from hilum.index.counters import Positions
-from hilum.index.environment import ADVICE, BAD_RECORD, DATABASES, Environment
-from hilum.index.layout import EVENT, FORMAT_VERSION, LATEST, NO_IDS, PACK, REBUILDING, TIDIED, TOMBSTONE
+from hilum.index.environment import ADVICE, BAD_RECORD, DATABASES, REFILLED, SECOND, Environment
+from hilum.index.layout import (
+    EVENT,
+    FIRST_PLACES_ONLY,
+    FORMAT_VERSION,
+    LATEST,
+    NO_IDS,
+    PACK,
+    REBUILDING,
+    TIDIED,
+    TOMBSTONE,
+)
 from hilum.index.query import whole_number
 from hilum.index.records import INSTANCE_FIXED, Patient, Series, Study, decode_instance, person_key
 from hilum.index.schema import ATTRIBUTES, level_number, posting_rules
@@ -96,7 +106,7 @@ class LmdbIndex:
             self._env.write(lambda txn: txn.put("meta", b"format", FORMAT_VERSION.to_bytes(4, "little")))
             return
         found = int.from_bytes(record[4:], "little")
-        if found != FORMAT_VERSION:
+        if found not in (FORMAT_VERSION, FIRST_PLACES_ONLY):
             raise DataError(f"index format {found} is not {FORMAT_VERSION}; rebuild the index", code=14)
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -196,7 +206,9 @@ class LmdbIndex:
         """
 
         def work(txn: Transaction) -> None:
-            kept = [(key, txn.get("meta", key)) for key in (b"next_id", b"next_event", LATEST)]
+            kept = [(key, txn.get("meta", key)) for key in (b"next_id", b"next_event", LATEST, SECOND)]
+            for name in REFILLED:
+                txn.empty_other_place(name)
             for name in DATABASES:
                 txn.empty(name)
             txn.put("meta", b"format", FORMAT_VERSION.to_bytes(4, "little"))
@@ -224,7 +236,7 @@ class LmdbIndex:
 
     def tidy(self) -> None:
         """Take less of the disk after a bulk change (see ``Index.tidy``)."""
-        self._env.write(lambda txn: refill(txn, self._env.info()["psize"]))
+        refill(self._env)
         for _ in range(2):  # what a transaction frees, LMDB takes as free after the next one
             self._env.write(lambda txn: txn.put("meta", TIDIED, b"\1"))
         self._env.sync()

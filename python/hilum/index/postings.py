@@ -28,8 +28,8 @@ END = b"\xff" * (ORDER_BYTES + 1)
 """Above every order key."""
 COUNTED_BLOCKS = 8
 """So many blocks are counted; what follows them is estimated."""
-FIRST_ROUND = 32
-"""So many order keys of a list are looked at in the first round at most: a page seldom needs more."""
+FIRST_READ = 32
+"""So many order keys of a head are read at first; a list of which fewer are held is read on."""
 MOST_BLOCKS = 32
 """Blocks of one list that are read at once at most."""
 
@@ -67,11 +67,14 @@ class PostingList:
 
     def read(self, blocks: int) -> bytes:
         """Order keys of the next blocks, one behind the other."""
-        if blocks == 1 and not self._next and self._head.first:
-            self._next = self._head.following
-            return decode_postings(self._head.first, self._head.value)
-        cursor = self._cursor
+        cursor, head = self._cursor, self._head
         out: list[bytes] = []
+        if head.first:
+            rest = decode_postings(head.first, head.value)
+            out.append(rest[postings_before(rest, self._next) * ORDER_BYTES :])
+            self._head, self._next = Head(head.key), head.following
+            if blocks == 1:
+                return out[0]
         if self._next != END and cursor.set_range(self._prefix + self._next):
             for key, value in cursor.iternext():
                 if len(key) != self._size or not key.startswith(self._prefix):
@@ -82,6 +85,18 @@ class PostingList:
                 out.append(decode_postings(key[-ORDER_BYTES:], value))
         self._next = END
         return b"".join(out)
+
+    def glance(self) -> bytes:
+        """The first few order keys, when the head was seen; else those of the first block."""
+        head = self._head
+        if not head.first:
+            return self.read(1)
+        found = decode_postings(head.first, head.value, FIRST_READ + 1)
+        if len(found) > FIRST_READ * ORDER_BYTES:
+            self._next = found[-ORDER_BYTES:]
+            return found[:-ORDER_BYTES]
+        self._head, self._next = Head(head.key), head.following
+        return found
 
     def count(self) -> int:
         """Number of order keys; above some thousand an estimate, as if they were spread evenly over time."""
@@ -155,22 +170,23 @@ def intersection(txn: Transaction, groups: Sequence[Sequence[Head]]) -> Iterator
             blocks = min(2 * blocks, MOST_BLOCKS)
         return
     lists = [[PostingList(txn, head) for head in group] for group in groups]
-    held = [[b""] * len(group) for group in groups]
-    blocks, most = 1, FIRST_ROUND * ORDER_BYTES
+    glance = len(lists) == 1  # a page seldom needs more
+    held = [[one.glance() if glance else b"" for one in group] for group in lists]
+    blocks = 1
     while True:
         horizon = END
         for group, rows in zip(lists, held, strict=True):
             if not any(rows) and all(one.next == END for one in group):
                 return
             for i, one in enumerate(group):
-                if len(rows[i]) < ORDER_BYTES * 64 and one.next != END:
+                if len(rows[i]) < ORDER_BYTES * FIRST_READ and one.next != END:
                     rows[i] += one.read(blocks)
-                horizon = min(horizon, rows[i][most : most + ORDER_BYTES] or one.next)
+                horizon = min(horizon, one.next)
         yield from split_postings(intersect_postings([[_cut(row, horizon) for row in rows] for rows in held]))
         if horizon == END:
             return
         held = [[row[postings_before(row, horizon) * ORDER_BYTES :] for row in rows] for rows in held]
-        blocks, most = min(2 * blocks, MOST_BLOCKS), 8 * most
+        blocks = min(2 * blocks, MOST_BLOCKS)
 
 
 def _cut(orders: bytes, horizon: bytes) -> bytes:

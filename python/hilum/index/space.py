@@ -6,12 +6,15 @@ are most of the file. They are given back as holes of the file, which others tha
 
 from __future__ import annotations
 
+import functools
+import itertools
 import mmap
 import os
 import struct
 from typing import TYPE_CHECKING
 
 from hilum._core import punch_hole
+from hilum.index.environment import REFILLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["give_back", "refill", "stored_bytes"]
 
-REFILLED = ("match", "order")
-"""Databases whose keys come in no order, so that a bulk change leaves their pages half empty."""
-REFILL_LIMIT = 32 << 20
-"""A larger database is left as it is: it would be held in memory, and writers would wait."""
+SLICE = 8 << 20
+"""So many bytes are written anew in one transaction: others wait for no longer than that takes."""
+CHUNK = 16_384
+"""So many entries are held at once."""
+ATTEMPTS = 3
+GROWTH = 3 / 2
+"""A database is looked at again when it has so many times the pages that it had when its pages were full."""
+_NODE = 10
+"""Bytes of an entry in a page beside its key and value."""
+_FULL_PAGES = b"full pages of "
 _HEADER = 16
 _BRANCH, _BIG = 1, 1
 
@@ -34,17 +43,72 @@ def stored_bytes(path: Path) -> int:
     return os.stat(path / "data.mdb").st_blocks * 512
 
 
-def refill(txn: Transaction, page_bytes: int) -> None:
-    """Write databases anew with full pages, where that saves at least a fifth of them."""
+def refill(environment: Environment) -> None:
+    """Write databases anew with full pages, where that saves at least a fifth of them.
+
+    A database is copied to its second place in short transactions, which is begun again when somebody else writes
+    meanwhile. In the last transaction the places change.
+    """
+    page_bytes = environment.info()["psize"]
     for name in REFILLED:
-        pages = txn.pages(name)
-        if not 0 < pages * page_bytes <= REFILL_LIMIT:
+        with environment.read() as txn:
+            pages = txn.pages(name)
+            record = txn.get("meta", _FULL_PAGES + name.encode())
+            if pages <= (int.from_bytes(record[4:], "little") if record else 1) * GROWTH:
+                continue
+            used = sum(len(key) + len(value) + _NODE for key, value in txn.new_cursor(name).iternext())
+        if used > pages * page_bytes * 4 // 5:
+            environment.write(functools.partial(_remember, name))
             continue
-        items = list(txn.new_cursor(name).iternext())
-        if sum(len(key) + len(value) + 11 for key, value in items) > pages * page_bytes * 4 // 5:
-            continue
-        txn.empty(name)
-        txn.cursor(name).putmulti(items, append=True)
+        for _ in range(ATTEMPTS):
+            if _copy(environment, name):
+                break
+
+
+def _remember(name: str, txn: Transaction) -> None:
+    txn.put("meta", _FULL_PAGES + name.encode(), txn.pages(name).to_bytes(8, "little"))
+
+
+def _copy(environment: Environment, name: str) -> bool:
+    """Whether a database was copied whole before anybody else wrote."""
+    at: bytes | None = b""
+    number = 0
+    while at is not None:
+        done = environment.write(functools.partial(_copy_on, name, at, number + 1))
+        if done is None:
+            environment.write(lambda txn: txn.empty_other_place(name))
+            return False
+        at, number = done
+    return True
+
+
+def _copy_on(name: str, start: bytes, expected: int, txn: Transaction) -> tuple[bytes | None, int] | None:
+    """Copy the next slice: where to go on, and this transaction's number; None when another came between."""
+    if not start:
+        txn.empty_other_place(name)
+    elif txn.number != expected:
+        return None
+    end = _copy_slice(txn, name, start)
+    if end is None:
+        txn.change_place(name)
+        _remember(name, txn)
+    return end, txn.number
+
+
+def _copy_slice(txn: Transaction, name: str, start: bytes) -> bytes | None:
+    """Copy entries from a key on; the key to go on at, None at the end."""
+    cursor = txn.new_cursor(name)
+    if not (cursor.set_range(start) if start else cursor.first()):
+        return None
+    entries = cursor.iternext()
+    size = 0
+    while items := list(itertools.islice(entries, CHUNK)):
+        txn.append_in_other_place(name, items)
+        size += sum(len(key) + len(value) + _NODE for key, value in items)
+        if size > SLICE:
+            following: tuple[bytes, bytes] | None = next(entries, None)
+            return following and following[0]
+    return None
 
 
 def give_back(environment: Environment) -> int:

@@ -40,6 +40,11 @@ def fill(path: Path, studies: int = 900) -> LmdbIndex:
     return index
 
 
+def transaction_number(index: LmdbIndex) -> int:
+    with index._env.read() as txn:
+        return txn.number
+
+
 def test_tidying_takes_less_and_changes_nothing(tmp_path: Path) -> None:
     index = fill(tmp_path / "index")
     before, answer = index.statistics().index_bytes, index.search("study", parse_query("study")).to_json()
@@ -55,6 +60,64 @@ def test_tidying_takes_less_and_changes_nothing(tmp_path: Path) -> None:
     again = LmdbIndex(tmp_path / "index")
     assert again.verify() == []
     again.close()
+
+
+def test_databases_are_written_anew_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice, so that both places are used; each time many transactions, after each of which answers are the same."""
+    monkeypatch.setattr(space, "SLICE", 4_000)
+    monkeypatch.setattr(space, "CHUNK", 16)
+    index = fill(tmp_path / "index", 600)
+    for count, places in ((600, 1), (3000, 2)):
+        for first in range(index.statistics().studies, count, 150):
+            index.apply(list(synthetic_entries(150, first=first)))
+        query = parse_query("study", {"PatientName": "S*"}, includefield="all")
+        answer = index.search("study", query).to_json()
+        before, number = index.statistics().index_bytes, transaction_number(index)
+        index.tidy()
+        assert transaction_number(index) > number + 20 * places
+        assert index.statistics().index_bytes < before * 3 // 4
+        assert index.search("study", query).to_json() == answer
+        assert index.verify() == []
+        other = LmdbIndex(tmp_path / "other" / str(places))
+        assert other.verify() == []
+        other.close()
+    index.close()
+    assert check_structure(tmp_path / "index") == []
+    again = LmdbIndex(tmp_path / "index", read_only=True)
+    assert again.search("study", query).to_json() == answer
+    again.close()
+
+
+def test_a_copy_that_a_writer_comes_between_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(space, "SLICE", 4_000)
+    monkeypatch.setattr(space, "CHUNK", 16)
+    index = fill(tmp_path / "index", 600)
+    stock, first = space._copy_slice, [600]
+
+    def copy_slice(*args: object) -> object:
+        end = stock(*args)  # type: ignore[arg-type]
+        interrupted.append(end)
+        return end
+
+    interrupted: list[object] = []
+    monkeypatch.setattr(space, "_copy_slice", copy_slice)
+    write = index._env.write
+
+    def crowded(work: object) -> object:
+        result = write(work)  # type: ignore[arg-type]
+        write(lambda txn: index._apply(txn, list(synthetic_entries(1, first=first[0])), {}, ()))
+        first[0] += 1
+        return result
+
+    monkeypatch.setattr(index._env, "write", crowded)
+    space.refill(index._env)
+    monkeypatch.undo()
+    assert len(interrupted) >= space.ATTEMPTS
+    assert index.verify() == []
+    assert index.statistics().studies == first[0]
+    index.tidy()
+    assert index.verify() == []
+    index.close()
 
 
 def test_a_snapshot_that_another_process_reads_keeps_its_pages(tmp_path: Path) -> None:

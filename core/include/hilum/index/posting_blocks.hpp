@@ -23,8 +23,9 @@ struct PostingBlock {
 /// Number of order keys of a block.
 [[nodiscard]] std::size_t postings_in(std::string_view value) noexcept;
 
-/// Appends the order keys of a block. Throws Errc::bad_record where it is not one or its keys are not in order.
-void decode_postings(std::string_view first, std::string_view value, std::string& out);
+/// Appends the order keys of a block, `most` (at least one) at most. Throws Errc::bad_record where it is not one or its
+/// keys are not in order.
+void decode_postings(std::string_view first, std::string_view value, std::string& out, std::size_t most = kMaxPostings);
 
 /// Blocks of sorted order keys without repetition.
 [[nodiscard]] std::vector<PostingBlock> encode_postings(std::string_view orders);
