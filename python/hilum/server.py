@@ -337,14 +337,19 @@ def _run_http(
         ssl_keyfile=settings.http.tls_key,
     )
     server = uvicorn.Server(config)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    _spare_the_collector()
     try:
         server.run(sockets=[listener])
     finally:
         archive.close()
     return 0
+
+
+def _spare_the_collector() -> None:
+    """Keep what was imported and built until now out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _end(server: Any) -> None:
@@ -443,6 +448,7 @@ def _run_dimse(
         completion.start()
         if settings.volumes.ahead:
             ahead.start()
+    _spare_the_collector()
     try:
         wait_for_end(life)
     finally:

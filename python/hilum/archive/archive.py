@@ -320,7 +320,7 @@ class Archive:
         policy = self._policy(on_conflict)
         self._writable()
         prepared = ingest.prepare_scanned(scan, data, policy, self.settings.ingest)
-        (result,) = self._ingest.submit([prepared]).result()
+        (result,) = self._ingest.commit([prepared])
         if isinstance(result, HilumError):
             raise result
         return result

@@ -1,19 +1,16 @@
 """The group commit of one process: what waits goes to the pack with one flush, then to the index in one transaction.
 
-Two threads. The writer gathers what waits, decides what is new, and appends it; the indexer applies what was appended
-and answers. While the indexer works the writer already writes the next group, and while the writer waits for the disk
-the following one gathers: many senders share each wait, and a single one is not delayed. Answers come in the order of
-the commits, and only when the object is durable in a pack and visible to the next query.
+Two steps, which `hilum.archive.turns` gives to threads. Writing decides what is new, and appends it; indexing applies
+what was appended and answers. While a group is indexed the next one is already written, and while that waits for the
+disk the following one gathers: many senders share each wait, and a single one is not delayed. Answers come in the order
+of the commits, and only when the object is durable in a pack and visible to the next query.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -28,6 +25,7 @@ from hilum.archive.ingest import (
     reader_of,
     result_of,
 )
+from hilum.archive.turns import Turns
 from hilum.errors import Conflict, DataError, HilumError, NotFound, Unavailable, UsageError
 from hilum.index.base import Entry, InstanceRecord, Outcome, Tombstone
 from hilum.index.schema import parse_private_key
@@ -35,8 +33,10 @@ from hilum.storage.base import REPLACES, Kind, NewRecord
 from hilum.storage.base import Tombstone as TombstoneRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
+    from hilum.archive.turns import Job
     from hilum.config import Settings
     from hilum.index.base import Index
     from hilum.storage.packs import PackStore
@@ -57,17 +57,10 @@ _STATUS_OF: Final = {
 
 
 @dataclass(slots=True)
-class _Job:
-    items: Sequence[Prepared]
-    memory: int
-    future: Future[list[StoreResult | HilumError]] = field(default_factory=Future)
-
-
-@dataclass(slots=True)
 class _Group:
     """What one append has written, on its way to the index."""
 
-    jobs: list[_Job]
+    jobs: list[Job]
     """Empty when the append has failed in part: what it has written has to be indexed all the same."""
     entries: list[Entry]
     written: list[Prepared]
@@ -95,25 +88,21 @@ class Committer:
     def __init__(self, packs: PackStore, index: Index, settings: Settings, latest_ns: int = 0) -> None:
         self._packs = packs
         self._index = index
-        self._limits = settings.ingest
         self._private_keys = [parse_private_key(text) for text in settings.index.private_tags]
         self._latest_ns = latest_ns
+        self._turns: Turns[_Group] = Turns(self._write, self._index_and_answer, settings.ingest)
         self._reset()
 
+    def _begin(self) -> bool:
+        """Start afresh in the child of a fork, where the threads do not exist; whether this is one."""
+        forked = self._turns.begin()
+        if forked:
+            self._reset()
+        return forked
+
     def _reset(self) -> None:
-        """Start empty; also in the child of a fork, where the threads do not exist."""
-        self._process = os.getpid()
-        self._changed = threading.Condition()
-        self._write_lock = threading.Lock()
         self._index_lock = threading.Lock()
-        self._waiting: deque[_Job] = deque()
-        self._written: deque[_Group | None] = deque()
-        self._indexing = False
-        self._memory = 0
-        self._closing = False
-        self._threads: list[threading.Thread] = []
-        self._company = 1
-        """Jobs of the last commit: as many are likely to come again."""
+        self._pending_lock = threading.Lock()
         self._pending: dict[str, Prepared] = {}
         """Current object of each UID that was appended and is not in the index yet."""
         self._backlog: list[Entry] = []
@@ -132,38 +121,27 @@ class Committer:
         Unavailable
             Still full after `timeout` seconds, or closed.
         """
-        if os.getpid() != self._process:
-            self._reset()
-        job = _Job(items, sum(item.memory() for item in items))
-        job.future.set_running_or_notify_cancel()
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._has_room(job), timeout):
-                raise Unavailable("too many objects are waiting to be stored; try again later")
-            if self._closing:
-                raise Unavailable("the archive is closed")
-            if not self._threads:
-                self._threads = [
-                    threading.Thread(target=self._write_groups, name="hilum-write", daemon=True),
-                    threading.Thread(target=self._index_groups, name="hilum-index", daemon=True),
-                ]
-                for thread in self._threads:
-                    thread.start()
-            self._memory += job.memory
-            self._waiting.append(job)
-            self._changed.notify_all()
-        return job.future
+        self._begin()
+        return self._turns.submit(items, timeout)
+
+    def commit(self, items: Sequence[Prepared]) -> list[StoreResult | HilumError]:
+        """As `submit`, and wait for the answer; this thread may do the work of others meanwhile.
+
+        Raises
+        ------
+        Unavailable
+            Closed.
+        """
+        self._begin()
+        return self._turns.commit(items)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Keep commits of this process out, with everything that was written indexed: for deletion and compaction."""
-        if os.getpid() != self._process:
-            self._reset()
-        with self._write_lock:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._written and not self._indexing)
-            with self._index_lock:
-                self._apply([])
-                yield
+        self._begin()
+        with self._turns.exclusive(), self._index_lock:
+            self._apply([])
+            yield
 
     def next_ns(self, at_least: int = 0) -> int:
         """Receive time for a record: now, and later than every one before."""
@@ -184,55 +162,12 @@ class Committer:
 
     def close(self) -> None:
         """Commit what waits, then stop."""
-        if os.getpid() != self._process:
-            return
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-            threads = list(self._threads)
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join()
+        if not self._begin():
+            self._turns.close()
 
-    # The writer
+    # Writing
 
-    def _has_room(self, job: _Job) -> bool:
-        return self._closing or not self._memory or self._memory + job.memory <= self._limits.queue_bytes
-
-    def _has_company(self) -> bool:
-        enough = self._memory >= self._limits.batch_bytes or len(self._waiting) >= self._company
-        return self._closing or enough
-
-    def _write_groups(self) -> None:
-        while jobs := self._gather():
-            try:
-                with self._write_lock:
-                    self._write(jobs)
-            except BaseException as error:
-                self._answer(jobs, error)
-            self._company = len(jobs)
-        self._pass_on(None)
-
-    def _pass_on(self, group: _Group | None) -> None:
-        """Give a group to the indexer; None: there will be no more."""
-        with self._changed:
-            self._written.append(group)
-            self._changed.notify_all()
-
-    def _gather(self) -> list[_Job]:
-        """Wait for the first job, a moment longer for as many as came last time, and take what fits into one commit."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing)
-            if self._company > 1 and not self._closing:
-                self._changed.wait_for(self._has_company, self._limits.gather_ms / 1000)
-            jobs: list[_Job] = []
-            size = 0
-            while self._waiting and (not jobs or size + self._waiting[0].memory <= self._limits.batch_bytes):
-                size += self._waiting[0].memory
-                jobs.append(self._waiting.popleft())
-            return jobs
-
-    def _write(self, jobs: list[_Job]) -> None:
+    def _write(self, jobs: list[Job], pass_on: Callable[[_Group], None]) -> None:
         """Append what is new, durable, and pass it on."""
         if self._backlog or self._tombstone_ends:
             with self._index_lock:
@@ -247,14 +182,14 @@ class Committer:
             for item, known in damaged:
                 self._heal(item, known, group)
         except BaseException:
-            self._pass_on(_Group([], group.entries, group.written, group.moves, group.stones))
+            pass_on(_Group([], group.entries, group.written, group.moves, group.stones))
             raise
-        with self._changed:
+        with self._pending_lock:
             for item, flags in writes:
                 uid = item.scan.sop_instance_uid
                 if id(item) not in group.failed and (flags or uid not in self._pending):
                     self._pending[uid] = item
-        self._pass_on(group)
+        pass_on(group)
 
     def _decide(self, items: Sequence[Prepared], failed: dict[int, HilumError]) -> list[int | InstanceRecord | None]:
         """Record flags for each object that has to be written, None for duplicates.
@@ -263,7 +198,7 @@ class Committer:
         cannot be read goes to `failed`.
         """
         uids = [item.scan.sop_instance_uid for item in items]
-        with self._changed:  # before the look-up: what leaves this meanwhile is in the index by then
+        with self._pending_lock:  # before the look-up: what leaves this meanwhile is in the index by then
             current: dict[str, Prepared | InstanceRecord] = {
                 uid: self._pending[uid] for uid in uids if uid in self._pending
             }
@@ -430,23 +365,7 @@ class Committer:
             item.scan, location, stamp, flags, digest_of(item), crc, read=reader_of(item), private_keys=keys
         )
 
-    # The indexer
-
-    def _index_groups(self) -> None:
-        ended = False
-        while not ended:
-            with self._changed:
-                self._changed.wait_for(lambda: self._written)
-                groups = list(self._written)
-                self._written.clear()
-                self._indexing = True
-            ended = groups[-1] is None
-            try:
-                self._index_and_answer([group for group in groups if group is not None])
-            finally:
-                with self._changed:
-                    self._indexing = False
-                    self._changed.notify_all()
+    # Indexing
 
     def _index_and_answer(self, groups: list[_Group]) -> None:
         jobs = [job for group in groups for job in group.jobs]
@@ -472,9 +391,9 @@ class Committer:
                 for item in items
             ]
         except BaseException as error:
-            self._answer(jobs, error)
+            self._turns.answer(jobs, error)
         else:
-            self._answer(jobs, results)
+            self._turns.answer(jobs, results)
 
     def _apply(
         self,
@@ -501,7 +420,7 @@ class Committer:
             outcomes = self._apply_one_by_one(entries)
             self._index.apply([], packs=ends, tombstones=self._tombstones)
         self._backlog, self._tombstones, self._tombstone_ends = [], [], {}
-        with self._changed:
+        with self._pending_lock:
             for entry in entries:
                 item = self._pending.get(entry.sop_instance_uid)
                 if item is not None and item.sha256 == entry.sha256:
@@ -522,19 +441,6 @@ class Committer:
                 raise
         self._backlog = []
         return outcomes
-
-    def _answer(self, jobs: Sequence[_Job], results: Sequence[StoreResult | HilumError] | BaseException) -> None:
-        with self._changed:
-            self._memory -= sum(job.memory for job in jobs)
-            self._changed.notify_all()
-        start = 0
-        for job in jobs:
-            if isinstance(results, BaseException):
-                job.future.set_exception(results)
-                continue
-            own = results[start : start + len(job.items)]
-            start += len(job.items)
-            job.future.set_result(list(own))
 
 
 def _result(item: Prepared, outcome: Outcome | HilumError) -> StoreResult | HilumError:

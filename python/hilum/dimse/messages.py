@@ -94,6 +94,9 @@ _UIDS: Final = frozenset(
     (Tag.AFFECTED_SOP_CLASS, Tag.REQUESTED_SOP_CLASS, Tag.AFFECTED_SOP_INSTANCE, Tag.REQUESTED_SOP_INSTANCE)
 )
 _HEAD: Final = struct.Struct("<HHI")
+_PDV: Final = struct.Struct(">BxIIBB")
+_LENGTH: Final = struct.Struct("<HHII")
+_NUMBER: Final = struct.Struct("<HHIH")
 _GATHER: Final = 1 << 20
 LONGEST_PDV: Final = 1 << 18
 """Fragments are not longer, also where the peer sets no limit."""
@@ -111,8 +114,9 @@ def encode_command(values: Mapping[int, int | str]) -> bytes:
     for tag in sorted(values):
         value = values[tag]
         if tag in _NUMBERS:
-            raw = int(value).to_bytes(2, "little")
-        elif tag == Tag.OFFENDING:
+            parts.append(_NUMBER.pack(0, tag, 2, int(value)))
+            continue
+        if tag == Tag.OFFENDING:
             raw = struct.pack("<HH", int(value) >> 16, int(value) & 0xFFFF)
         else:
             raw = str(value).encode("ascii", "replace")
@@ -120,10 +124,9 @@ def encode_command(values: Mapping[int, int | str]) -> bytes:
                 raw = raw[:64]
             if len(raw) & 1:
                 raw += b"\0" if tag in _UIDS else b" "
-        parts.append(_HEAD.pack(0, tag, len(raw)))
-        parts.append(raw)
+        parts.append(_HEAD.pack(0, tag, len(raw)) + raw)
     body = b"".join(parts)
-    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
+    return _LENGTH.pack(0, 0, 4, len(body)) + body
 
 
 def decode_command(data: Buffer) -> dict[int, int | str]:
@@ -174,6 +177,9 @@ def pdus(context_id: int, command: bytes, data: Iterable[Any] | None, max_pdu: i
     room = min((max_pdu or LONGEST_PDV) - 6, LONGEST_PDV) & ~1
     if room < 2:
         raise DataError("the peer's maximum PDU length leaves no room for data")
+    if data is None and len(command) <= room:
+        yield pdv(context_id, len(command), 3) + command
+        return
     out: list[Any] = []
     size = 0
     for start in range(0, len(command), room):
@@ -207,7 +213,7 @@ def message_maker(context_id: int, command: Mapping[int, int | str], max_pdu: in
 
 def pdv(context_id: int, length: int, control: int) -> bytes:
     """Give what stands before the bytes of a fragment that is alone in its PDU."""
-    return struct.pack(">BxIIBB", 4, length + 6, length + 2, context_id, control)
+    return _PDV.pack(4, length + 6, length + 2, context_id, control)
 
 
 def _even(data: Iterable[Any], room: int) -> Iterator[tuple[bool, list[memoryview]]]:

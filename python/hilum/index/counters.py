@@ -152,14 +152,18 @@ class Changes:
         """Write counters, after the orders and records of what they count were written."""
         closed: set[bytes] = set()
         """Keys of counters below which nothing is left to do."""
-        for depth, length in enumerate(COUNTER_LENGTHS):
+        by_length: dict[int, list[bytes]] = {length: [] for length in COUNTER_LENGTHS}
+        for key in sorted(self.counts):
+            by_length[key[1]].append(key)
+        for depth, found in enumerate(by_length.values()):
             keys = []
-            for key in sorted(key for key in self.counts if key[1] == length):
+            for key in found:
                 if depth and _shorter(key, depth - 1) in closed:
                     closed.add(key)
                 else:
                     keys.append(key)
-            self._write(keys, depth, closed)
+            if keys:
+                self._write(keys, depth, closed)
 
     def _write(self, keys: list[bytes], depth: int, closed: set[bytes]) -> None:
         stored = dict(self.txn.get_many("count", keys))

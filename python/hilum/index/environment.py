@@ -148,7 +148,8 @@ class Transaction:
         items.sort()
         sealed = seal_records(DATABASES[name], items)
         cursor = self.cursor(name)
-        first = bisect.bisect_right(items, cursor.key(), key=itemgetter(0)) if cursor.last() else 0
+        last = cursor.key() if cursor.last() else b""
+        first = len(items) if items[-1][0] <= last else bisect.bisect_right(items, last, key=itemgetter(0))
         if first:
             cursor.putmulti(sealed[:first])
         if first < len(items):

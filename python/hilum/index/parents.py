@@ -15,6 +15,7 @@ from hilum.index.records import (
     SERIES_FIXED,
     STUDY_FIXED,
     Patient,
+    counted_names,
     id_of_order_key,
     instance_fixed,
     modality_of,
@@ -74,7 +75,8 @@ class Parents:
 
     def _flush(self, *names: str) -> None:
         for name in names:
-            self.txn.put_many(name, self.puts.pop(name, []))
+            if items := self.puts.pop(name, None):
+                self.txn.put_many(name, items)
 
     # --- series ------------------------------------------------------------------------------------------------------
 
@@ -257,6 +259,8 @@ class Parents:
         key = order_key(study.order, study.id)
         old_key = order_key(study.before[1], study.id)
         lists = [study.attributes, study.derived]
+        if not merged and key == old_key and study.id not in self.new_series and _same_derived(study, before):
+            return
         if not merged:
             added = self._study_keys(lists, [s.attributes for s in self.new_series.get(study.id, ())])
             old = set(self.batch.rules.keys(2, before[2:4]))
@@ -333,6 +337,15 @@ def _gathered(posted: Items, unposted: Items) -> list[tuple[bytes, bytes, bytes]
         for key, order in pairs:
             changes.setdefault(key, ([], []))[which].append(order)
     return [(key, b"".join(sorted(add)), b"".join(sorted(remove))) for key, (add, remove) in sorted(changes.items())]
+
+
+def _same_derived(study: Study, before: list[bytes]) -> bool:
+    """Whether what is posted of a study's derived values, all but the numbers, is what its stored lists say."""
+    return (
+        study.attributes == before[2]
+        and set(study.modalities) == counted_names(before[0])
+        and set(study.sop_classes) == counted_names(before[1])
+    )
 
 
 def _count(counts: dict[str, int], name: str, delta: int) -> None:

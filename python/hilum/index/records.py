@@ -47,6 +47,7 @@ __all__ = [
     "Patient",
     "Series",
     "Study",
+    "counted_names",
     "decode_instance",
     "id_of_order_key",
     "instance_fixed",
@@ -77,6 +78,11 @@ def _heads(*tags: int) -> tuple[bytes, ...]:
 _PATIENT_HEADS = _heads(PATIENT_STUDIES, PATIENT_SERIES, PATIENT_INSTANCES)
 _STUDY_HEADS = _heads(MODALITIES_IN_STUDY, SOP_CLASSES_IN_STUDY, STUDY_UID, STUDY_SERIES, STUDY_INSTANCES)
 _SERIES_HEADS = _heads(SERIES_UID, SERIES_INSTANCES)
+
+
+def counted_names(raw: bytes) -> set[str]:
+    """Names in a stored list of counts."""
+    return set(_decode_counts(raw))
 
 
 def _decode_counts(raw: bytes) -> dict[str, int]:

@@ -516,10 +516,10 @@ class Batch:
         self._flush_variants()
         self._flush_packs(packs)
         self._flush_events()
-        self.txn.put("meta", b"next_id", self.next_id.to_bytes(8, "little"))
-        self.txn.put("meta", b"next_event", self.next_event.to_bytes(8, "little"))
+        kept = [(b"next_id", self.next_id), (b"next_event", self.next_event)]
         if self.latest_ns != self._latest_before:
-            self.txn.put("meta", LATEST, self.latest_ns.to_bytes(8, "little"))
+            kept.append((LATEST, self.latest_ns))
+        self.txn.put_many("meta", [(key, number.to_bytes(8, "little")) for key, number in kept])
 
     def _flush_packs(self, packs: Mapping[int, int]) -> None:
         items = []

@@ -82,6 +82,7 @@ class Metrics:
             registry=self.registry,
         )
         self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[float], None]]] = {}
+        self._bound_stores: dict[tuple[str, str], tuple[Callable[[float], None], ...]] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
         """Record one answered request; ``route`` is a template, never a path."""
@@ -100,9 +101,17 @@ class Metrics:
         outcome, _, reason = outcome.partition(" ")
         if reason:
             self._failures.labels(service, reason).inc()
-        self._stored.labels(service, outcome).inc()
-        self._store_seconds.labels(service).observe(seconds)
-        self._store_bytes.labels(service).observe(size)
+        bound = self._bound_stores.get((service, outcome))
+        if bound is None:
+            bound = (
+                self._stored.labels(service, outcome).inc,
+                self._store_seconds.labels(service).observe,
+                self._store_bytes.labels(service).observe,
+            )
+            self._bound_stores[service, outcome] = bound
+        bound[0](1)
+        bound[1](seconds)
+        bound[2](size)
 
     def observe_association(self, outcome: str) -> None:
         """Record an association that was accepted, rejected or aborted."""

@@ -29,7 +29,7 @@ def streaming(settings: Settings) -> Settings:
 
 def together(archive: hilum.Archive, *items: ingest.Prepared) -> list[Any]:
     """Commit objects of several senders as one group; what each was answered."""
-    with archive._ingest._write_lock:
+    with archive._ingest._turns.writing:
         first = archive._ingest.submit([ingest.prepare(make_object(99, 1, os.getpid() % 1000), "never", LIMITS)])
         futures = [archive._ingest.submit([item]) for item in items]
     first.result()
