@@ -24,10 +24,15 @@ py::tuple decode(const py::object& data, const py::object& transfer_syntax_uid, 
 }
 
 void decode_jpeg2000(const py::object& data, const py::object& pixels, const py::object& discard_levels,
-                     const py::object& threads, const py::object& out) {
+                     const py::object& threads, const py::object& region, const py::object& out) {
     const BufferView source(data, false);
     const codec::PixelDescription description = to_description(pixels);
-    const codec::jpeg2000::Options options{to_number(discard_levels, "discard_levels"), to_number(threads, "threads")};
+    codec::jpeg2000::Options options{to_number(discard_levels, "discard_levels"), to_number(threads, "threads")};
+    if (!region.is_none()) {
+        const py::tuple part = to_tuple(region, 4, "region");
+        options.region = codec::jpeg2000::Region{to_number(part[0], "region"), to_number(part[1], "region"),
+                                                 to_number(part[2], "region"), to_number(part[3], "region")};
+    }
     const BufferView target(out, true);
     const py::gil_scoped_release unlocked;
     const codec::ImageInfo info = codec::jpeg2000::kHilum.probe(source.bytes(), description);
@@ -62,9 +67,11 @@ void bind_codec(py::module_& m) {
     m.def(
         "check_pixels", [](const py::object& pixels) { codec::check_description(to_description(pixels)); }, "pixels"_a,
         "Raises unless every field is one that the decoders and the caller's allocation may trust.");
-    m.def("decode_jpeg2000", &decode_jpeg2000, "data"_a, "pixels"_a, "discard_levels"_a = 0, "threads"_a = 1,
-          py::kw_only(), "out"_a,
-          "One JPEG 2000 frame into out, of jpeg2000_size: without its highest resolutions, with threads inside.");
+    m.def(
+        "decode_jpeg2000", &decode_jpeg2000, "data"_a, "pixels"_a, "discard_levels"_a = 0, "threads"_a = 1,
+        "region"_a = py::none(), py::kw_only(), "out"_a,
+        "One JPEG 2000 frame into out: without its highest resolutions, with threads inside. Of jpeg2000_size, or the "
+        "region (x, y, columns, rows) of that image.");
     m.def("jpeg2000_size", &jpeg2000_size, "data"_a, "discard_levels"_a,
           "(rows, columns) of a JPEG 2000 frame without its highest resolutions: each halves both, rounded up.");
     m.def(

@@ -34,7 +34,11 @@ inline Bytes decode(const codec::Codec& codec, const Bytes& data, const codec::P
 
 inline Bytes decode_reduced(const Bytes& data, const codec::PixelDescription& d,
                             const codec::jpeg2000::Options& options) {
-    const auto [rows, columns] = codec::jpeg2000::reduced_size(data, options.discard_levels);
+    auto [rows, columns] = codec::jpeg2000::reduced_size(data, options.discard_levels);
+    if (options.region) {
+        rows = options.region->rows;
+        columns = options.region->columns;
+    }
     Bytes out(std::size_t{rows} * columns * d.samples_per_pixel * (d.bits_allocated / 8), std::byte{0xA5});
     codec::jpeg2000::decode_with(data, d, codec::jpeg2000::kHilum.probe(data, d), options, out);
     return out;

@@ -217,6 +217,54 @@ HILUM_TEST("lower resolutions: the size halves, the samples are OpenJPEG's", {
     HILUM_CHECK(decode_reduced(data, describe(narrow), {1, 1}).empty());
 });
 
+/// Rows and columns of a whole picture's bytes.
+Bytes part_of(const Bytes& whole, std::size_t columns, std::size_t pixel, const jpeg2000::Region& part) {
+    Bytes out;
+    for (std::size_t y = part.y; y < part.y + std::size_t{part.rows}; ++y) {
+        const auto from = whole.begin() + static_cast<std::ptrdiff_t>((y * columns + part.x) * pixel);
+        out.insert(out.end(), from, from + static_cast<std::ptrdiff_t>(part.columns * pixel));
+    }
+    return out;
+}
+
+HILUM_TEST("regions are parts of the whole picture, at every resolution, with tiles and small blocks", {
+    Chooser choose{std::mt19937(20)};
+    for (unsigned round = 0; round < 30; ++round) {
+        const unsigned components = choose.of({1U, 1U, 3U});
+        Picture p = picture(choose.of({97U, 260U, 301U}), choose.of({83U, 270U, 333U}), components,
+                            choose.of({8U, 12U}), false, 0, round);
+        opj_cparameters_t c = plain(choose.of({1, 3, 6}));
+        c.irreversible = choose.of({0, 1});
+        c.tcp_mct = components == 3 ? choose.of<char>({0, 1}) : char{0};
+        c.cblockw_init = choose.of({4, 16, 64});
+        c.cblockh_init = choose.of({4, 16, 64});
+        p.x0 = choose.of({0U, 0U, 5U});
+        p.y0 = choose.of({0U, 0U, 7U});
+        if (choose.one_in(3)) {
+            c.tile_size_on = OPJ_TRUE;
+            c.cp_tdx = c.cp_tdy = choose.of({64, 101});
+        }
+        const Bytes data = encode_j2k(p, c);
+        const auto levels =
+            static_cast<unsigned>(choose.random()) % std::min(3U, static_cast<unsigned>(c.numresolution));
+        const auto [rows, columns] = jpeg2000::reduced_size(data, levels);
+        const std::size_t pixel = components * (p.precision > 8 ? 2U : 1U);
+        const Bytes whole = decode_reduced(data, describe(p), {levels, 1});
+        for (unsigned i = 0; i < 8; ++i) {
+            const auto x = static_cast<std::uint32_t>(choose.random() % columns);
+            const auto y = static_cast<std::uint32_t>(choose.random() % rows);
+            const jpeg2000::Region part{x, y, 1 + static_cast<std::uint32_t>(choose.random() % (columns - x)),
+                                        1 + static_cast<std::uint32_t>(choose.random() % (rows - y))};
+            HILUM_CHECK(decode_reduced(data, describe(p), {levels, 1 + i % 2, part}) ==
+                        part_of(whole, columns, pixel, part));
+        }
+        for (const jpeg2000::Region& wrong : {jpeg2000::Region{columns, 0, 1, 1}, jpeg2000::Region{0, 0, 0, 1},
+                                              jpeg2000::Region{1, 0, columns, 1}, jpeg2000::Region{0, 1, 1, rows}}) {
+            HILUM_CHECK_THROWS(Errc::out_of_range, decode_reduced(data, describe(p), {levels, 1, wrong}));
+        }
+    }
+});
+
 HILUM_TEST("truncated anywhere: refused with an offset inside of the frame, or the whole picture", {
     const Picture p = picture(64, 64, 1, 12, false, 0, 3);
     const Bytes data = encode_j2k(p, plain());

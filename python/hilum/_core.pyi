@@ -200,6 +200,7 @@ def decode_jpeg2000(
     pixels: _Pixels,
     discard_levels: int = 0,
     threads: int = 1,
+    region: tuple[int, int, int, int] | None = None,
     *,
     out: Buffer | npt.NDArray[Any],
 ) -> None: ...

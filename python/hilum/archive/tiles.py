@@ -11,6 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.archive.caches import MemoryCache
+from hilum.archive.partial import block_around, halvings, is_windowed, resolutions
 from hilum.archive.slide import TileGrid, grid_of
 from hilum.errors import LimitExceeded, NotFound, UsageError
 from hilum.types import PixelDescription
@@ -52,6 +53,8 @@ class PyramidLevel:
     attributes: RenderingAttributes
     """Of the first frame; they hold for all tiles."""
     is_colour: bool
+    resolutions: int | None = None
+    """How often a plain frame can be halved by decoding less of it; None: it is decoded whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,11 @@ class Tiler:
         pixels = self._retrieve.require_pixels(record)
         attributes = self._retrieve.rendering_attributes(record, grid.first)
         colour = pixels.samples_per_pixel > 1 or pixels.photometric_interpretation.startswith("PALETTE")
-        return PyramidLevel(record, grid, attributes, colour)
+        halved = None
+        if grid.across * grid.down == 1 and not colour:
+            stored = self._retrieve.stored_frame(record, grid.first)
+            halved = resolutions(stored, record.transfer_syntax_uid, pixels, attributes)
+        return PyramidLevel(record, grid, attributes, colour, halved)
 
     def _document(self, record: InstanceRecord) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self._retrieve.instance_json(record))
@@ -256,7 +263,9 @@ class Tiler:
         left, top = min(grid.columns - 1, int(x / across)), min(grid.rows - 1, int(y / down))
         right = min(grid.columns, max(left + 1, ceil((x + columns) / across)))
         bottom = min(grid.rows, max(top + 1, ceil((y + rows) / down)))
-        samples, inside = self._samples(level, (left, top, right, bottom))
+        box = (left, top, right, bottom)
+        part = self._part_of_frame(level, box, size) if is_windowed(settings) else None
+        samples, inside = part if part is not None else self._samples(level, box)
         settings = replace(settings, region=inside, width=size[0], height=size[1], square_pixels=False, exact_size=True)
         pixels = self._retrieve.require_pixels(level.record)
         return samples.data, _EXPLICIT, _described(samples, pixels, level.is_colour), level.attributes, settings
@@ -301,6 +310,43 @@ class Tiler:
                 canvas[at] = grid.absent
         x, y = (left - columns[0] * grid.tile_columns) // shrink, (top - rows[0] * grid.tile_rows) // shrink
         return canvas, (x, y, max(1, (right - left) // shrink), max(1, (bottom - top) // shrink))
+
+    def _part_of_frame(
+        self, level: PyramidLevel, box: tuple[int, int, int, int], size: tuple[int, int]
+    ) -> tuple[npt.NDArray[Any], Region] | None:
+        """As `_samples`, out of a lower resolution or of blocks of one frame; None: it is better decoded whole."""
+        if level.resolutions is None:
+            return None
+        grid = level.grid
+        reduce = halvings(box, size, (grid.rows, grid.columns), level.resolutions)
+        left, top, right, bottom = (-(-edge // 2**reduce) for edge in box)
+        shape = -(-grid.rows // 2**reduce), -(-grid.columns // 2**reduce)
+        block = block_around((left, top, right, bottom), shape)
+        if block is None:
+            if not reduce:
+                return None
+            block = (0, 0, shape[1], shape[0])
+        samples = self._decode_part(level, reduce, block)
+        return samples, (left - block[0], top - block[1], right - left, bottom - top)
+
+    def _decode_part(self, level: PyramidLevel, reduce: int, block: tuple[int, int, int, int]) -> npt.NDArray[Any]:
+        import numpy as np
+
+        from hilum.codecs.decode import frame_dtype
+        from hilum.codecs.jpeg2000 import decode_part
+
+        record, frame = level.record, level.grid.first
+        pixels = self._retrieve.require_pixels(record)
+        columns, rows = block[2] - block[0], block[3] - block[1]
+        key = f"{record.sha256.hex()}/{frame}/{reduce}/{block}"
+        with self._decoding[hash(key) % _STRIPES]:
+            kept = self._decoded.get(key)
+            if kept is None:
+                stored = self._retrieve.stored_frame(record, frame)
+                part = decode_part(stored, pixels, reduce, (block[0], block[1], columns, rows))
+                self._decoded.put(key, part.tobytes())
+                return part
+        return np.frombuffer(kept, frame_dtype(pixels)).reshape(rows, columns)
 
     def _decode(self, level: PyramidLevel, frame: int) -> npt.NDArray[Any]:
         """A frame as stored values or RGB, from memory when it was asked for lately."""

@@ -15,7 +15,7 @@ from slides import ROOT, halved, tissue, write_slide
 from hilum.archive.slide import grid_of
 from hilum.archive.tiles import Tiler
 from hilum.errors import DataError, LimitExceeded, NotFound, UsageError
-from hilum.pixels.settings import RenderSettings
+from hilum.pixels.settings import RenderSettings, Shutter
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -138,6 +138,43 @@ def test_radiograph_is_tiled_too_and_decoded_once(archive: hilum.Archive, tiler:
     ]
     assert np.array_equal(np.vstack(rows), whole)
     assert tiler.stored_tile(chest, (0, 0, 512, 512), (512, 512)) is None
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_small_picture_of_a_radiograph_is_its_lower_resolution(
+    archive: hilum.Archive, tiler: Tiler, tmp_path: Path, factor: int
+) -> None:
+    """OpenJPEG decodes the same frame without its highest resolutions."""
+    glymur = pytest.importorskip("glymur")
+    archive.import_paths([DEMO / "cr-chest.dcm"])
+    (instance,) = archive.instances()
+    stored = archive.retrieve.stored_frame(archive.index.lookup([instance.sop_instance_uid])[0], 0)
+    (tmp_path / "frame.j2k").write_bytes(stored)
+    lower = glymur.Jp2k(tmp_path / "frame.j2k")[::factor, ::factor]
+    chest = tiler.pyramid(instance.sop_instance_uid)
+    size = lower.shape[1], lower.shape[0]
+    centre, width = 15000.0, 30000.0
+    ramp = np.clip((lower - (centre - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
+    expected = 255 - np.floor(ramp + 0.5)  # MONOCHROME1
+    got = tiler.pixels(chest, (0, 0, chest.columns, chest.rows), size, PLAIN)
+    assert np.abs(got - expected).max() <= 1
+    part = 64 * factor, 128 * factor, 152 * factor, 64 * factor
+    cut = tiler.pixels(chest, part, (part[2] // factor, part[3] // factor), PLAIN)
+    assert np.array_equal(cut, got[128:192, 64:216])
+
+
+def test_what_lies_on_the_whole_frame_keeps_it_whole(archive: hilum.Archive, tiler: Tiler) -> None:
+    archive.import_paths([DEMO / "cr-chest.dcm"])
+    (instance,) = archive.instances()
+    chest = tiler.pyramid(instance.sop_instance_uid)
+    size = -(-chest.columns // 4), -(-chest.rows // 4)
+    whole = (0, 0, chest.columns, chest.rows)
+    automatic = RenderSettings(auto_window=True, width=size[0], height=size[1], exact_size=True)
+    shown = tiler.pixels(chest, whole, size, automatic)
+    assert np.array_equal(shown, instance.render_array(settings=automatic))
+    shutter = Shutter(rectangle=(501, 1000, 301, 900))
+    hidden = tiler.pixels(chest, whole, size, RenderSettings(shutter=shutter))
+    assert not hidden[:70].any() and hidden[80:220, 130:245].any()
 
 
 def _tile(columns: int, rows: int, i: int, j: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:

@@ -4,6 +4,7 @@
 // believed.
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "hilum/codec/codec.hpp"
@@ -18,9 +19,15 @@ extern const Codec kHilum;
 /// OpenJPEG by its C interface.
 extern const Codec kOpenJpeg;
 
+/// In pixels of the image as it is decoded, that is without the resolutions that are left out.
+struct Region {
+    std::uint32_t x = 0, y = 0, columns = 0, rows = 0;
+};
+
 struct Options {
-    unsigned discard_levels = 0;  ///< highest resolutions left out: each halves rows and columns, rounded up
-    unsigned threads = 1;         ///< inside of this frame, over code-blocks or tiles
+    unsigned discard_levels = 0;     ///< highest resolutions left out: each halves rows and columns, rounded up
+    unsigned threads = 1;            ///< inside of this frame, over code-blocks or tiles
+    std::optional<Region> region{};  ///< only this part: code-blocks that it does not depend on are not decoded
 };
 
 /// Rows and columns of the image without its `discard_levels` highest resolutions. Throws out_of_range where there are
@@ -28,7 +35,9 @@ struct Options {
 [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> reduced_size(std::span<const std::byte> data,
                                                                    unsigned discard_levels);
 
-/// kHilum's decode with options; `out` holds exactly the image of reduced_size().
+/// kHilum's decode with options; `out` holds exactly the image of reduced_size(), or the region. The samples of a
+/// region are those of the whole image. Throws out_of_range where the region is not inside of it; damage to code-blocks
+/// that are not needed goes unseen.
 void decode_with(std::span<const std::byte> data, const PixelDescription& description, const ImageInfo& info,
                  const Options& options, std::span<std::byte> out);
 

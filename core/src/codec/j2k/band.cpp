@@ -150,17 +150,17 @@ void BlockWorker::decode_ht(std::span<const Job> jobs, const Target& target) {
     }
 }
 
-BandRows::BandRows(const TileComponent& component, const Resolution& resolution, unsigned band)
+BandRows::BandRows(const TileComponent& component, const Resolution& resolution, unsigned band, const Rect& needed)
     : component_(component), band_(resolution.bands[band]), block_height_(resolution.block_height) {
     for (const Precinct& precinct : resolution.precincts) {
         if (precinct.grids) {
-            add_jobs(precinct, band, resolution);
+            add_jobs(precinct, band, resolution, needed);
         }
     }
     std::ranges::stable_sort(jobs_, {}, &Job::y);
 }
 
-void BandRows::add_jobs(const Precinct& precinct, unsigned band, const Resolution& resolution) {
+void BandRows::add_jobs(const Precinct& precinct, unsigned band, const Resolution& resolution, const Rect& needed) {
     const BlockGrid& grid = (*precinct.grids)[band];
     const std::uint32_t first_x = grid.area.x0 >> resolution.block_width;
     const std::uint32_t first_y = grid.area.y0 >> resolution.block_height;
@@ -174,6 +174,9 @@ void BandRows::add_jobs(const Precinct& precinct, unsigned band, const Resolutio
         const auto y0 = std::max<std::uint64_t>(row << resolution.block_height, grid.area.y0);
         const auto x1 = std::min<std::uint64_t>((column + 1) << resolution.block_width, grid.area.x1);
         const auto y1 = std::min<std::uint64_t>((row + 1) << resolution.block_height, grid.area.y1);
+        if (x1 <= needed.x0 || y1 <= needed.y0 || x0 >= needed.x1 || y0 >= needed.y1) {
+            continue;
+        }
         jobs_.push_back({&grid.blocks[i], static_cast<std::uint32_t>(x0 - band_.area.x0),
                          static_cast<std::uint32_t>(y0 - band_.area.y0), static_cast<unsigned>(x1 - x0),
                          static_cast<unsigned>(y1 - y0)});
@@ -221,11 +224,15 @@ void BandRows::clear_gaps(std::span<const Job> jobs, std::uint32_t rows) {
 }
 
 const std::uint32_t* BandRows::row(std::uint32_t index) {
-    if (index >= to_) {  // rows come in order: what was held is done with
-        const std::uint64_t block = ((std::uint64_t{band_.area.y0} + index) >> block_height_) + 1;
-        from_ = to_;
-        to_ =
-            static_cast<std::uint32_t>(std::min<std::uint64_t>(block << block_height_, band_.area.y1) - band_.area.y0);
+    if (index >= to_) {  // rows come in order, some may be passed over: what was held is done with
+        const std::uint64_t block = (std::uint64_t{band_.area.y0} + index) >> block_height_;
+        from_ =
+            static_cast<std::uint32_t>(std::max<std::uint64_t>(block << block_height_, band_.area.y0) - band_.area.y0);
+        to_ = static_cast<std::uint32_t>(std::min<std::uint64_t>((block + 1) << block_height_, band_.area.y1) -
+                                         band_.area.y0);
+        while (next_job_ < jobs_.size() && jobs_[next_job_].y < from_) {
+            ++next_job_;
+        }
         const std::size_t first = next_job_;
         while (next_job_ < jobs_.size() && jobs_[next_job_].y < to_) {
             ++next_job_;

@@ -63,7 +63,8 @@ private:
 
 class BandRows final : public RowSource {
 public:
-    BandRows(const TileComponent& component, const Resolution& resolution, unsigned band);
+    /// `needed`: coefficients of the band that are asked for; blocks outside of it are left out.
+    BandRows(const TileComponent& component, const Resolution& resolution, unsigned band, const Rect& needed);
 
     /// Bytes that row by row, or all at once, are held.
     [[nodiscard]] std::uint64_t bytes(bool whole) const noexcept;
@@ -82,7 +83,7 @@ private:
         void operator()(void* p) const noexcept { std::free(p); }
     };
 
-    void add_jobs(const Precinct& precinct, unsigned band, const Resolution& resolution);
+    void add_jobs(const Precinct& precinct, unsigned band, const Resolution& resolution, const Rect& needed);
     void allocate(std::uint64_t bytes_held);
     /// The next row of blocks, or all: zeros where some have no data.
     void clear_gaps(std::span<const Job> jobs, std::uint32_t rows);

@@ -21,6 +21,10 @@ constexpr std::uint64_t kFreeBytes = 48ULL << 20U;
 constexpr std::uint64_t kBytesPerByte = 1024;
 constexpr unsigned kMostThreads = 64;
 
+Rect common(const Rect& a, const Rect& b) noexcept {
+    return {std::max(a.x0, b.x0), std::max(a.y0, b.y0), std::min(a.x1, b.x1), std::min(a.y1, b.y1)};
+}
+
 template <typename Sample>
 std::array<const Sample*, 3> first_three(const std::vector<const std::uint32_t*>& rows) {
     return {reinterpret_cast<const Sample*>(rows[0]), reinterpret_cast<const Sample*>(rows[1]),
@@ -40,10 +44,13 @@ private:
 /// One tile: packets, code-blocks, wavelets, samples.
 class TileDecoder {
 public:
-    TileDecoder(const CodeStream& stream, const TileHeader& header, std::uint32_t index, unsigned discard)
+    /// `wanted`: of the image with `discard` resolutions less.
+    TileDecoder(const CodeStream& stream, const TileHeader& header, std::uint32_t index, unsigned discard,
+                const Rect& wanted)
         : stream_(stream),
           header_(header),
           discard_(discard),
+          wanted_(wanted),
           tile_(make_tile(stream, header.parameters, index)),
           worker_(stream, tile_) {
         read_packets(stream, header, tile_);
@@ -67,12 +74,20 @@ private:
     const CodeStream& stream_;
     const TileHeader& header_;
     unsigned discard_;
+    Rect wanted_;
     Tile tile_;
     BlockWorker worker_;
     std::unique_ptr<ZeroRows> zeros_;
     std::vector<std::unique_ptr<BandRows>> bands_;
     std::vector<std::vector<std::array<RowSource*, 3>>> rows_;  ///< component, resolution
 };
+
+/// Coefficients of a level's bands that samples of this level depend on.
+Rect halved(const Rect& samples) noexcept {
+    const auto from = [](std::uint32_t at) { return at < kReach ? 0U : (at - kReach) / 2; };
+    const auto to = [](std::uint32_t at) { return static_cast<std::uint32_t>((std::uint64_t{at} + kReach + 1) / 2); };
+    return {from(samples.x0), from(samples.y0), to(samples.x1), to(samples.y1)};
+}
 
 void TileDecoder::find_bands() {
     std::size_t widest = 0;
@@ -86,12 +101,15 @@ void TileDecoder::find_bands() {
     zeros_ = std::make_unique<ZeroRows>(widest);
     for (const TileComponent& component : tile_.components) {
         auto& rows = rows_.emplace_back(top(component) + 1);
-        for (unsigned r = 0; r <= top(component); ++r) {
+        Rect needed = wanted_;
+        for (unsigned r = top(component) + 1; r-- > 0;) {
             const Resolution& resolution = component.resolutions[r];
+            needed = r == 0 ? needed : halved(needed);
             for (unsigned b = 0; b < resolution.bands_used; ++b) {
                 rows[r][b] = zeros_.get();
                 if (resolution.bands[b].coded && !resolution.bands[b].area.empty()) {
-                    rows[r][b] = bands_.emplace_back(std::make_unique<BandRows>(component, resolution, b)).get();
+                    rows[r][b] =
+                        bands_.emplace_back(std::make_unique<BandRows>(component, resolution, b, needed)).get();
                 }
             }
         }
@@ -141,8 +159,8 @@ void TileDecoder::decode_all(unsigned threads) {
 }
 
 void TileDecoder::write(const Output& out) {
-    const Rect image = reduced(stream_.size.image, discard_);
-    const Rect area = reduced(tile_.area, discard_);
+    const Rect tile = reduced(tile_.area, discard_);
+    const Rect area = common(tile, wanted_);
     if (area.empty()) {  // a tile, or an image, of which nothing is left at this resolution
         return;
     }
@@ -150,6 +168,7 @@ void TileDecoder::write(const Output& out) {
     std::vector<std::unique_ptr<Synthesis>> sources;
     for (std::size_t c = 0; c < tile_.components.size(); ++c) {
         sources.push_back(make_synthesis(tile_.components[c], top(tile_.components[c]), rows_[c]));
+        sources.back()->skip_to(area.y0 - tile.y0);
     }
     const bool transformed = header_.parameters.component_transform && sources.size() >= 3;
     const bool reversible = tile_.components[0].coding.reversible;
@@ -157,7 +176,7 @@ void TileDecoder::write(const Output& out) {
     std::vector<const std::uint32_t*> rows(sources.size());
     for (std::uint32_t y = area.y0; y < area.y1; ++y) {
         for (std::size_t c = 0; c < sources.size(); ++c) {
-            rows[c] = sources[c]->next();
+            rows[c] = sources[c]->next() + (area.x0 - tile.x0);
         }
         if (transformed) {
             if (reversible) {
@@ -169,9 +188,9 @@ void TileDecoder::write(const Output& out) {
                 rows[c] = mixed.data() + c * width;
             }
         }
-        store_rows(
-            rows, width, out,
-            out.data + (std::size_t{y - image.y0} * out.columns + (area.x0 - image.x0)) * out.samples * out.container);
+        store_rows(rows, width, out,
+                   out.data + (std::size_t{y - wanted_.y0} * out.columns + (area.x0 - wanted_.x0)) * out.samples *
+                                  out.container);
     }
 }
 
@@ -194,6 +213,16 @@ void TileDecoder::store_rows(const std::vector<const std::uint32_t*>& rows, std:
                       to + c * out.container);
         }
     }
+}
+
+/// The part of the image, at the resolution that is asked for.
+Rect wanted_part(const CodeStream& stream, const jpeg2000::Options& options) noexcept {
+    const Rect image = reduced(stream.size.image, options.discard_levels);
+    if (!options.region) {
+        return image;
+    }
+    const jpeg2000::Region& part = *options.region;  // inside of the image
+    return {image.x0 + part.x, image.y0 + part.y, image.x0 + part.x + part.columns, image.y0 + part.y + part.rows};
 }
 
 void check_supported(const CodeStream& stream) {
@@ -240,15 +269,19 @@ void decode_image(Bytes data, std::size_t base, const jpeg2000::Options& options
             "tile " + std::to_string(missing - parts.begin()) + " of " + std::to_string(parts.size()) + " has no data",
             base + data.size());
     }
+    const Rect wanted = wanted_part(stream, options);
     const unsigned threads = std::clamp(options.threads, 1U, kMostThreads);
     const bool by_tile = parts.size() >= threads && threads > 1;  // else by code-block inside of one tile
     std::atomic<std::uint32_t> next{0};
     const unsigned workers = by_tile ? threads : 1;
     parallel::for_each(workers, workers, [&](std::size_t) {
         for (std::uint32_t t = next++; t < parts.size(); t = next++) {
+            if (options.region && common(reduced(stream.tile(t), options.discard_levels), wanted).empty()) {
+                continue;
+            }
             const TileHeader header = read_tile_header(stream, parts[t]);
             check_tile(stream, header, options.discard_levels);
-            TileDecoder tile(stream, header, t, options.discard_levels);
+            TileDecoder tile(stream, header, t, options.discard_levels, wanted);
             tile.prepare(by_tile ? 1 : threads);
             tile.write(out);
         }

@@ -15,7 +15,7 @@ struct Output {
     unsigned container = 1;
 };
 
-/// The image with `options.discard_levels` levels left out; `out` has its size.
+/// The image with `options.discard_levels` levels left out, or a region of it; `out` has its size.
 void decode_image(Bytes data, std::size_t base, const jpeg2000::Options& options, const Output& out);
 
 /// Size of the image at that reduction.

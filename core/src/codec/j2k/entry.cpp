@@ -3,6 +3,7 @@
 #include "hilum/codec/jpeg2000.hpp"
 
 #include <algorithm>
+#include <string>
 
 #include "decoder.hpp"
 #include "hilum/error.hpp"
@@ -37,6 +38,22 @@ ImageInfo probe(std::span<const std::byte> data, const PixelDescription&) {
     return info;
 }
 
+/// Rows and columns of what the options ask for.
+std::pair<std::uint32_t, std::uint32_t> size_of(std::span<const std::byte> data, const Options& options) {
+    const auto whole = reduced_size(data, options.discard_levels);
+    if (!options.region) {
+        return whole;
+    }
+    const auto [rows, columns] = whole;
+    const Region& part = *options.region;
+    if (part.x >= columns || part.y >= rows || part.columns == 0 || part.rows == 0 || part.columns > columns - part.x ||
+        part.rows > rows - part.y) {
+        throw Error(Errc::out_of_range, "JPEG 2000: the region is not inside of the image of " + std::to_string(rows) +
+                                            "x" + std::to_string(columns));
+    }
+    return {part.rows, part.columns};
+}
+
 void decode(std::span<const std::byte> data, const PixelDescription& d, const ImageInfo& info,
             std::span<std::byte> out) {
     decode_with(data, d, info, {}, out);
@@ -49,7 +66,7 @@ void decode_with(std::span<const std::byte> data, const PixelDescription& d, con
     check_description(d);
     check_fits(info, d);
     const auto bare = code_stream(data);
-    const auto [rows, columns] = reduced_size(data, options.discard_levels);
+    const auto [rows, columns] = size_of(data, options);
     const std::size_t container = bytes_of(sample_type(d));
     if (out.size() != std::uint64_t{rows} * columns * d.samples_per_pixel * container) {
         throw Error(Errc::buffer_too_small, "the output has " + std::to_string(out.size()) + " bytes, the image has " +

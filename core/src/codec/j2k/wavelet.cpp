@@ -13,6 +13,7 @@ class LowestRows final : public Synthesis {
 public:
     explicit LowestRows(RowSource& rows) noexcept : rows_(rows) {}
     const std::uint32_t* next() override { return rows_.row(at_++); }
+    void skip_to(std::uint32_t first) override { at_ = first; }
 
 private:
     RowSource& rows_;
@@ -35,7 +36,25 @@ public:
         ring_ = std::make_unique_for_overwrite<Sample[]>(stride_ * (kRing + 1) + 64);
     }
 
+    void skip_to(std::uint32_t first) override {
+        constexpr std::uint32_t kBefore = kReach + 2;
+        if (first <= kBefore) {
+            lower_->skip_to(0);
+        } else {
+            // rows before the filled ones are zeros, which reach no row that is asked for
+            std::fill_n(ring_.get(), stride_ * (kRing + 1), Sample{});
+            filled_ = first - kBefore;
+            low_at_ = static_cast<std::uint32_t>(filled_ + 1 - parity_y_) / 2;
+            high_at_ = static_cast<std::uint32_t>(filled_) - low_at_;
+            lower_->skip_to(low_at_);
+        }
+        next_ = first;
+        skipped(filled_);
+    }
+
 protected:
+    /// Rows before `filled` will not be there.
+    virtual void skipped(std::int64_t filled) = 0;
     [[nodiscard]] Sample* row(std::int64_t index) noexcept {
         return ring_.get() + stride_ * (static_cast<std::uint64_t>(index) % kRing);
     }
@@ -92,6 +111,7 @@ public:
     }
 
 private:
+    void skipped(std::int64_t) override {}
     void fill_to(std::int64_t index) {
         for (; filled_ <= index; ++filled_) {
             const auto [low, high] = sources(is_high(filled_));
@@ -126,6 +146,7 @@ public:
     }
 
 private:
+    void skipped(std::int64_t filled) override { done_.fill(filled); }
     void fill_to(std::int64_t index) {
         for (; filled_ <= index; ++filled_) {
             const bool high_row = is_high(filled_);

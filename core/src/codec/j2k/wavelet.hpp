@@ -47,6 +47,9 @@ struct WaveletKernels {
 
 [[nodiscard]] const WaveletKernels& wavelet_kernels() noexcept;
 
+/// Rows or columns beside a sample that it depends on, at most: the 9/7 filter has four steps.
+inline constexpr std::uint32_t kReach = 4;
+
 /// One level of synthesis. Rows are asked for in order, each once.
 class Synthesis {
 public:
@@ -56,6 +59,8 @@ public:
     Synthesis& operator=(const Synthesis&) = delete;
     /// The next row; valid until the next call.
     virtual const std::uint32_t* next() = 0;
+    /// Before the first next(): it begins with row `first`.
+    virtual void skip_to(std::uint32_t first) = 0;
 };
 
 /// The image of resolution `resolution` of a tile-component. `bands[r][b]` are the coefficients.
