@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
+#include <mutex>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -44,6 +46,52 @@ private:
     int number_;
 };
 
+/// Memory of files that were let go, for the next ones: fresh memory costs a page fault for every 4 KiB.
+class Spare {
+public:
+    /// Of at least `size` bytes; its capacity is put there.
+    std::unique_ptr<std::byte[]> take(std::size_t size, std::size_t& capacity) {
+        {
+            const std::lock_guard lock(mutex_);
+            const auto fits = [size](const Block& one) { return one.capacity >= size && one.capacity / 2 <= size; };
+            const auto found = std::find_if(blocks_.rbegin(), blocks_.rend(), fits);  // the warmest first
+            if (found != blocks_.rend()) {
+                auto bytes = std::move(found->bytes);
+                capacity = found->capacity;
+                held_ -= capacity;
+                blocks_.erase(std::next(found).base());
+                return bytes;
+            }
+        }
+        capacity = (size + kStep - 1) / kStep * kStep;
+        return std::make_unique_for_overwrite<std::byte[]>(capacity);
+    }
+    void give(std::unique_ptr<std::byte[]> bytes, std::size_t capacity) noexcept {
+        const std::lock_guard lock(mutex_);
+        if (capacity >= kSmallest && held_ + capacity <= kMost && blocks_.size() < blocks_.capacity()) {
+            blocks_.push_back({std::move(bytes), capacity});
+            held_ += capacity;
+        }
+    }
+    static Spare& of_process() {
+        static auto* const spare = new Spare;  // files may be let go while the process ends
+        return *spare;
+    }
+
+private:
+    static constexpr std::size_t kStep = 64U << 10U;
+    static constexpr std::size_t kSmallest = 128U << 10U;  // the C library keeps smaller ones itself
+    static constexpr std::size_t kMost = 48U << 20U;
+    struct Block {
+        std::unique_ptr<std::byte[]> bytes;
+        std::size_t capacity;
+    };
+    Spare() { blocks_.reserve(kMost / kSmallest); }
+    std::mutex mutex_;
+    std::vector<Block> blocks_;
+    std::size_t held_ = 0;
+};
+
 }  // namespace
 
 FileBytes::FileBytes(const std::string& path, std::uint64_t max_bytes) {
@@ -64,7 +112,7 @@ FileBytes::FileBytes(const std::string& path, std::uint64_t max_bytes) {
 }
 
 void FileBytes::read(int descriptor) {
-    owned_ = std::make_unique_for_overwrite<std::byte[]>(size_);
+    owned_ = Spare::of_process().take(size_, capacity_);
     constexpr std::size_t kStep = 1U << 30U;
     std::size_t filled = 0;
     while (filled < size_) {
@@ -97,6 +145,7 @@ void FileBytes::map(int descriptor) {
 
 FileBytes::FileBytes(FileBytes&& other) noexcept
     : owned_(std::move(other.owned_)),
+      capacity_(std::exchange(other.capacity_, 0)),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
       mapped_(std::exchange(other.mapped_, false)) {}
@@ -104,6 +153,8 @@ FileBytes::FileBytes(FileBytes&& other) noexcept
 FileBytes::~FileBytes() {
     if (mapped_) {
         ::munmap(const_cast<std::byte*>(data_), size_);
+    } else if (owned_) {
+        Spare::of_process().give(std::move(owned_), capacity_);
     }
 }
 

@@ -7,13 +7,13 @@ ignored.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 import os
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from hilum.errors import Unavailable
 
@@ -91,8 +91,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
-        self._keys = np.empty(0, np.int64)
-        self._offsets = np.empty(0, np.int64)
+        self._keys = array("q")
+        self._offsets = array("q")
         if path.exists():
             self._load()
 
@@ -102,12 +102,10 @@ class Ledger:
 
     def done(self, path: str, size: int, mtime_ns: int) -> LedgerLine | None:
         """Return the last line that says this file, of this size and time, is done; None: work to do."""
-        if not len(self._keys):
-            return None
         key = hash((path, size, mtime_ns))
-        at = int(np.searchsorted(self._keys, key, side="right")) - 1
+        at = bisect.bisect_right(self._keys, key) - 1
         while at >= 0 and self._keys[at] == key:
-            line = self._line_at(int(self._offsets[at]))
+            line = self._line_at(self._offsets[at])
             if line is not None and (line.path, line.size, line.mtime_ns) == (path, size, mtime_ns):
                 return line
             at -= 1
@@ -149,8 +147,8 @@ class Ledger:
             os.write(self._file, b"\n")
 
     def _load(self) -> None:
-        keys: list[int] = []
-        offsets: list[int] = []
+        keys = array("q")
+        offsets = array("q")
         offset = 0
         try:
             with self.path.open("rb") as stream:
@@ -162,9 +160,9 @@ class Ledger:
                     offset += len(raw)
         except OSError as error:
             raise Unavailable(f"{self.path}: the import ledger cannot be read: {error.strerror}") from error
-        order = np.argsort(np.array(keys, np.int64), kind="stable")
-        self._keys = np.array(keys, np.int64)[order]
-        self._offsets = np.array(offsets, np.int64)[order]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        self._keys = array("q", (keys[i] for i in order))
+        self._offsets = array("q", (offsets[i] for i in order))
 
     def _line_at(self, offset: int) -> LedgerLine | None:
         with self.path.open("rb") as stream:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pydicom
-
 from hilum.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+
+    import pydicom
 
 __all__ = ["Problem", "SourceFile", "count_files", "file_problem", "referenced_files", "walk"]
 
@@ -139,6 +139,8 @@ def referenced_files(dicomdir: str) -> tuple[list[str], list[Problem]]:
     DataError
         It cannot be read as a DICOMDIR.
     """
+    import pydicom  # half a second that only such media cost
+
     try:
         with pydicom.config.disable_value_validation():
             document = pydicom.dcmread(dicomdir, force=True)

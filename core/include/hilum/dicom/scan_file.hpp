@@ -38,6 +38,7 @@ private:
     void map(int descriptor);
 
     std::unique_ptr<std::byte[]> owned_;
+    std::size_t capacity_ = 0;
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
     bool mapped_ = false;
