@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Final, overload
 
-from hilum.errors import UsageError
+from hilum.errors import HilumError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from hilum.archive.objects import Instance
 
 __all__ = ["Frames"]
+
+_MOST_AHEAD: Final = 16
+_AHEAD_BYTES: Final = 64 << 20
+"""Frames that are decoded together when all are asked for one after the other."""
 
 
 class Frames(Sequence["npt.NDArray[np.generic]"]):
@@ -46,8 +50,24 @@ class Frames(Sequence["npt.NDArray[np.generic]"]):
         return instance.frame(frame)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.generic]]:
-        for instance, frame in self._positions:
-            yield instance.frame(frame)
+        """Decode ahead, several frames in one call by several threads: 1, then 2, 4, … of them."""
+        at, count = 0, 1
+        while at < len(self._positions):
+            largest = 1
+            for array in self._decoded(self._positions[at : at + count]):
+                largest = max(largest, array.nbytes)
+                yield array
+            at += count
+            count = max(1, min(2 * count, _MOST_AHEAD, _AHEAD_BYTES // largest))
+
+    def _decoded(self, positions: Sequence[tuple[Instance, int]]) -> Iterator[npt.NDArray[np.generic]]:
+        refs = [(instance.record, frame) for instance, frame in positions]
+        try:
+            together = positions[0][0].archive.retrieve.decode_frames(refs) if len(refs) > 1 else None
+        except HilumError:  # of different shapes, or one is damaged: it is reported when its turn comes
+            together = None
+        for at, (instance, frame) in enumerate(positions):
+            yield instance.frame(frame) if together is None else together[at]
 
     def stack(self, out: npt.NDArray[np.generic] | None = None, *, threads: int = 0) -> npt.NDArray[np.generic]:
         """Decode all frames into one array: in parallel, in one call without the GIL.

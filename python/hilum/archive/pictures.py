@@ -12,6 +12,7 @@ import numpy as np
 
 from hilum.archive.blending import Blender
 from hilum.archive.overlays import as_overlay
+from hilum.archive.transcode import in_order
 from hilum.dicom.dataset import to_dataset
 from hilum.errors import DataError, HilumError, LimitExceeded, NotFound, UsageError
 from hilum.pixels import icc
@@ -240,7 +241,7 @@ class Pictures:
         if request.format not in ANIMATED:
             raise UsageError("animations are written as gif or webp")
         chosen = range(self._retriever.frame_count(record)) if frames is None else frames
-        images = (self._final(record, frame, request)[0] for frame in chosen)
+        images = in_order(len(chosen), lambda at: self._final(record, chosen[at], request)[0])
         delay = _delay_ms(self._retriever.header_dataset(record, _SPEEDS))
         data = encode_animation(images, request.format, delay, request.quality, count=len(chosen))
         return Picture(data, request.format)

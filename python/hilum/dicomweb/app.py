@@ -170,6 +170,8 @@ async def answer_with(
     """Run a handler and send its answer, or the status of the error that it ended in."""
     try:
         answer = await handler(request)
+        if isinstance(answer, Stream) and request.method != "HEAD":
+            answer = await http.begun(answer)
     except HilumError as error:
         status = http_status(error)
         retry = [(b"retry-after", str(RETRY_AFTER_S).encode())] if needs_retry_after(status) else []

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote_plus
 
-from hilum.errors import UsageError
+from hilum.errors import HilumError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping, Sequence
@@ -27,6 +28,7 @@ __all__ = [
     "Request",
     "Stream",
     "apply_range",
+    "begun",
     "empty",
     "etag_matches",
     "gzip_json",
@@ -34,6 +36,8 @@ __all__ = [
     "send",
     "text",
 ]
+
+LOGGER = logging.getLogger("hilum.dicomweb")
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 """Of an answer: names in lower case, values as sent."""
@@ -299,10 +303,41 @@ def empty(status: int, *headers: tuple[bytes, bytes]) -> Answer:
     return Answer(status, list(headers))
 
 
+async def begun(stream: Stream) -> Stream:
+    """Make the first piece of a stream, so that what is wrong up to there still decides the status.
+
+    Raises
+    ------
+    HilumError
+        That of the first piece.
+    """
+    chunks = stream.chunks
+    try:
+        first = await anext(chunks, b"")
+    except BaseException:
+        await _close(chunks)
+        raise
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            yield first
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await _close(chunks)
+
+    return replace(stream, chunks=pieces())
+
+
 async def send(
     receive: Receive, sender: Send, answer: Answer | Stream, *, head: bool = False, pieces: bool = False
 ) -> None:
     """Send an answer; a stream ends early when its client goes away.
+
+    So it does when a piece cannot be made, say of a damaged frame: status and headers are out, and neither HTTP nor
+    multipart has a way to take them back. The connection is closed without the end of the body (last chunk or the rest
+    of Content-Length, RFC 9112 8; closing boundary, RFC 2046 5.1), by which every client knows that something is
+    missing; the reason goes to the log.
 
     Parameters
     ----------
@@ -329,6 +364,9 @@ async def send(
                 await sender({"type": "http.response.body", "body": chunk, "more_body": True})
                 if gone.done():
                     return
+        except HilumError as error:
+            LOGGER.warning("an answer was cut: %s (code %d)", error, error.code)
+            return
         finally:
             gone.cancel()
             await _close(answer.chunks)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from hilum.archive.pictures import is_presentation_state
+from hilum.archive.transcode import in_order
 from hilum.codecs.registry import can_decode
 from hilum.dicomweb import http
 from hilum.dicomweb.documents import ENCAPSULATED, Documents, video_type
@@ -196,14 +197,22 @@ class Rendered:
         if not frames:
             raise NotFound("nothing here has pixel data")
         boundary = new_boundary()
-        first = self._request(query, frames[0][0], media_type, state)  # what cannot be is refused before the answer
+        wanted: dict[str, PictureRequest] = {}
+
+        def request_of(record: InstanceRecord) -> PictureRequest:
+            uid = record.sop_instance_uid
+            if uid not in wanted:
+                wanted[uid] = self._request(query, record, media_type, state)
+            return wanted[uid]
+
+        def make(at: int) -> Picture:
+            record, frame = frames[at]
+            return self._pictures.picture(record, frame, request_of(record))
+
+        request_of(frames[0][0])  # what cannot be is refused before the answer
 
         def pieces() -> Iterator[bytes]:
-            record, wanted = frames[0][0], first
-            for other, frame in frames:
-                if other is not record:
-                    record, wanted = other, self._request(query, other, media_type, state)
-                picture = self._pictures.picture(record, frame, wanted)
+            for picture in in_order(len(frames), make):
                 extra = b"".join(b"%s: %s\r\n" % header for header in _shape_headers(picture))
                 head = part_head(boundary, media_type, len(picture.data))
                 yield head[:-2] + extra + b"\r\n" + picture.data + b"\r\n"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pydicom
 import pytest
 from objects import make_object, uid
+from pydicom.encaps import encapsulate, generate_frames
 
 from hilum import _core
 from hilum.errors import DataError, NotFound, UsageError
@@ -31,7 +34,8 @@ def fill(archive: hilum.Archive, count: int = 5, frames: int = 3) -> None:
 def test_a_series_is_what_its_frames_are(archive: hilum.Archive) -> None:
     fill(archive)
     frames = series(archive).frames
-    one_by_one = np.stack([np.asarray(frame) for frame in frames])
+    one_by_one = np.stack([np.asarray(frames[i]) for i in range(len(frames))])
+    np.testing.assert_array_equal(np.stack(list(frames)), one_by_one)
     for threads in (0, 1, 3):
         np.testing.assert_array_equal(frames.stack(threads=threads), one_by_one)
     out = np.zeros((15, 8, 8), np.uint16)
@@ -120,6 +124,23 @@ def test_series_of_different_shapes(archive: hilum.Archive) -> None:
     with pytest.raises(DataError, match="frame 1 is uint16") as raised:
         series(archive).frames.stack()
     assert raised.value.frame == 1
+    assert [frame.shape for frame in series(archive).frames] == [(8, 8), (9, 9)]
+
+
+def test_iteration_reports_a_damaged_frame_when_its_turn_comes(archive: hilum.Archive) -> None:
+    path = Path(__file__).parents[2] / "data" / "demo" / "us-cine.dcm"
+    ds = pydicom.dcmread(path)
+    frames = list(generate_frames(ds.PixelData, number_of_frames=int(ds.NumberOfFrames)))
+    ds.PixelData = encapsulate([*frames[:5], frames[5][:40], *frames[6:]])
+    stream = io.BytesIO()
+    ds.save_as(stream)
+    archive.store(stream.getvalue())
+    (instance,) = archive.instances()
+    shown = iter(instance.frames)
+    for i in range(5):
+        np.testing.assert_array_equal(next(shown), instance.frame(i))
+    with pytest.raises(DataError):
+        next(shown)
 
 
 def test_deflated_objects(archive: hilum.Archive) -> None:
