@@ -10,6 +10,7 @@
 
 #include "convert.hpp"
 #include "hilum/dimse/receiver.hpp"
+#include "hilum/dimse/sender.hpp"
 #include "hilum/dimse/stream.hpp"
 #include "module.hpp"
 
@@ -58,8 +59,22 @@ py::tuple feed(Receiver& receiver, const py::object& data) {
     return py::make_tuple(view.bytes().size() - input.size(), name_of(happened));
 }
 
+std::chrono::milliseconds milliseconds(double seconds) {
+    return std::chrono::milliseconds(std::llround(seconds * 1000));
+}
+
+const char* send(int descriptor, std::uint8_t context_id, const py::object& command, const py::object& data,
+                 std::size_t max_pdu, double seconds) {
+    constexpr const char* kNames[] = {"all", "closed", "slow"};
+    const BufferView head(command);
+    const BufferView body(data.is_none() ? command : data);
+    const bool has_data = !data.is_none();
+    const dimse::OutgoingMessage message{context_id, head.bytes(), body.bytes(), has_data, max_pdu};
+    const py::gil_scoped_release release;
+    return kNames[static_cast<std::size_t>(dimse::send_message(descriptor, message, milliseconds(seconds)))];
+}
+
 const char* next(dimse::Stream& stream, double idle_seconds, double pdu_seconds) {
-    const auto milliseconds = [](double seconds) { return std::chrono::milliseconds(std::llround(seconds * 1000)); };
     const dimse::Deadlines deadlines{milliseconds(idle_seconds), milliseconds(pdu_seconds)};
     const py::gil_scoped_release release;
     return name_of(stream.next(deadlines));
@@ -147,6 +162,8 @@ void bind_dimse(py::module_& m) {
              py::keep_alive<1, 2>())
         .def("next", &next, py::arg("idle_seconds"), py::arg("pdu_seconds"),
              "Wait; how it ended. DataError: abort the association.");
+    m.def("send_message", &send, py::arg("descriptor"), py::arg("context_id"), py::arg("command"), py::arg("data"),
+          py::arg("max_pdu"), py::arg("seconds"), "Send a message, data set or None; whether 'all' was sent in time.");
     m.def(
         "part10_prefix",
         [](const std::string& sop_class, const std::string& instance, const std::string& syntax,

@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "python" / "hilum"
 MAY_IMPORT_CORE = {"dicom", "codecs", "pixels", "storage", "index", "volumes", "render"}
 COMPILED = {"_core", "_keys", "_json", "_multipart"}
 MULTIPART_USERS = {"dicomweb", "migrate"}  # those that speak DICOMweb
-READ_SOCKETS = {"stream.cpp", "test_dimse.cpp"}  # docs/adr/0009-receive-path.md
+READ_SOCKETS = {"stream.cpp", "sender.cpp", "test_dimse.cpp"}  # docs/adr/0009-receive-path.md
 
 
 def modules() -> list[Path]:

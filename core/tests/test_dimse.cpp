@@ -14,6 +14,7 @@
 #include "check.hpp"
 #include "hilum/checksum.hpp"
 #include "hilum/dimse/receiver.hpp"
+#include "hilum/dimse/sender.hpp"
 #include "hilum/dimse/stream.hpp"
 #include "hilum/limits.hpp"
 
@@ -358,6 +359,66 @@ HILUM_TEST("stream ends when nothing comes or it is woken", {
     for (const int fd : {pair[0], pair[1], wake[0], wake[1]}) {
         ::close(fd);
     }
+});
+
+HILUM_TEST("a message is sent in PDUs of the peer's length, however slowly it is taken", {
+    const Bytes set = data_set(1'000'003);
+    const Bytes head = command(1, true);
+    for (const std::size_t most : {std::size_t{0}, std::size_t{8}, std::size_t{4097}, std::size_t{1} << 20U}) {
+        std::array<int, 2> pair{};
+        HILUM_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
+        const Bytes sent = most == 8 ? set.substr(0, 1001) : set;  // fragments of two bytes
+        Sent outcome = Sent::slow;
+        std::thread sender([&] {
+            outcome = send_message(pair[1], {1, view(head), view(sent), true, most}, std::chrono::seconds(20));
+        });
+        Bytes came;
+        const std::size_t step = most == 0 ? kLongestPdv - 6 : std::min((most - 6) & ~std::size_t{1}, kLongestPdv);
+        for (std::size_t at = 0; at < head.size(); at += step) {
+            came += data_pdu(1, at + step >= head.size() ? 3 : 1, head.substr(at, step));
+        }
+        for (std::size_t at = 0; at < sent.size(); at += step) {
+            came += data_pdu(1, at + step >= sent.size() ? 2 : 0, sent.substr(at, step));
+        }
+        Bytes got;
+        while (got.size() < came.size()) {
+            std::array<char, 9973> some{};
+            const ssize_t count = ::read(pair[0], some.data(), some.size());
+            if (count > 0) {
+                got.append(some.data(), static_cast<std::size_t>(count));
+            } else {
+                std::this_thread::sleep_for(std::chrono::microseconds(100));
+            }
+        }
+        sender.join();
+        HILUM_CHECK(outcome == Sent::all);
+        HILUM_CHECK(got == came);
+        ::close(pair[0]);
+        ::close(pair[1]);
+    }
+});
+
+HILUM_TEST("a message without a data set, a peer that takes nothing, one that has gone", {
+    std::array<int, 2> pair{};
+    HILUM_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair.data()) == 0);
+    Receiver receiver(settings(), budget());
+    Stream stream(receiver, pair[0], -1);
+    const Bytes head = command(0x30, false);
+    HILUM_CHECK(send_message(pair[1], {3, view(head), {}, false, 16384}, std::chrono::seconds(1)) == Sent::all);
+    HILUM_CHECK(stream.next({}) == Outcome::message);
+    HILUM_CHECK(receiver.take().context_id == 3);
+    HILUM_CHECK(send_message(pair[1], {1, view(command(1, true)), {}, true, 16384}, std::chrono::seconds(1)) ==
+                Sent::all);
+    HILUM_CHECK(stream.next({}) == Outcome::message);
+    HILUM_CHECK(receiver.take().object->size == 0);
+    const Bytes set(4U << 20U, 'x');
+    HILUM_CHECK(send_message(pair[1], {1, view(head), view(set), true, 0}, std::chrono::milliseconds(20)) ==
+                Sent::slow);
+    HILUM_CHECK_THROWS(Errc::invalid_argument,
+                       static_cast<void>(send_message(pair[1], {1, view(head), {}, false, 7}, {})));
+    ::close(pair[0]);
+    HILUM_CHECK(send_message(pair[1], {1, view(head), {}, false, 0}, std::chrono::seconds(1)) == Sent::closed);
+    ::close(pair[1]);
 });
 
 HILUM_TEST_MAIN

@@ -18,7 +18,7 @@ from pynetdicom.pdu import P_DATA_TF
 
 from hilum.archive.ingest import data_set_offset
 from hilum.dicom.receiving import BAD_PDU, MemoryBudget, ReceiverSettings, Stream, part10_prefix, receiver
-from hilum.dimse.messages import Tag, decode_command, fragments
+from hilum.dimse.messages import Tag, decode_command, fragments, send_message
 from hilum.errors import DataError
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -198,3 +198,31 @@ def test_nothing_is_made_of_nothing(size: int) -> None:
     ours = receiver(ReceiverSettings(MemoryBudget(1)), CONTEXTS)
     with pytest.raises(DataError):
         ours.feed(bytes(6) + bytes(size))
+
+
+@settings(max_examples=40, deadline=None)
+@given(message=messages(), longest=st.integers(4, 3000).map(lambda half: 2 * half))
+def test_sent_as_pynetdicom_sends_it(message: tuple[int, Any], longest: int) -> None:
+    context, theirs = message
+    expected = as_pdus(theirs, context, longest)
+    parts: dict[bool, bytes] = {True: b"", False: b""}
+    at = 0
+    while at < len(expected):
+        end = at + 6 + int.from_bytes(expected[at + 2 : at + 6], "big")
+        for _, control, piece in fragments(expected[at + 6 : end]):
+            parts[bool(control & 1)] += piece
+        at = end
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        got = bytearray()
+
+        def take() -> None:
+            while piece := peer.recv(1 << 16):
+                got.extend(piece)
+
+        reader = threading.Thread(target=take)
+        reader.start()
+        send_message(ours.fileno(), context, parts[True], parts[False] or None, longest, 10)
+        ours.shutdown(socket.SHUT_WR)
+        reader.join(10)
+    assert bytes(got) == expected

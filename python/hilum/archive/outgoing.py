@@ -18,7 +18,7 @@ from hilum.codecs.encode import (
 from hilum.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import InstanceRecord
@@ -52,7 +52,8 @@ class Outgoing:
     """A data set without preamble and file meta information."""
 
     transfer_syntax_uid: str
-    pieces: Iterator[Any]
+    pieces: Iterable[Any]
+    """A tuple of one when it is read and verified as a whole; else errors may come between the pieces."""
 
 
 def offered(record: InstanceRecord, taken: Collection[str], preferred: Sequence[str] = ()) -> list[str]:
@@ -95,11 +96,11 @@ def data_set(retrieve: Retriever, record: InstanceRecord, transfer_syntax_uid: s
     return Outgoing(transfer_syntax_uid, _without_meta(made.pieces))
 
 
-def _stored(retrieve: Retriever, record: InstanceRecord) -> Iterator[Any]:
+def _stored(retrieve: Retriever, record: InstanceRecord) -> Iterable[Any]:
     size = retrieve.size(record)
     if size <= _WHOLE:
         data = retrieve.read(record)
-        return iter((memoryview(data)[data_set_offset(data) :],))
+        return (memoryview(data)[data_set_offset(data) :],)
     start = data_set_offset(retrieve.read(record, 0, _META))
     return retrieve.stream(record, start, size - start, _CHUNK)
 

@@ -25,7 +25,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, fragments, pdus
+from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, fragments, pdus, send_message
 from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.errors import DataError, Denied, LimitExceeded, Unavailable, UsageError
 
@@ -144,6 +144,7 @@ class Association:
             raise UsageError("an association has 1 to 128 presentation contexts")
         self.where = f"{called} at {host} port {port}"
         self._timeout_s = timeout_s
+        self._secure = tls is not None
         self._buffer = bytearray()
         self._message_id = 0
         self.alive = False
@@ -223,8 +224,18 @@ class Association:
         Unavailable
             The peer has gone or takes nothing for too long.
         """
-        for piece in pdus(context.id, encode_command(command), data, self.peer_max_pdu):
-            self._send_all(piece)
+        raw = encode_command(command)
+        if self._secure or not (data is None or (isinstance(data, tuple) and len(data) == 1)):
+            for piece in pdus(context.id, raw, data, self.peer_max_pdu):
+                self._send_all(piece)
+            return
+        whole = data[0] if data else None
+        try:
+            send_message(self._socket.fileno(), context.id, raw, whole, self.peer_max_pdu, self._timeout_s)
+        except Unavailable as error:
+            self.alive = False
+            self._socket.close()
+            raise Unavailable(f"{self.where}: {error}") from error
 
     def receive(
         self,

@@ -11,9 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.dicom.receiving import BAD_PDU, Stream
+from hilum.dimse.messages import pdus, send_message
 from hilum.errors import DataError, Unavailable
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from hilum.dicom.receiving import Message, Receiver
 
 __all__ = ["Connection"]
@@ -102,6 +105,26 @@ class Connection:
         except OSError as error:
             self.ended = self.ended or "closed"
             raise Unavailable("the peer has ended the association") from error
+
+    def send_message(self, context_id: int, command: bytes, data: Buffer | None, max_pdu: int) -> None:
+        """Send a message whose data set is in one piece; `max_pdu` as in `pdus`.
+
+        Raises
+        ------
+        Unavailable
+            As from `send`.
+        """
+        if self.ended:
+            raise Unavailable("the peer has ended the association")
+        if self._secure is not None:
+            for piece in pdus(context_id, command, None if data is None else (data,), max_pdu):
+                self.send(piece)
+            return
+        try:
+            send_message(self._peer.fileno(), context_id, command, data, max_pdu, self._idle_s)
+        except Unavailable:
+            self.ended = self.ended or "closed"
+            raise
 
     def abort(self, reason: int = 0) -> None:
         """Send A-ABORT (PS3.8 9.3.8), and let the peer read it."""

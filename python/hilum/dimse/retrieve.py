@@ -244,6 +244,10 @@ class GetService(_Retrieval):
 
 def _whole(pieces: Iterable[Any]) -> Iterable[Any]:
     """Pieces of a message that has begun; damage found in its middle can only end the association."""
+    return pieces if isinstance(pieces, tuple) else _guarded(pieces)
+
+
+def _guarded(pieces: Iterable[Any]) -> Iterable[Any]:
     try:
         yield from pieces
     except errors.HilumError as error:

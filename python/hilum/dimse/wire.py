@@ -155,7 +155,11 @@ class ConnectionLink:
 
     def send(self, context_id: int, command: Mapping[int, int | str], data: Iterable[Any] | None = None) -> None:
         """Send one message, in bounded memory; `Unavailable` when the association has ended."""
-        self.send_bytes(pdus(context_id, encode_command(command), data, self._negotiated.peer_max_pdu))
+        most = self._negotiated.peer_max_pdu
+        if data is None or (isinstance(data, tuple) and len(data) == 1):
+            self._connection.send_message(context_id, encode_command(command), data[0] if data else None, most)
+        else:
+            self.send_bytes(pdus(context_id, encode_command(command), data, most))
 
     def maker(self, context_id: int, command: Mapping[int, int | str]) -> Callable[[bytes], bytes]:
         """Give a function that makes PDUs of messages with this command and a data set, for `send_bytes`."""
