@@ -10,6 +10,7 @@
 #include "convert.hpp"
 #include "hilum/error.hpp"
 #include "hilum/pixel/attributes.hpp"
+#include "hilum/pixel/colour.hpp"
 #include "hilum/pixel/render.hpp"
 #include "module.hpp"
 #include "pixels.hpp"
@@ -152,6 +153,13 @@ void bind_pixel(py::module_& m) {
           "(rows, columns, 1 or 3 samples, bytes of a sample) of what render_pixels gives.");
     m.def("render_pixels", &render_pixels, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, "request"_a,
           "out"_a, "frame_bit_offset"_a = 0, "One stored frame into a writable array of the shape of picture_shape.");
+    m.def(
+        "cielab_to_rgb",
+        [](std::uint16_t lightness, std::uint16_t a, std::uint16_t b) {
+            const auto rgb = pixel::cielab_to_rgb({lightness, a, b});
+            return py::make_tuple(rgb[0], rgb[1], rgb[2]);
+        },
+        "lightness"_a, "a"_a, "b"_a, "CIELab of 16 bits each (PS3.3 C.10.7.1.1) to sRGB.");
     m.def("stored_range", &stored_range, "data"_a, "transfer_syntax_uid"_a, "pixels"_a, "attributes"_a, py::kw_only(),
           "frame_bit_offset"_a = 0, "(least, greatest) stored value without padding; None when there is none.");
 }

@@ -305,6 +305,7 @@ def render_pixels(
     out: Buffer | npt.NDArray[Any],
     frame_bit_offset: int = 0,
 ) -> None: ...
+def cielab_to_rgb(lightness: int, a: int, b: int) -> tuple[int, int, int]: ...
 def stored_range(
     data: Buffer | Sequence[Buffer],
     transfer_syntax_uid: str,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hilum.pixels.description import RenderingAttributes
-from hilum.pixels.pipeline import RenderSettings, render_frame
+from hilum.pixels.pipeline import render_frame
+from hilum.pixels.settings import RenderSettings
 from hilum.types import PixelDescription
 
 LITTLE = "1.2.840.10008.1.2.1"

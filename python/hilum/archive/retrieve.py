@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hilum.config import CacheSettings
     from hilum.index.base import Index, InstanceRecord
     from hilum.pixels.description import RenderingAttributes
-    from hilum.pixels.pipeline import RenderSettings
+    from hilum.pixels.settings import RenderSettings
     from hilum.storage.packs import PackStore
     from hilum.types import Location
 
@@ -220,7 +220,8 @@ class Retriever:
             ``(rows, columns)`` or ``(rows, columns, samples)``.
         """
         from hilum.codecs.decode import decode_frame
-        from hilum.pixels.pipeline import RenderSettings, render_pixels
+        from hilum.pixels.pipeline import render_pixels
+        from hilum.pixels.settings import RenderSettings
 
         fragments, bits = self._fragments(record, frame)
         data: Any = fragments[0] if len(fragments) == 1 else fragments
@@ -432,7 +433,8 @@ class Retriever:
         DataError
             No pixel data, or it cannot be decoded.
         """
-        from hilum.pixels.pipeline import RenderSettings, Window, render_frame
+        from hilum.pixels.pipeline import render_frame
+        from hilum.pixels.settings import RenderSettings, Window
 
         if settings is None:
             if format not in ("jpeg", "png"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import Index, InstanceRecord
     from hilum.pixels.description import RenderingAttributes
-    from hilum.pixels.pipeline import RenderSettings
+    from hilum.pixels.settings import RenderSettings
 
 __all__ = ["PLAIN_TILE", "Pyramid", "PyramidLevel", "Region", "Tiler"]
 

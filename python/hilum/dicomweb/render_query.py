@@ -85,6 +85,7 @@ class RenderQuery:
     window: Window | None = None
     quality: int | None = None
     bits: Literal[8, 16] = 8
+    screen_spacing: float = 0.0
     icc_profile: IccProfile = "no"
     legends: frozenset[Legend] = frozenset()
     presentation_uid: str = ""
@@ -106,7 +107,7 @@ class RenderQuery:
         """
         if self.bits == 16 and FORMATS[media_type] not in DEEP:
             raise NotAcceptable(f"16 bits are answered as {', '.join(map(media_type_of, DEEP))}")
-        chosen: dict[str, Any] = {"window": self.window, "bits": self.bits}
+        chosen: dict[str, Any] = {"window": self.window, "bits": self.bits, "screen_spacing": self.screen_spacing}
         if self.viewport is not None and pixels is not None:
             chosen.update(self.viewport.settings(pixels))
         return PictureRequest(
@@ -196,7 +197,8 @@ def _icc_profile(value: str) -> IccProfile:
 def parse_render_query(pairs: Sequence[tuple[str, str]]) -> RenderQuery:
     """Parameters of PS3.18 8.3.5.1; those that are not known are left alone.
 
-    Beyond the standard, ``bits=16`` asks for 16 bits of a grey PNG or of raw samples, ``presentationUID`` and
+    Beyond the standard, ``bits=16`` asks for 16 bits of a grey PNG or of raw samples, ``screenSpacing`` says how many
+    millimetres a pixel of the screen has (for presentation states of TRUE SIZE), ``presentationUID`` and
     ``presentationSeriesUID`` for an image by a presentation state of its study, ``region`` is that of WADO-URI, and
     ``overlay`` is read by `hilum.dicomweb.overlay_query`.
 
@@ -225,6 +227,8 @@ def parse_render_query(pairs: Sequence[tuple[str, str]]) -> RenderQuery:
             if value not in ("8", "16"):
                 raise UsageError("bits must be 8 or 16")
             found.bits = 16 if value == "16" else 8
+        elif folded == "screenspacing" and value:
+            found.screen_spacing = _numbers("screenSpacing", value, 1, 1)[0] or 0.0
         elif folded == "annotation":
             _annotation(value, found)
         elif folded == "iccprofile" and value:

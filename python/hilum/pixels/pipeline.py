@@ -9,7 +9,7 @@ import numpy as np
 from hilum import _core
 from hilum.codecs.decode import as_tuple, for_core
 from hilum.errors import UsageError
-from hilum.pixels.settings import RenderSettings, Window
+from hilum.pixels.settings import RenderSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hilum.pixels.description import RenderingAttributes
     from hilum.types import PixelDescription
 
-__all__ = ["RenderSettings", "Window", "render_frame", "render_pixels", "stored_range"]
+__all__ = ["render_frame", "render_pixels", "stored_range"]
 
 DEFAULT_SETTINGS = RenderSettings()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["display_settings", "placement_of", "sides_of"]
 
-_OWN: Final = ("width", "height", "bits", "interpolation", "format", "quality")
+_OWN: Final = ("width", "height", "screen_spacing", "bits", "interpolation", "format", "quality")
 
 
 def display_settings(
@@ -25,8 +25,9 @@ def display_settings(
 ) -> RenderSettings:
     """Settings that show a frame as a presentation state says.
 
-    A state decides all of the display: what it lacks is not taken from the image. Pictures of TRUE SIZE are given as
-    those of SCALE TO FIT, because nobody knows the size of the screen's pixels; width and height go before MAGNIFY.
+    A state decides all of the display: what it lacks is not taken from the image. Pictures of TRUE SIZE need to know
+    the size of the screen's pixels, else they are given as those of SCALE TO FIT; width and height go before both TRUE
+    SIZE and MAGNIFY.
 
     Parameters
     ----------
@@ -92,8 +93,12 @@ def _extent(area: DisplayedArea | None, wanted: RenderSettings) -> dict[str, Any
         "displayed_area": (area.left, area.top, area.right, area.bottom),
         "pixel_aspect": area.pixel_aspect,
     }
-    if area.mode == "MAGNIFY" and not wanted.width and not wanted.height:
+    if wanted.width or wanted.height:
+        return extent
+    if area.mode == "MAGNIFY":
         extent["scale"] = area.magnification
+    elif area.mode == "TRUE SIZE" and wanted.screen_spacing:
+        extent["scale"] = area.spacing / wanted.screen_spacing
     return extent
 
 

@@ -219,11 +219,15 @@ def _area(item: pydicom.Dataset) -> DisplayedArea:
     magnification = number_of(item, "PresentationPixelMagnificationRatio", 0.0)
     if mode == "MAGNIFY" and not 1e-3 <= magnification <= 1e3:
         raise bad_value("PresentationPixelMagnificationRatio (0070,0103) is missing, or not from 0.001 to 1000")
+    spacing = numbers_of(item, "PresentationPixelSpacing")
+    if mode == "TRUE SIZE" and not spacing:
+        raise bad_value("TRUE SIZE without PresentationPixelSpacing (0070,0101)", MISSING)
     return DisplayedArea(
         references_of(item),
         *(int(min(columns)), int(min(rows)), int(max(columns)), int(max(rows))),
         mode,  # type: ignore[arg-type]
         magnification,
+        min(spacing, default=0.0),
         _aspect(item),
     )
 

@@ -86,6 +86,8 @@ class DisplayedArea:
     mode: Literal["SCALE TO FIT", "TRUE SIZE", "MAGNIFY"]
     magnification: float
     """Pixels of the picture for one of the image; of MAGNIFY."""
+    spacing: float
+    """Millimetres from one pixel to the next, along the axis where that is less: it is not stretched. Of TRUE SIZE."""
     pixel_aspect: float
     """Height of a pixel over its width."""
 

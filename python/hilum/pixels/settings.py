@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from hilum import _core
+from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -20,6 +21,8 @@ __all__ = [
     "Shutter",
     "Window",
 ]
+
+_MOST_SPACING: Final = 10.0
 
 ImageFormat: TypeAlias = Literal["png", "jpeg"]
 Rgb: TypeAlias = tuple[int, int, int]
@@ -127,6 +130,9 @@ class RenderSettings(_Checked):
     """Rows of the picture at most; 0: as `width` and the aspect demand. Both 0: the image's own size."""
     scale: float = 0.0
     """Above 0: pixels of the picture for one pixel of the image, instead of `width` and `height`."""
+    screen_spacing: float = 0.0
+    """Millimetres from one pixel of the screen to the next, up to 10; 0: not known. What presentation states show in
+    TRUE SIZE gets that size, unless `width` or `height` are given."""
     region: tuple[int, int, int, int] | None = None
     """``(x, y, columns, rows)`` in pixels of the image, from its upper left corner; inside of the image."""
     displayed_area: tuple[int, int, int, int] | None = None
@@ -180,6 +186,8 @@ class RenderSettings(_Checked):
 
     def __post_init__(self) -> None:
         """Have the core check and convert the fields, once."""
+        if not 0 <= self.screen_spacing <= _MOST_SPACING:
+            raise UsageError(f"screen_spacing must be from 0 to {_MOST_SPACING} mm")
         object.__setattr__(self, "_request", _core.RenderRequest(self))
 
     @property

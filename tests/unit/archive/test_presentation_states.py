@@ -109,6 +109,22 @@ def test_magnify_and_viewport(archive: Archive) -> None:
     assert deep.dtype == np.uint16 and deep.shape == (75, 100)
 
 
+@pytest.mark.parametrize("spacing", [[0.25, 0.25], [0.5, 0.25], [0.25, 0.5]])
+def test_true_size_on_a_screen_whose_pixels_are_known(archive: Archive, spacing: list[float]) -> None:
+    image = ct()
+    state = grey_state([image], voi_lut_transformations=[WINDOW])
+    area = displayed_area((1, 1, 40, 30), "TRUE SIZE", PresentationPixelSpacing=spacing)
+    state.DisplayedAreaSelectionSequence = [area]
+    picture, presentation = stored(archive, image, state)
+    screen = RenderSettings(screen_spacing=0.1)
+    shown = picture.render_array(presentation_state=presentation, settings=screen)
+    assert shown.shape == (round(30 * spacing[0] / 0.1), round(40 * spacing[1] / 0.1))
+    fitted = RenderSettings(screen_spacing=0.1, width=20, height=20)
+    assert max(picture.render_array(presentation_state=presentation, settings=fitted).shape) == 20
+    with pytest.raises(UsageError, match="screen_spacing"):
+        RenderSettings(screen_spacing=-1.0)
+
+
 def test_pixels_that_are_not_square(archive: Archive) -> None:
     image = ct()
     state = grey_state([image])

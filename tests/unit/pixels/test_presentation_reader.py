@@ -131,6 +131,11 @@ BAD = {
     ),
     "mode": (edit_item("DisplayedAreaSelectionSequence", "PresentationSizeMode", "HUGE"), DataError, "0070,0100"),
     "magnify": (edit_item("DisplayedAreaSelectionSequence", "PresentationSizeMode", "MAGNIFY"), DataError, "0070,0103"),
+    "true size": (
+        edit_item("DisplayedAreaSelectionSequence", "PresentationSizeMode", "TRUE SIZE"),
+        DataError,
+        "0070,0101",
+    ),
     "aspect": (
         edit_item("DisplayedAreaSelectionSequence", "PresentationPixelAspectRatio", [0, 1]),
         DataError,
