@@ -18,7 +18,8 @@ from pynetdicom.pdu import P_DATA_TF
 
 from hilum.archive.ingest import data_set_offset
 from hilum.dicom.receiving import BAD_PDU, MemoryBudget, ReceiverSettings, Stream, part10_prefix, receiver
-from hilum.dimse.messages import Tag, decode_command, fragments, send_message
+from hilum.dicom.sending import send_message
+from hilum.dimse.messages import Tag, decode_command, fragments
 from hilum.errors import DataError
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -25,7 +25,8 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
-from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, fragments, pdus, send_message
+from hilum.dicom.sending import send_message
+from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, fragments, pdus
 from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.errors import DataError, Denied, LimitExceeded, Unavailable, UsageError
 

@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.dicom.receiving import BAD_PDU, Stream
-from hilum.dimse.messages import pdus, send_message
+from hilum.dicom.sending import send_message
+from hilum.dimse.messages import pdus
 from hilum.errors import DataError, Unavailable
 
 if TYPE_CHECKING:

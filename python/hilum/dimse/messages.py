@@ -8,8 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from hilum import _core
-from hilum.errors import DataError, Unavailable
+from hilum.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +27,6 @@ __all__ = [
     "pdus",
     "pdv",
     "response_to",
-    "send_message",
 ]
 
 
@@ -197,21 +195,6 @@ def pdus(context_id: int, command: bytes, data: Iterable[Any] | None, max_pdu: i
                 out, size = [], 0
     if out:
         yield b"".join(out)
-
-
-def send_message(
-    descriptor: int, context_id: int, command: bytes, data: Buffer | None, max_pdu: int, seconds: float
-) -> None:
-    """Send a message as `pdus` makes it to a socket's descriptor, without copying the data set and without the GIL.
-
-    Raises
-    ------
-    Unavailable
-        The peer has gone, or has not taken everything in time.
-    """
-    sent = _core.send_message(descriptor, context_id, command, data, max_pdu, seconds)
-    if sent != "all":
-        raise Unavailable("the peer takes nothing" if sent == "slow" else "the peer has ended the association")
 
 
 def message_maker(context_id: int, command: Mapping[int, int | str], max_pdu: int) -> Callable[[bytes], bytes]:
