@@ -183,6 +183,41 @@ HILUM_TEST("cells bound what is in them", {
     }
 });
 
+HILUM_TEST("fine cells bound what is in them", {
+    const Phantom<std::int16_t> phantom({20, 41, 39}, SampleType::s16, noise(), 4);
+    const CellGrid::Fine fine = make_cell_grid(phantom.view, 1).fine;
+    HILUM_CHECK((fine.shape == std::array<std::int32_t, 3>{10, 11, 5}));
+    std::vector<std::int16_t> least(fine.count(), 32767);
+    std::vector<std::int16_t> most(fine.count(), -32768);
+    for (std::int32_t z = 0; z < 20; ++z) {
+        for (std::int32_t y = 0; y < 41; ++y) {
+            for (std::int32_t x = 0; x < 39; ++x) {
+                const auto brick = static_cast<std::size_t>(x / 32 + y / 32 * 2);
+                const bool missing = phantom.offsets[brick] == volume::kMissing;
+                const auto v = static_cast<std::int16_t>(missing ? 7
+                                                                 : noise()(static_cast<std::uint32_t>(x),
+                                                                           static_cast<std::uint32_t>(y),
+                                                                           static_cast<std::uint32_t>(z)));
+                // A voxel on the border of cells belongs to those on both sides.
+                for (std::int32_t part = 0; part < 8; ++part) {
+                    const std::int32_t cx = x / 4 - ((part & 1) != 0 && x % 4 == 0 ? 1 : 0);
+                    const std::int32_t cy = y / 4 - ((part & 2) != 0 && y % 4 == 0 ? 1 : 0);
+                    const std::int32_t cz = z / 4 - ((part & 4) != 0 && z % 4 == 0 ? 1 : 0);
+                    if (cx >= 0 && cy >= 0 && cz >= 0) {
+                        const std::size_t at = fine.index(cx, cy, cz);
+                        least[at] = std::min(least[at], v);
+                        most[at] = std::max(most[at], v);
+                    }
+                }
+            }
+        }
+    }
+    for (std::size_t i = 0; i < fine.count(); ++i) {
+        HILUM_CHECK(static_cast<std::int16_t>(fine.least[i]) == least[i]);
+        HILUM_CHECK(static_cast<std::int16_t>(fine.greatest[i]) == most[i]);
+    }
+});
+
 Camera looking(bool perspective) {
     Camera camera;
     const double c = std::cos(0.6);

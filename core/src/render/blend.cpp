@@ -18,6 +18,7 @@ namespace {
 template <typename T>
 struct Blender {
     const Grid& grid;
+    const CellGrid& cells;
     Interpolation interpolation;
     Blend blend;
     bool vector;
@@ -27,7 +28,7 @@ struct Blender {
         if constexpr (kHasVectors<T>) {
             if (vector) {
                 blend == Blend::mean ? kernels::means_8<T>(grid, tile, values)
-                                     : kernels::extremes_8<T>(grid, tile, blend == Blend::maximum, skip, values);
+                                     : kernels::extremes_8<T>(grid, cells, tile, blend == Blend::maximum, skip, values);
                 return;
             }
         }
@@ -71,7 +72,10 @@ void blend_rays(const Grid& grid, const CellGrid& cells, const Rays& rays, const
                 std::span<std::byte> out) {
     // Cubic interpolation overshoots, and the bounds of float cells are not exact for wide integers: no short cuts.
     const bool exact = kIsSmall<T> && interpolation != Interpolation::cubic;
-    const Blender<T> blender{grid, interpolation, blend,
+    const Blender<T> blender{grid,
+                             cells,
+                             interpolation,
+                             blend,
                              uses_vectors<T>(grid, execution) && interpolation == Interpolation::linear,
                              execution.skip && exact};
     const TileMaker maker(rays, grid, clip, cells);

@@ -2,7 +2,7 @@
 #include "blend_kernels.hpp"
 
 #if defined(__x86_64__)
-#include "sample_avx2.hpp"
+#include "walk_avx2.hpp"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -18,18 +18,30 @@ __m256 better(__m256 a, __m256 b) noexcept {
     return Maximum ? _mm256_max_ps(a, b) : _mm256_min_ps(a, b);
 }
 
+/// The best of eight in all lanes.
+template <bool Maximum>
+__m256 best_of(__m256 v) noexcept {
+    v = better<Maximum>(v, _mm256_permute2f128_ps(v, v, 1));
+    v = better<Maximum>(v, _mm256_shuffle_ps(v, v, 0x4E));
+    return better<Maximum>(v, _mm256_shuffle_ps(v, v, 0xB1));
+}
+
+template <bool Maximum>
+__m256 is_better(__m256 a, __m256 b) noexcept {
+    return _mm256_cmp_ps(a, b, Maximum ? _CMP_GT_OQ : _CMP_LT_OQ);
+}
+
 /// Eight samples of one ray at a time: each ray ends as early as it can.
 template <typename T, bool Maximum>
-float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Block> blocks, bool skip) noexcept {
+float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Block> blocks, const CellGrid::Fine* fine,
+              bool skip) noexcept {
     constexpr float kWorst = Maximum ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
     const Walker walker(track);
     const __m256 worst = _mm256_set1_ps(kWorst);
     __m256 found = worst;
     for (const Block& block : blocks) {
-        const __m256 bound = _mm256_set1_ps(Maximum ? block.greatest : block.least);
-        const __m256 reached =
-            Maximum ? _mm256_cmp_ps(found, bound, _CMP_GE_OQ) : _mm256_cmp_ps(found, bound, _CMP_LE_OQ);
-        if (skip && _mm256_movemask_ps(reached) != 0) {
+        const float bound = Maximum ? block.greatest : block.least;
+        if (skip && _mm256_movemask_ps(is_better<Maximum>(_mm256_set1_ps(bound), found)) == 0) {
             break;
         }
         const std::int64_t k = block.index * 8;
@@ -38,25 +50,50 @@ float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Bl
         if (first >= 8 || last <= 0) {
             continue;
         }
-        __m256 value = walker.linear(sampler, k);
+        const auto place = walker.place(sampler, k);
+        if (fine != nullptr) {
+            const __m256 bounds = sampler.bounds(Maximum ? fine->greatest : fine->least, sampler.cell_of(place, *fine));
+            if (_mm256_movemask_ps(is_better<Maximum>(bounds, found)) == 0) {
+                continue;
+            }
+        }
+        __m256 value = sampler.linear(place);
         if (first > 0 || last < 8) {
             value = _mm256_blendv_ps(worst, value, lanes_between(first, last));
         }
-        found = better<Maximum>(found, value);
+        found = best_of<Maximum>(better<Maximum>(found, value));
+    }
+    return _mm256_cvtss_f32(found);
+}
+
+template <typename Body>
+void for_samples(const Bundle& bundle, const Block& block, Body&& body) noexcept {
+    const std::int64_t begin = std::max(bundle.begin, block.index * 8);
+    const std::int64_t end = std::min(bundle.end, block.index * 8 + 8);
+    Cursor cursor(bundle, begin);
+    for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
+        body(cursor, k);
+    }
+}
+
+/// All rays of a row, sample by sample: less work for each than to look for what can be left out.
+template <typename T, bool Maximum>
+void row_of_extremes(const Sampler8<T>& sampler, std::span<const Track> tracks, std::span<const Block> blocks,
+                     std::span<float> values) noexcept {
+    constexpr float kWorst = Maximum ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
+    const Bundle bundle(tracks);
+    const __m256 worst = _mm256_set1_ps(kWorst);
+    __m256 found = worst;
+    for (const Block& block : blocks) {
+        for_samples(bundle, block, [&](const Cursor& cursor, std::int64_t k) {
+            const __m256 value = sampler.linear(cursor.place(sampler));
+            const __m256 inside = _mm256_castsi256_ps(bundle.inside(k));
+            found = better<Maximum>(found, _mm256_blendv_ps(worst, value, inside));
+        });
     }
     alignas(32) float lanes[8];
     _mm256_store_ps(lanes, found);
-    return Maximum ? *std::max_element(lanes, lanes + 8) : *std::min_element(lanes, lanes + 8);
-}
-
-template <typename T, bool Maximum>
-void extremes(const Grid& grid, const Tile& tile, bool skip, std::span<double> values) noexcept {
-    const Sampler8<T> sampler(grid);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-        const float value = extreme<T, Maximum>(sampler, tile.tracks[i], tile.blocks, skip);
-        values[i] = std::abs(value) == std::numeric_limits<float>::infinity() ? std::numeric_limits<double>::quiet_NaN()
-                                                                              : static_cast<double>(value);
-    }
+    std::copy_n(lanes, values.size(), values.begin());
 }
 
 template <typename T>
@@ -68,15 +105,13 @@ void mean(const Grid& grid, std::span<const Track> tracks, std::span<const Block
     __m256i sums = _mm256_setzero_si256();
     __m256i counts = _mm256_setzero_si256();
     for (const Block& block : blocks) {
-        const std::int64_t begin = std::max(bundle.begin, block.index * 8);
-        const std::int64_t end = std::min(bundle.end, block.index * 8 + 8);
-        Cursor cursor(bundle, begin);
-        for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
+        for_samples(bundle, block, [&](const Cursor& cursor, std::int64_t k) {
             const __m256i inside = bundle.inside(k);
-            const __m256i value = _mm256_cvtps_epi32(_mm256_mul_ps(cursor.linear(sampler), scale));
-            sums = _mm256_add_epi32(sums, _mm256_and_si256(value, inside));
+            const __m256 value = sampler.linear(cursor.place(sampler));
+            const __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(value, scale));
+            sums = _mm256_add_epi32(sums, _mm256_and_si256(whole, inside));
             counts = _mm256_sub_epi32(counts, inside);
-        }
+        });
     }
     alignas(32) std::int32_t sum[8];
     alignas(32) std::int32_t count[8];
@@ -86,6 +121,30 @@ void mean(const Grid& grid, std::span<const Track> tracks, std::span<const Block
         values[i] = count[i] == 0
                         ? std::numeric_limits<double>::quiet_NaN()
                         : static_cast<double>(sum[i]) / static_cast<double>(count[i]) / double{kernels::kSumScale};
+    }
+}
+
+/// Rays of fewer blocks are looked at as a whole.
+constexpr std::size_t kFewBlocks = 8;
+
+template <typename T, bool Maximum>
+void extremes(const Grid& grid, const Tile& tile, const CellGrid::Fine* fine, bool skip,
+              std::span<double> values) noexcept {
+    const Sampler8<T> sampler(grid);
+    std::array<float, std::size_t{kTile} * kTile> found{};
+    if (tile.blocks.size() < kFewBlocks) {
+        for (std::uint32_t r = 0; r < tile.rows; ++r) {
+            const std::size_t first = std::size_t{r} * tile.columns;
+            row_of_extremes<T, Maximum>(sampler, std::span(tile.tracks).subspan(first, tile.columns), tile.blocks,
+                                        std::span(found).subspan(first, tile.columns));
+        }
+    } else {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            found[i] = extreme<T, Maximum>(sampler, tile.tracks[i], tile.blocks, fine, skip);
+        }
+    }
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = std::isinf(found[i]) ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(found[i]);
     }
 }
 
@@ -101,9 +160,12 @@ void mean(const Grid& grid, std::span<const Track> tracks, std::span<const Block
 namespace hilum::render::kernels {
 
 template <typename T>
-void extremes_8(const Grid& grid, const Tile& tile, bool maximum, bool skip, std::span<double> values) noexcept {
+void extremes_8(const Grid& grid, const CellGrid& cells, const Tile& tile, bool maximum, bool skip,
+                std::span<double> values) noexcept {
 #if defined(__x86_64__)
-    maximum ? avx2::extremes<T, true>(grid, tile, skip, values) : avx2::extremes<T, false>(grid, tile, skip, values);
+    const CellGrid::Fine* const fine = skip && !cells.fine.least.empty() ? &cells.fine : nullptr;
+    maximum ? avx2::extremes<T, true>(grid, tile, fine, skip, values)
+            : avx2::extremes<T, false>(grid, tile, fine, skip, values);
 #else
     const Sampler<T> sampler(grid);
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -128,8 +190,10 @@ void means_8(const Grid& grid, const Tile& tile, std::span<double> values) noexc
     }
 }
 
-template void extremes_8<std::int16_t>(const Grid&, const Tile&, bool, bool, std::span<double>) noexcept;
-template void extremes_8<std::uint16_t>(const Grid&, const Tile&, bool, bool, std::span<double>) noexcept;
+template void extremes_8<std::int16_t>(const Grid&, const CellGrid&, const Tile&, bool, bool,
+                                       std::span<double>) noexcept;
+template void extremes_8<std::uint16_t>(const Grid&, const CellGrid&, const Tile&, bool, bool,
+                                        std::span<double>) noexcept;
 template void means_8<std::int16_t>(const Grid&, const Tile&, std::span<double>) noexcept;
 template void means_8<std::uint16_t>(const Grid&, const Tile&, std::span<double>) noexcept;
 

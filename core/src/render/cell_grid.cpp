@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <span>
 
 #include "hilum/parallel.hpp"
 #include "rays.hpp"
@@ -14,21 +13,20 @@ namespace hilum::render {
 namespace {
 
 constexpr unsigned kCellLog2 = 3;
-constexpr std::int32_t kCell = 1 << kCellLog2;
-constexpr std::size_t kParts = 8;
+constexpr unsigned kFineLog2 = 2;
 
-struct Range {
-    float least = std::numeric_limits<float>::infinity();
-    float greatest = -std::numeric_limits<float>::infinity();
-
-    void add(const Range& other) noexcept {
-        least = std::min(least, other.least);
-        greatest = std::max(greatest, other.greatest);
-    }
+template <typename T>
+struct Bounds {
+    std::vector<T> least;
+    std::vector<T> greatest;
 };
 
-/// Of 8³ voxels: part p bounds those whose x (bit 0), y (bit 1), z (bit 2) within the cell are 0 where the bit is set.
-using Parts = std::array<Range, kParts>;
+template <typename T>
+constexpr T kMost =
+    std::numeric_limits<T>::has_infinity ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+template <typename T>
+constexpr T kLeast =
+    std::numeric_limits<T>::has_infinity ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
 
 template <typename T>
 float rounded(T value, bool up) noexcept {
@@ -42,134 +40,121 @@ float rounded(T value, bool up) noexcept {
     return found;
 }
 
-/// Eight neighbours along x: least and greatest of each column of what has been added.
+CellShape shape_of(const volume::BrickView& view, unsigned log2) {
+    CellShape found;
+    found.log2 = log2;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        found.shape[axis] = static_cast<std::int32_t>((view.shape[2 - axis] + (1U << log2) - 1) >> log2);
+    }
+    return found;
+}
+
+/// Least and greatest of each column of all rows from `y` and `z` to one voxel beyond a cell. NaN does not count.
 template <typename T>
 struct Columns {
-    std::array<T, kCell> least;
-    std::array<T, kCell> greatest;
-    bool empty = true;
+    Columns(const Grid& source, const CellShape& cells)
+        : grid(source),
+          edge(source.mask + 1),
+          cell(1 << cells.log2),
+          fill(static_cast<std::size_t>(edge), static_cast<T>(source.view.fill)),
+          least((static_cast<std::size_t>(cells.shape[0]) << cells.log2) + 1),
+          greatest(least.size()) {}
 
-    void add(const std::array<T, kCell>& row) noexcept {
-        if (empty) {
-            least = row;
-            greatest = row;
-            empty = false;
-            return;
-        }
-        for (std::size_t i = 0; i < kCell; ++i) {
-            least[i] = row[i] < least[i] ? row[i] : least[i];
-            greatest[i] = row[i] > greatest[i] ? row[i] : greatest[i];
+    void read(std::int32_t y, std::int32_t z) noexcept {
+        std::ranges::fill(least, kMost<T>);
+        std::ranges::fill(greatest, kLeast<T>);
+        for (std::int32_t k = z; k <= std::min(z + cell, grid.size[2] - 1); ++k) {
+            for (std::int32_t j = y; j <= std::min(y + cell, grid.size[1] - 1); ++j) {
+                for (std::int32_t x = 0; x < grid.size[0]; x += edge) {
+                    add(row(x, j, k), static_cast<std::size_t>(x),
+                        static_cast<std::size_t>(std::min(edge, grid.size[0] - x)));
+                }
+            }
         }
     }
 
-    [[nodiscard]] Range range(std::size_t columns) const noexcept {
-        Range found;
-        for (std::size_t i = 0; i < columns; ++i) {
-            if (least[i] == least[i] && greatest[i] == greatest[i]) {
-                found.least = std::min(found.least, rounded(least[i], false));
-                found.greatest = std::max(found.greatest, rounded(greatest[i], true));
-            }
+    const Grid& grid;
+    std::int32_t edge;
+    std::int32_t cell;
+    std::vector<T> fill;
+    std::vector<T> least;
+    std::vector<T> greatest;
+
+private:
+    [[nodiscard]] const std::byte* row(std::int32_t x, std::int32_t y, std::int32_t z) const noexcept {
+        const auto brick = static_cast<std::size_t>((z >> grid.log2) * grid.stride[1] +
+                                                    (y >> grid.log2) * grid.stride[0] + (x >> grid.log2));
+        if (grid.starts[brick] < 0) {
+            return reinterpret_cast<const std::byte*>(fill.data());
         }
-        return found;
+        const std::int64_t inner = (std::int64_t{z & grid.mask} * edge + (y & grid.mask)) * edge;
+        return grid.base + static_cast<std::size_t>(grid.starts[brick] + inner) * sizeof(T);
+    }
+
+    void add(const std::byte* samples, std::size_t at, std::size_t count) noexcept {
+        T* const low = least.data() + at;
+        T* const high = greatest.data() + at;
+        for (std::size_t i = 0; i < count; ++i) {
+            T value;
+            std::memcpy(&value, samples + i * sizeof(T), sizeof(T));
+            low[i] = value < low[i] ? value : low[i];
+            high[i] = value > high[i] ? value : high[i];
+        }
     }
 };
 
-/// The cell whose first voxel is at `first`, of which `extent` voxels along x, y, z are inside of the volume.
 template <typename T>
-Parts parts_of(const std::byte* first, std::int32_t edge, const std::array<std::int32_t, 3>& extent) noexcept {
-    std::array<Columns<T>, 4> columns{};
-    for (std::int32_t z = 0; z < extent[2]; ++z) {
-        for (std::int32_t y = 0; y < extent[1]; ++y) {
-            std::array<T, kCell> row;
-            std::memcpy(row.data(), first + static_cast<std::size_t>((z * edge + y) * edge) * sizeof(T), sizeof(row));
-            if constexpr (std::is_floating_point_v<T>) {
-                // A NaN is no number: it takes the place of a neighbour that is one, if there is.
-                const auto number = std::ranges::find_if(row, [](T v) { return v == v; });
-                std::ranges::replace_if(row, [](T v) { return v != v; }, number == row.end() ? T{} : *number);
-            }
-            columns[0].add(row);
-            for (std::size_t p = 1; p < 4; ++p) {
-                if (((p & 1U) == 0 || y == 0) && ((p & 2U) == 0 || z == 0)) {
-                    columns[p].add(row);
+Bounds<T> bounds_of(const Grid& source, const CellShape& cells, unsigned threads) {
+    Bounds<T> found{std::vector<T>(cells.count()), std::vector<T>(cells.count())};
+    parallel::for_each(static_cast<std::size_t>(cells.shape[2]), threads, [&](std::size_t slice) {
+        const auto z = static_cast<std::int32_t>(slice);
+        Columns<T> columns(source, cells);
+        const auto width = static_cast<std::size_t>(columns.cell) + 1;
+        for (std::int32_t y = 0; y < cells.shape[1]; ++y) {
+            columns.read(y << cells.log2, z << cells.log2);
+            for (std::int32_t x = 0; x < cells.shape[0]; ++x) {
+                const auto from = static_cast<std::size_t>(x) << cells.log2;
+                T low = columns.least[from];
+                T high = columns.greatest[from];
+                for (std::size_t i = from + 1; i < from + width; ++i) {
+                    low = std::min(low, columns.least[i]);
+                    high = std::max(high, columns.greatest[i]);
                 }
+                found.least[cells.index(x, y, z)] = low;
+                found.greatest[cells.index(x, y, z)] = high;
+            }
+        }
+    });
+    return found;
+}
+
+/// Eight fine cells are one.
+template <typename T>
+void coarsen(const CellShape& from, const Bounds<T>& fine, CellGrid& to) {
+    for (std::int32_t z = 0; z < from.shape[2]; ++z) {
+        for (std::int32_t y = 0; y < from.shape[1]; ++y) {
+            for (std::int32_t x = 0; x < from.shape[0]; ++x) {
+                const std::size_t at = to.index(x >> 1, y >> 1, z >> 1);
+                const std::size_t part = from.index(x, y, z);
+                to.least[at] = std::min(to.least[at], static_cast<float>(fine.least[part]));
+                to.greatest[at] = std::max(to.greatest[at], static_cast<float>(fine.greatest[part]));
             }
         }
     }
-    Parts parts{};
-    for (std::size_t p = 0; p < 4; ++p) {
-        parts[2 * p] = columns[p].range(static_cast<std::size_t>(extent[0]));
-        parts[2 * p + 1] = columns[p].range(1);
-    }
-    return parts;
+}
+
+template <typename T>
+std::vector<std::uint16_t> bits_of(const std::vector<T>& values) {
+    std::vector<std::uint16_t> bits(values.begin(), values.end());
+    bits.push_back(0);
+    return bits;
 }
 
 CellGrid empty_grid(const volume::BrickView& view, unsigned log2) {
-    CellGrid grid;
-    grid.log2 = log2;
-    std::size_t count = 1;
-    for (std::size_t axis = 0; axis < 3; ++axis) {
-        const std::uint32_t voxels = view.shape[2 - axis];
-        grid.shape[axis] = static_cast<std::int32_t>((voxels + (1U << log2) - 1) >> log2);
-        count *= static_cast<std::size_t>(grid.shape[axis]);
-    }
-    grid.least.resize(count);
-    grid.greatest.resize(count);
+    CellGrid grid{shape_of(view, log2), {}, {}, {}};
+    grid.least.resize(grid.count(), std::numeric_limits<float>::infinity());
+    grid.greatest.resize(grid.count(), -std::numeric_limits<float>::infinity());
     return grid;
-}
-
-/// Each cell with the parts of its neighbours that it needs.
-template <typename PartOf>
-void join(CellGrid& grid, unsigned threads, PartOf&& part_of) {
-    parallel::for_each(static_cast<std::size_t>(grid.shape[2]), threads, [&](std::size_t slice) {
-        const auto z = static_cast<std::int32_t>(slice);
-        for (std::int32_t y = 0; y < grid.shape[1]; ++y) {
-            for (std::int32_t x = 0; x < grid.shape[0]; ++x) {
-                Range found;
-                for (std::size_t p = 0; p < kParts; ++p) {
-                    const std::int32_t nx = x + static_cast<std::int32_t>(p & 1U);
-                    const std::int32_t ny = y + static_cast<std::int32_t>((p >> 1U) & 1U);
-                    const std::int32_t nz = z + static_cast<std::int32_t>(p >> 2U);
-                    if (nx < grid.shape[0] && ny < grid.shape[1] && nz < grid.shape[2]) {
-                        found.add(part_of(grid.index(nx, ny, nz), p));
-                    }
-                }
-                const std::size_t at = grid.index(x, y, z);
-                grid.least[at] = found.least;
-                grid.greatest[at] = found.greatest;
-            }
-        }
-    });
-}
-
-template <typename T>
-void fill_parts(const Grid& source, const CellGrid& grid, unsigned threads, std::vector<Parts>& parts) {
-    const std::int32_t edge = source.mask + 1;
-    const auto fill = static_cast<float>(source.view.fill);
-    parallel::for_each(static_cast<std::size_t>(grid.shape[2]), threads, [&](std::size_t slice) {
-        const auto cz = static_cast<std::int32_t>(slice);
-        for (std::int32_t cy = 0; cy < grid.shape[1]; ++cy) {
-            for (std::int32_t cx = 0; cx < grid.shape[0]; ++cx) {
-                const std::array<std::int32_t, 3> voxel{cx * kCell, cy * kCell, cz * kCell};
-                const auto brick =
-                    static_cast<std::size_t>((voxel[2] >> source.log2) * source.stride[1] +
-                                             (voxel[1] >> source.log2) * source.stride[0] + (voxel[0] >> source.log2));
-                Parts& to = parts[grid.index(cx, cy, cz)];
-                if (source.starts[brick] < 0) {
-                    to.fill({fill, fill});
-                    continue;
-                }
-                std::array<std::int32_t, 3> extent{};
-                for (std::size_t axis = 0; axis < 3; ++axis) {
-                    extent[axis] = std::min(kCell, source.size[axis] - voxel[axis]);
-                }
-                const std::int64_t inner =
-                    (std::int64_t{voxel[2] & source.mask} * edge + (voxel[1] & source.mask)) * edge +
-                    (voxel[0] & source.mask);
-                to = parts_of<T>(source.base + static_cast<std::size_t>(source.starts[brick] + inner) * sizeof(T), edge,
-                                 extent);
-            }
-        }
-    });
 }
 
 }  // namespace
@@ -177,20 +162,43 @@ void fill_parts(const Grid& source, const CellGrid& grid, unsigned threads, std:
 CellGrid make_cell_grid(const volume::BrickView& view, unsigned threads) {
     const Grid source(view);
     CellGrid grid = empty_grid(view, kCellLog2);
-    std::vector<Parts> parts(grid.least.size());
-    with_sample_type(view.type, [&]<typename T>(T) { fill_parts<T>(source, grid, threads, parts); });
-    join(grid, threads, [&](std::size_t cell, std::size_t part) -> const Range& { return parts[cell][part]; });
+    with_sample_type(view.type, [&]<typename T>(T) {
+        if constexpr (kHasVectors<T>) {
+            const CellShape cells = shape_of(view, kFineLog2);
+            const Bounds<T> fine = bounds_of<T>(source, cells, threads);
+            coarsen(cells, fine, grid);
+            grid.fine = {cells, bits_of(fine.least), bits_of(fine.greatest)};
+        } else {
+            const Bounds<T> found = bounds_of<T>(source, grid, threads);
+            std::ranges::transform(found.least, grid.least.begin(), [](T v) { return rounded(v, false); });
+            std::ranges::transform(found.greatest, grid.greatest.begin(), [](T v) { return rounded(v, true); });
+        }
+    });
     return grid;
 }
 
 CellGrid brick_cell_grid(const volume::BrickView& view) {
     CellGrid grid = empty_grid(view, view.brick_log2);
-    join(grid, 1, [&](std::size_t brick, std::size_t) {
-        if (view.offsets[brick] == volume::kMissing) {
-            return Range{static_cast<float>(view.fill), static_cast<float>(view.fill)};
+    const auto range_of = [&](std::size_t brick) {
+        const auto fill = static_cast<float>(view.fill);
+        return view.offsets[brick] == volume::kMissing ? volume::BrickRange{fill, fill} : view.ranges[brick];
+    };
+    // One voxel of the neighbours counts: all of them.
+    for (std::size_t part = 0; part < 8; ++part) {
+        const auto dx = static_cast<std::int32_t>(part & 1U);
+        const auto dy = static_cast<std::int32_t>((part >> 1U) & 1U);
+        const auto dz = static_cast<std::int32_t>(part >> 2U);
+        for (std::int32_t z = 0; z + dz < grid.shape[2]; ++z) {
+            for (std::int32_t y = 0; y + dy < grid.shape[1]; ++y) {
+                for (std::int32_t x = 0; x + dx < grid.shape[0]; ++x) {
+                    const volume::BrickRange range = range_of(grid.index(x + dx, y + dy, z + dz));
+                    const std::size_t at = grid.index(x, y, z);
+                    grid.least[at] = std::min(grid.least[at], range.least);
+                    grid.greatest[at] = std::max(grid.greatest[at], range.greatest);
+                }
+            }
         }
-        return Range{view.ranges[brick].least, view.ranges[brick].greatest};
-    });
+    }
     return grid;
 }
 

@@ -86,7 +86,11 @@ void raycast(const volume::BrickView& view, const CellGrid& cells, const Camera&
     const TileMaker maker(rays, grid, cut, cells);
     const std::vector<std::uint8_t> active =
         execution.skip ? table.active(cells) : std::vector<std::uint8_t>(cells.least.size(), 1);
-    const kernels::Scene scene{grid, table, light ? &*light : nullptr};
+    std::optional<Occupancy> occupancy;
+    if (execution.skip && execution.simd && !cells.fine.least.empty()) {
+        occupancy.emplace(cells, active, view.type, table, execution.threads);
+    }
+    const kernels::Scene scene{grid, table, light ? &*light : nullptr, occupancy ? &*occupancy : nullptr};
     with_sample_type(view.type,
                      [&]<typename T>(T) { render<T>(scene, rays, maker, active, background, execution, out); });
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "raycast_kernels.hpp"
 
+#include <array>
+#include <bit>
 #include <new>
 
 #if defined(__x86_64__)
-#include "sample_avx2.hpp"
+#include "walk_avx2.hpp"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -43,34 +45,6 @@ __m256 difference(const Sampler8<T>& sampler, const Cursor& cursor, std::size_t 
     high[axis] = high[axis].moved(std::int64_t{1} << 32);
     low[axis] = low[axis].moved(-(std::int64_t{1} << 32));
     return _mm256_sub_ps(sampler.linear(high[0], high[1], high[2]), sampler.linear(low[0], low[1], low[2]));
-}
-
-template <typename T>
-void shade(const Sampler8<T>& sampler, const Light& light, const Viewers& viewers, const Cursor& cursor, __m256& bright,
-           __m256& gloss) noexcept {
-    const __m256 x = difference(sampler, cursor, 0);
-    const __m256 y = difference(sampler, cursor, 1);
-    const __m256 z = difference(sampler, cursor, 2);
-    const auto& m = light.metric;
-    const __m256 straight =
-        _mm256_add_ps(_mm256_add_ps(times(m[0], _mm256_mul_ps(x, x)), times(m[1], _mm256_mul_ps(y, y))),
-                      times(m[2], _mm256_mul_ps(z, z)));
-    const __m256 mixed =
-        _mm256_add_ps(_mm256_add_ps(times(m[3], _mm256_mul_ps(x, y)), times(m[4], _mm256_mul_ps(x, z))),
-                      times(m[5], _mm256_mul_ps(y, z)));
-    const __m256 along =
-        _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(viewers.toward[0], x), _mm256_mul_ps(viewers.toward[1], y)),
-                      _mm256_mul_ps(viewers.toward[2], z));
-    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), along);
-    const __m256 ratio = _mm256_div_ps(size, _mm256_sqrt_ps(_mm256_add_ps(straight, mixed)));
-    // No gradient: no number, which becomes 0.
-    const __m256 number = _mm256_and_ps(ratio, _mm256_cmp_ps(ratio, ratio, _CMP_ORD_Q));
-    const __m256 cosine = _mm256_min_ps(number, _mm256_set1_ps(1.0F));
-    const __m256 place =
-        _mm256_add_ps(_mm256_mul_ps(cosine, _mm256_set1_ps(Light::kEntries - 1)), _mm256_set1_ps(0.5F));
-    gloss =
-        _mm256_mul_ps(_mm256_i32gather_ps(light.gloss.data(), _mm256_cvttps_epi32(place), 4), _mm256_set1_ps(1023.0F));
-    bright = _mm256_add_ps(_mm256_set1_ps(light.ambient), times(light.diffuse, cosine));
 }
 
 /// Eight rays so far.
@@ -127,29 +101,110 @@ struct RowState {
     bool is_done;
 };
 
-template <typename T, bool Shaded>
-void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
-    const TransferTable& table = scene.table;
-    const __m256 zero = _mm256_setzero_ps();
+/// One sample of each ray of a row.
+template <typename T>
+struct Sample {
+    typename Sampler8<T>::Place place;
+    std::int64_t k;
+    __m256 wanted;  ///< rays that may see it; after look() those that do
+    __m256i entry;  ///< of the transfer function
+    __m256 alpha;
+};
+
+template <typename T>
+void shade(const Sampler8<T>& sampler, const Light& light, const RowState& row, const Sample<T>& sample, __m256& bright,
+           __m256& gloss) noexcept {
+    __m256 g[3];
+    if (!sampler.gradient(sample.place, _mm256_castps_si256(sample.wanted), g)) {
+        const Cursor cursor(row.bundle, sample.k);
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            g[axis] = difference(sampler, cursor, axis);
+        }
+    }
+    const __m256 x = g[0];
+    const __m256 y = g[1];
+    const __m256 z = g[2];
+    const auto& m = light.metric;
+    const __m256 straight =
+        _mm256_add_ps(_mm256_add_ps(times(m[0], _mm256_mul_ps(x, x)), times(m[1], _mm256_mul_ps(y, y))),
+                      times(m[2], _mm256_mul_ps(z, z)));
+    const __m256 mixed =
+        _mm256_add_ps(_mm256_add_ps(times(m[3], _mm256_mul_ps(x, y)), times(m[4], _mm256_mul_ps(x, z))),
+                      times(m[5], _mm256_mul_ps(y, z)));
+    const __m256 along =
+        _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(row.viewers.toward[0], x), _mm256_mul_ps(row.viewers.toward[1], y)),
+                      _mm256_mul_ps(row.viewers.toward[2], z));
+    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), along);
+    const __m256 ratio = _mm256_div_ps(size, _mm256_sqrt_ps(_mm256_add_ps(straight, mixed)));
+    // No gradient: no number, which becomes 0.
+    const __m256 number = _mm256_and_ps(ratio, _mm256_cmp_ps(ratio, ratio, _CMP_ORD_Q));
+    const __m256 cosine = _mm256_min_ps(number, _mm256_set1_ps(1.0F));
+    const __m256 place =
+        _mm256_add_ps(_mm256_mul_ps(cosine, _mm256_set1_ps(Light::kEntries - 1)), _mm256_set1_ps(0.5F));
+    gloss =
+        _mm256_mul_ps(_mm256_i32gather_ps(light.gloss.data(), _mm256_cvttps_epi32(place), 4), _mm256_set1_ps(1023.0F));
+    bright = _mm256_add_ps(_mm256_set1_ps(light.ambient), times(light.diffuse, cosine));
+}
+
+/// The samples of a block that may be visible to a ray that is not done.
+template <typename T>
+std::size_t find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
+                 std::span<Sample<T>, 8> to) noexcept {
     const std::int64_t end = std::min(row.bundle.end, block.index * 8 + 8);
+    std::size_t count = 0;
     std::int64_t k = std::max(row.bundle.begin, block.index * 8);
-    Cursor cursor(row.bundle, k);
-    for (; k < end; ++k, cursor.advance()) {
-        const __m256 value = cursor.linear(sampler);
+    for (Cursor cursor(row.bundle, k); k < end; ++k, cursor.advance()) {
+        Sample<T>& next = to[count];  // written over when it does not count
+        next.place = cursor.place(sampler);
+        next.k = k;
+        next.wanted = _mm256_and_ps(row.alive, _mm256_castsi256_ps(row.bundle.inside(k)));
+        if (scene.occupancy != nullptr) {
+            const __m256i cell = Sampler8<T>::cell_of(next.place, scene.occupancy->cells);
+            const __m256i words = _mm256_i32gather_epi32(reinterpret_cast<const int*>(scene.occupancy->shows.data()),
+                                                         _mm256_srli_epi32(cell, 5), 4);
+            const __m256i bit = _mm256_srlv_epi32(words, _mm256_and_si256(cell, _mm256_set1_epi32(31)));
+            const __m256i shows = _mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31);
+            next.wanted = _mm256_and_ps(next.wanted, _mm256_castsi256_ps(shows));
+        }
+        count += _mm256_movemask_ps(next.wanted) != 0 ? std::size_t{1} : std::size_t{0};
+    }
+    return count;
+}
+
+/// Their opacity, and which of them are visible: bit i is samples[i].
+template <typename T>
+unsigned look(const TransferTable& table, const Sampler8<T>& sampler, std::span<Sample<T>> samples) noexcept {
+    const __m256 zero = _mm256_setzero_ps();
+    unsigned visible = 0;
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+        Sample<T>& sample = samples[i];
+        const __m256 value = sampler.linear(sample.place, _mm256_castps_si256(sample.wanted));
         const __m256 scaled =
             _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
         const __m256 place = _mm256_min_ps(_mm256_max_ps(scaled, zero), _mm256_set1_ps(TransferTable::kEntries - 1));
-        const __m256i entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
-        const __m256 wanted = _mm256_and_ps(row.alive, _mm256_castsi256_ps(row.bundle.inside(k)));
-        const __m256 alpha = _mm256_and_ps(wanted, _mm256_i32gather_ps(table.opacity.data(), entry, 4));
-        if (_mm256_movemask_ps(_mm256_cmp_ps(alpha, zero, _CMP_GT_OQ)) == 0) {
-            continue;
-        }
-        const __m256i colour = _mm256_i32gather_epi32(reinterpret_cast<const int*>(table.colour.data()), entry, 4);
+        sample.entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
+        sample.alpha = _mm256_and_ps(sample.wanted, _mm256_i32gather_ps(table.opacity.data(), sample.entry, 4));
+        sample.wanted = _mm256_cmp_ps(sample.alpha, zero, _CMP_GT_OQ);
+        visible |= (_mm256_movemask_ps(sample.wanted) != 0 ? 1U : 0U) << i;
+    }
+    return visible;
+}
+
+/// In three passes over the samples of a block, so that no branch waits for a value that has just been asked for.
+template <typename T, bool Shaded>
+void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
+    std::array<Sample<T>, 8> memory;
+    const std::span<Sample<T>, 8> samples(memory);
+    const std::size_t found = find<T>(scene, sampler, block, row, samples);
+    for (unsigned left = look<T>(scene.table, sampler, samples.first(found)); left != 0; left &= left - 1) {
+        const Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
+        const __m256 alpha = _mm256_and_ps(sample.alpha, row.alive);
+        const __m256i colour =
+            _mm256_i32gather_epi32(reinterpret_cast<const int*>(scene.table.colour.data()), sample.entry, 4);
         __m256 bright = _mm256_set1_ps(1.0F);
-        __m256 gloss = zero;
+        __m256 gloss = _mm256_setzero_ps();
         if constexpr (Shaded) {
-            shade(sampler, *scene.light, row.viewers, cursor, bright, gloss);
+            shade(sampler, *scene.light, row, sample, bright, gloss);
         }
         row.colours.add(colour, alpha, bright, gloss);
         row.alive = _mm256_and_ps(

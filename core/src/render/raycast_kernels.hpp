@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "occupancy.hpp"
 #include "rays.hpp"
 #include "sample.hpp"
 #include "transfer.hpp"
@@ -16,7 +17,8 @@ namespace hilum::render::kernels {
 struct Scene {
     const Grid& grid;
     const TransferTable& table;
-    const Light* light = nullptr;  ///< nullptr: no shading
+    const Light* light = nullptr;          ///< nullptr: no shading
+    const Occupancy* occupancy = nullptr;  ///< nullptr: nothing is left out
 };
 
 /// Colour so far (0 to 1023, as in the table) and what of the light behind it passes.

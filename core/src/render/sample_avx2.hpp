@@ -4,10 +4,13 @@
 
 #include <immintrin.h>
 
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <type_traits>
 
+#include "hilum/render/cell_grid.hpp"
 #include "sample.hpp"
 
 #if defined(__clang__)
@@ -36,17 +39,6 @@ private:
     [[nodiscard]] __m256i halves() const noexcept {
         return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), Which));
     }
-};
-
-/// The steps of eight lanes, made once for a track.
-struct Fan {
-    explicit Fan(const Track& track) noexcept {
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            const std::int64_t s = track.step[axis];
-            lanes[axis] = {_mm256_setr_epi64x(0, s, 4 * s, 5 * s), _mm256_setr_epi64x(2 * s, 3 * s, 6 * s, 7 * s)};
-        }
-    }
-    Axis lanes[3];
 };
 
 template <typename T>
@@ -111,58 +103,147 @@ struct Sampler8 {
         __m256i pair[4];
     };
 
-    /// Positions outside of the volume count as its border.
-    [[nodiscard]] __m256 linear(const Axis& px, const Axis& py, const Axis& pz) const noexcept {
-        const Cells x = cells(px, 0);
-        const Cells y = cells(py, 1);
-        const Cells z = cells(pz, 2);
-        const Corners corners = grid.is_dense ? dense(x.voxel, y.voxel, z.voxel) : sparse(x.voxel, y.voxel, z.voxel);
-        return interpolate(corners, x.rest, y.rest, z.rest);
+    /// Eight positions; those outside of the volume count as its border.
+    struct Place {
+        Cells x;
+        Cells y;
+        Cells z;
+    };
+
+    [[nodiscard]] Place place(const Axis& px, const Axis& py, const Axis& pz) const noexcept {
+        return {cells(px, 0), cells(py, 1), cells(pz, 2)};
     }
 
-    /// Places of the next voxel along an axis, relative: `near` within a brick, `far` more at its end, 0 at the
-    /// volume's.
-    [[nodiscard]] __m256i step(__m256i voxel, std::size_t axis, std::int32_t near, std::int32_t far) const noexcept {
-        const __m256i at_end = _mm256_cmpeq_epi32(_mm256_and_si256(voxel, mask), mask);
-        const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(grid.size[axis] - 1), voxel);
-        return _mm256_and_si256(
-            inside, _mm256_add_epi32(_mm256_set1_epi32(near), _mm256_and_si256(at_end, _mm256_set1_epi32(far))));
+    [[nodiscard]] __m256 linear(const Place& p) const noexcept { return linear(p, _mm256_set1_epi32(-1)); }
+
+    /// Any value in the lanes that are not `wanted`.
+    [[nodiscard]] __m256 linear(const Place& p, __m256i wanted) const noexcept {
+        const Corners corners =
+            grid.is_dense ? dense(p.x.voxel, p.y.voxel, p.z.voxel, wanted) : sparse(p.x.voxel, p.y.voxel, p.z.voxel);
+        return interpolate(corners, Weights(p));
     }
+
+    [[nodiscard]] __m256 linear(const Axis& px, const Axis& py, const Axis& pz) const noexcept {
+        return linear(place(px, py, pz));
+    }
+
+    /// Which cell each position is in.
+    [[nodiscard]] static __m256i cell_of(const Place& p, const CellShape& cells) noexcept {
+        const auto log2 = static_cast<int>(cells.log2);
+        const __m256i rows =
+            _mm256_add_epi32(_mm256_mullo_epi32(_mm256_srli_epi32(p.z.voxel, log2), _mm256_set1_epi32(cells.shape[1])),
+                             _mm256_srli_epi32(p.y.voxel, log2));
+        return _mm256_add_epi32(_mm256_mullo_epi32(rows, _mm256_set1_epi32(cells.shape[0])),
+                                _mm256_srli_epi32(p.x.voxel, log2));
+    }
+
+    /// The bounds of fine cells.
+    [[nodiscard]] static __m256 bounds(const std::vector<std::uint16_t>& of, __m256i cell) noexcept {
+        const __m256i bits =
+            _mm256_slli_epi32(_mm256_i32gather_epi32(reinterpret_cast<const int*>(of.data()), cell, 2), 16);
+        return _mm256_cvtepi32_ps(std::is_unsigned_v<T> ? _mm256_srli_epi32(bits, 16) : _mm256_srai_epi32(bits, 16));
+    }
+
+    /// At the end of a brick or of the volume.
+    [[nodiscard]] __m256i is_last(__m256i voxel, std::size_t axis) const noexcept {
+        return _mm256_or_si256(_mm256_cmpeq_epi32(_mm256_and_si256(voxel, mask), mask),
+                               _mm256_cmpeq_epi32(voxel, _mm256_set1_epi32(grid.size[axis] - 1)));
+    }
+
+    /// Eight places as addresses: less work than gathering, and several distances can be read from each.
+    struct Addresses {
+        Addresses(const std::byte* base, __m256i place) noexcept {
+            const __m128i low = _mm256_castsi256_si128(place);
+            const __m128i high = _mm256_extracti128_si256(place, 1);
+            set(0, base, _mm_cvtsi128_si64(low));
+            set(2, base, _mm_extract_epi64(low, 1));
+            set(4, base, _mm_cvtsi128_si64(high));
+            set(6, base, _mm_extract_epi64(high, 1));
+        }
+
+        [[nodiscard]] __m256i load(std::size_t distance) const noexcept {
+            __m128i low = _mm_cvtsi32_si128(pair(0, distance));
+            __m128i high = _mm_cvtsi32_si128(pair(4, distance));
+            low = _mm_insert_epi32(low, pair(1, distance), 1);
+            high = _mm_insert_epi32(high, pair(5, distance), 1);
+            low = _mm_insert_epi32(low, pair(2, distance), 2);
+            high = _mm_insert_epi32(high, pair(6, distance), 2);
+            low = _mm_insert_epi32(low, pair(3, distance), 3);
+            high = _mm_insert_epi32(high, pair(7, distance), 3);
+            return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+        }
+
+    private:
+        void set(std::size_t lane, const std::byte* base, long long two) noexcept {
+            at_[lane] = base + 2 * (static_cast<std::uint64_t>(two) & 0xFFFFFFFFU);
+            at_[lane + 1] = base + 2 * (static_cast<std::uint64_t>(two) >> 32U);
+        }
+        [[nodiscard]] int pair(std::size_t lane, std::size_t distance) const noexcept {
+            int value = 0;
+            std::memcpy(&value, at_[lane] + distance, sizeof(value));
+            return value;
+        }
+
+        const std::byte* at_[8];
+    };
 
     [[nodiscard]] __m256i brick_part(__m256i voxel, std::int32_t far) const noexcept {
         return _mm256_mullo_epi32(_mm256_srl_epi32(voxel, shift), _mm256_set1_epi32(far));
     }
 
     /// Where every brick is stored, in order, the place of a voxel is a sum of three.
-    [[nodiscard]] Corners dense(__m256i x, __m256i y, __m256i z) const noexcept {
-        const std::int32_t square = edge * edge;
-        const std::int32_t far_x = square * edge - edge;
-        const std::int32_t far_y = square * edge * grid.stride[0] - square;
-        const std::int32_t far_z = square * edge * (grid.stride[1] - 1);
-        const __m256i rows = _mm256_add_epi32(y, _mm256_sll_epi32(z, shift));
-        const __m256i bricks =
-            _mm256_add_epi32(_mm256_add_epi32(brick_part(x, far_x), brick_part(y, far_y)), brick_part(z, far_z));
-        __m256i place = _mm256_add_epi32(_mm256_add_epi32(x, _mm256_sll_epi32(rows, shift)), bricks);
-        const __m256i end = _mm256_cmpeq_epi32(_mm256_and_si256(x, mask), mask);
-        place = _mm256_add_epi32(place, end);  // at the end of a brick the pair before
-        const __m256i next_y = step(y, 1, edge, far_y);
-        const __m256i upper = _mm256_add_epi32(place, step(z, 2, square, far_z));
-        const __m256i places[4] = {place, _mm256_add_epi32(place, next_y), upper, _mm256_add_epi32(upper, next_y)};
-        const std::byte* base = grid.base + 2 * std::size_t{grid.first};
+    [[nodiscard]] Corners dense(__m256i x, __m256i y, __m256i z, __m256i wanted) const noexcept {
+        const __m256i at_x = x_part(x);
+        const __m256i low = _mm256_add_epi32(at_x, y_part(y));
+        const __m256i at_z = z_part(z);
+        const __m256i end = _mm256_and_si256(wanted, _mm256_cmpeq_epi32(_mm256_and_si256(x, mask), mask));
+        const __m256i any = _mm256_or_si256(end, _mm256_or_si256(is_last(y, 1), is_last(z, 2)));
+        const __m256i place = _mm256_and_si256(_mm256_add_epi32(low, at_z), wanted);
+        const std::byte* const base = grid.base + 2 * std::size_t{grid.first};
+        if (_mm256_testz_si256(any, wanted) != 0) {
+            const std::size_t next_y = 2 * static_cast<std::size_t>(edge);
+            const std::size_t next_z = next_y * static_cast<std::size_t>(edge);
+            const Addresses at(base, place);
+            return {{at.load(0), at.load(next_y), at.load(next_z), at.load(next_z + next_y)}};
+        }
+        const __m256i next_y = _mm256_sub_epi32(y_part(next(y, 1)), y_part(y));
+        const __m256i next_z = _mm256_sub_epi32(z_part(next(z, 2)), at_z);
+        const __m256i first = _mm256_add_epi32(place, end);  // at the end of a brick the pair before
+        const __m256i upper = _mm256_add_epi32(first, next_z);
+        const __m256i places[4] = {first, _mm256_add_epi32(first, next_y), upper, _mm256_add_epi32(upper, next_y)};
         Corners corners;
         for (std::size_t i = 0; i < 4; ++i) {
-            corners.pair[i] = gather(base, places[i]);
+            corners.pair[i] = Addresses(base, places[i]).load(0);
         }
         if (_mm256_testz_si256(end, end) == 0) {
-            const __m256i next_x = _mm256_add_epi32(step(x, 0, 1, far_x), _mm256_and_si256(end, _mm256_set1_epi32(1)));
-            for (std::size_t i = 0; i < 4; ++i) {
-                const __m256i next = gather(base, _mm256_add_epi32(places[i], _mm256_and_si256(end, next_x)));
-                const __m256i pair =
-                    _mm256_blend_epi16(_mm256_srli_epi32(corners.pair[i], 16), _mm256_slli_epi32(next, 16), 0xAA);
-                corners.pair[i] = _mm256_blendv_epi8(corners.pair[i], pair, end);
-            }
+            patch(corners, base, places, x_part(next(x, 0)), at_x, end);
         }
         return corners;
+    }
+
+    /// Lanes at the `end` of a brick: the second of a pair is the first, of which the other is elsewhere.
+    static void patch(Corners& corners, const std::byte* base, const __m256i (&places)[4], __m256i next_x, __m256i at_x,
+                      __m256i end) noexcept {
+        alignas(32) std::int32_t from[4][8];
+        alignas(32) std::uint32_t pairs[4][8];
+        // One more, as `places` are of the pair before.
+        const __m256i far = _mm256_add_epi32(_mm256_sub_epi32(next_x, at_x), _mm256_set1_epi32(1));
+        for (std::size_t i = 0; i < 4; ++i) {
+            _mm256_store_si256(reinterpret_cast<__m256i*>(from[i]), _mm256_add_epi32(places[i], far));
+            _mm256_store_si256(reinterpret_cast<__m256i*>(pairs[i]), corners.pair[i]);
+        }
+        for (auto left = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(end))); left != 0;
+             left &= left - 1) {
+            const auto lane = static_cast<std::size_t>(std::countr_zero(left));
+            for (std::size_t i = 0; i < 4; ++i) {
+                std::uint16_t second = 0;
+                std::memcpy(&second, base + 2 * static_cast<std::ptrdiff_t>(from[i][lane]), sizeof(second));
+                pairs[i][lane] = pairs[i][lane] >> 16U | static_cast<std::uint32_t>(second) << 16U;
+            }
+        }
+        for (std::size_t i = 0; i < 4; ++i) {
+            corners.pair[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(pairs[i]));
+        }
     }
 
     [[nodiscard]] Corners sparse(__m256i x, __m256i y, __m256i z) const noexcept {
@@ -229,20 +310,109 @@ struct Sampler8 {
         return corners;
     }
 
-    [[nodiscard]] static __m256 interpolate(const Corners& corners, __m256i rest_x, __m256i rest_y,
-                                            __m256i rest_z) noexcept {
-        const __m256i half =
-            _mm256_srli_epi32(_mm256_add_epi32(_mm256_srli_epi32(rest_x, 1), _mm256_set1_epi32(0x8000)), 16);
-        // low half: weight - 32768, high half: -weight
-        const __m256i weights =
-            _mm256_blend_epi16(_mm256_sub_epi32(half, _mm256_set1_epi32(32768)),
-                               _mm256_slli_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), half), 16), 0xAA);
-        const __m256 wy = weight(rest_y);
-        const __m256 low = lerp(along_x(corners.pair[0], weights), along_x(corners.pair[1], weights), wy);
-        const __m256 high = lerp(along_x(corners.pair[2], weights), along_x(corners.pair[3], weights), wy);
+    /// Central differences of the value at `p`; false unless all lanes of `wanted` have all neighbours in the volume,
+    /// those along x in one brick.
+    [[nodiscard]] bool gradient(const Place& p, __m256i wanted, __m256 (&to)[3]) const noexcept {
+        const __m256i inner = _mm256_and_si256(_mm256_and_si256(is_inner(p.x, 0), is_inner(p.y, 1)), is_inner(p.z, 2));
+        const __m256i lx = _mm256_and_si256(p.x.voxel, mask);
+        const __m256i far_from_end = _mm256_and_si256(_mm256_cmpgt_epi32(lx, _mm256_setzero_si256()),
+                                                      _mm256_cmpgt_epi32(_mm256_set1_epi32(edge - 2), lx));
+        const __m256i usable = _mm256_and_si256(inner, far_from_end);
+        if (!grid.is_dense || _mm256_testc_si256(usable, wanted) == 0) {
+            return false;
+        }
+        // Other lanes read what can be read.
+        const __m256i one = _mm256_set1_epi32(1);
+        const __m256i x = _mm256_blendv_epi8(one, p.x.voxel, wanted);
+        const __m256i y = _mm256_blendv_epi8(one, p.y.voxel, wanted);
+        const __m256i z = _mm256_blendv_epi8(one, p.z.voxel, wanted);
+        const std::byte* const base = grid.base + 2 * std::size_t{grid.first};
+        __m256i rows[4];
+        __m256i layers[4];
+        for (int i = 0; i < 4; ++i) {
+            const __m256i by = _mm256_set1_epi32(i - 1);
+            rows[i] = _mm256_add_epi32(x_part(x), y_part(_mm256_add_epi32(y, by)));
+            layers[i] = z_part(_mm256_add_epi32(z, by));
+        }
+        const Weights w(p);
+        // [axis 0: four rows at x - 1, x, x + 1]
+        __m256 before[4];
+        __m256 here[4];
+        __m256 after[4];
+        for (std::size_t i = 0; i < 4; ++i) {
+            const __m256i place = _mm256_add_epi32(rows[1 + (i & 1U)], layers[1 + (i >> 1U)]);
+            four_along_x(base, place, w, before[i], here[i], after[i]);
+        }
+        const auto pair = [&](std::size_t row, std::size_t layer) {
+            return along_x(gather(base, _mm256_add_epi32(rows[row], layers[layer])), w.x);
+        };
+        to[0] = _mm256_sub_ps(blend(after[0], after[1], after[2], after[3], w),
+                              blend(before[0], before[1], before[2], before[3], w));
+        to[1] = _mm256_sub_ps(blend(here[1], pair(3, 1), here[3], pair(3, 2), w),
+                              blend(pair(0, 1), here[0], pair(0, 2), here[2], w));
+        to[2] = _mm256_sub_ps(blend(here[2], here[3], pair(1, 3), pair(2, 3), w),
+                              blend(pair(1, 0), pair(2, 0), here[0], here[1], w));
+        return true;
+    }
+
+    /// Voxels one before and two after are in the volume.
+    [[nodiscard]] __m256i is_inner(const Cells& at, std::size_t axis) const noexcept {
+        return _mm256_and_si256(_mm256_cmpgt_epi32(at.voxel, _mm256_setzero_si256()),
+                                _mm256_cmpgt_epi32(_mm256_set1_epi32(grid.size[axis] - 2), at.voxel));
+    }
+
+    [[nodiscard]] __m256i x_part(__m256i x) const noexcept {
+        return _mm256_add_epi32(x, brick_part(x, edge * edge * edge - edge));
+    }
+    [[nodiscard]] __m256i y_part(__m256i y) const noexcept {
+        return _mm256_add_epi32(_mm256_sll_epi32(y, shift),
+                                brick_part(y, edge * edge * edge * grid.stride[0] - edge * edge));
+    }
+    [[nodiscard]] __m256i z_part(__m256i z) const noexcept {
+        return _mm256_add_epi32(_mm256_sll_epi32(_mm256_sll_epi32(z, shift), shift),
+                                brick_part(z, edge * edge * edge * (grid.stride[1] - 1)));
+    }
+
+    struct Weights {
+        explicit Weights(const Place& p) noexcept
+            : x(pair_weights(p.x.rest)), y(weight(p.y.rest)), z(weight(p.z.rest)) {}
+        __m256i x;
+        __m256 y;
+        __m256 z;
+    };
+
+    /// Interpolated along x at one voxel before, here and one after.
+    static void four_along_x(const std::byte* base, __m256i place, const Weights& w, __m256& before, __m256& here,
+                             __m256& after) noexcept {
+        const __m256i from = _mm256_permutevar8x32_epi32(_mm256_sub_epi32(place, _mm256_set1_epi32(1)),
+                                                         _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7));
+        const auto* const at = reinterpret_cast<const long long*>(base);
+        const Axis four{_mm256_i32gather_epi64(at, _mm256_castsi256_si128(from), 2),
+                        _mm256_i32gather_epi64(at, _mm256_extracti128_si256(from, 1), 2)};
+        const Axis middle{_mm256_srli_epi64(four.a, 16), _mm256_srli_epi64(four.b, 16)};
+        before = along_x(four.rest(), w.x);
+        here = along_x(middle.rest(), w.x);
+        after = along_x(four.voxel(), w.x);
+    }
+
+    [[nodiscard]] static __m256 blend(__m256 a, __m256 b, __m256 c, __m256 d, const Weights& w) noexcept {
         // The scale of along_x, a power of two, is exact wherever it stands.
-        const __m256 value = _mm256_mul_ps(lerp(low, high, weight(rest_z)), _mm256_set1_ps(-1.0F / 32768.0F));
+        const __m256 value =
+            _mm256_mul_ps(lerp(lerp(a, b, w.y), lerp(c, d, w.y), w.z), _mm256_set1_ps(-1.0F / 32768.0F));
         return std::is_unsigned_v<T> ? _mm256_add_ps(value, _mm256_set1_ps(32768.0F)) : value;
+    }
+
+    [[nodiscard]] static __m256i pair_weights(__m256i rest) noexcept {
+        const __m256i half =
+            _mm256_srli_epi32(_mm256_add_epi32(_mm256_srli_epi32(rest, 1), _mm256_set1_epi32(0x8000)), 16);
+        // low half: weight - 32768, high half: -weight
+        return _mm256_blend_epi16(_mm256_sub_epi32(half, _mm256_set1_epi32(32768)),
+                                  _mm256_slli_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), half), 16), 0xAA);
+    }
+
+    [[nodiscard]] static __m256 interpolate(const Corners& c, const Weights& w) noexcept {
+        return blend(along_x(c.pair[0], w.x), along_x(c.pair[1], w.x), along_x(c.pair[2], w.x), along_x(c.pair[3], w.x),
+                     w);
     }
 
     Sampler<T> scalar;
@@ -251,115 +421,6 @@ struct Sampler8 {
     __m256i mask;
     __m256i fill;
     std::int32_t edge;
-};
-
-/// All bits set in the lanes from `first` to, not including, `last`, as a mask of floats.
-[[nodiscard]] inline __m256 lanes_between(std::int64_t first, std::int64_t last) noexcept {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const auto low = static_cast<std::int32_t>(std::clamp<std::int64_t>(first, 0, 8));
-    const auto high = static_cast<std::int32_t>(std::clamp<std::int64_t>(last, 0, 8));
-    return _mm256_castsi256_ps(_mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(low), lane),
-                                                   _mm256_cmpgt_epi32(_mm256_set1_epi32(high), lane)));
-}
-
-/// Eight neighbouring tracks, one in each lane.
-struct Bundle {
-    /// Up to eight; the lanes of those that are not there are empty.
-    explicit Bundle(std::span<const Track> tracks) noexcept {
-        alignas(32) std::int64_t starts[3][8] = {};
-        alignas(32) std::int64_t steps[3][8] = {};
-        alignas(32) std::int32_t range[2][8] = {};
-        constexpr std::uint8_t kPlace[8] = {0, 1, 4, 5, 2, 3, 6, 7};
-        for (std::size_t lane = 0; lane < tracks.size(); ++lane) {
-            const Track& t = tracks[lane];
-            for (std::size_t axis = 0; axis < 3; ++axis) {
-                // Of sample 0, modulo 2^64: right again where the samples are.
-                const auto back = static_cast<std::uint64_t>(t.base) * static_cast<std::uint64_t>(t.step[axis]);
-                starts[axis][kPlace[lane]] =
-                    static_cast<std::int64_t>(static_cast<std::uint64_t>(t.start[axis]) - back);
-                steps[axis][kPlace[lane]] = t.step[axis];
-            }
-            if (t.first < t.last) {
-                range[0][lane] = static_cast<std::int32_t>(t.first);
-                range[1][lane] = static_cast<std::int32_t>(t.last);
-                begin = std::min(begin, t.first);
-                end = std::max(end, t.last);
-            }
-        }
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            start[axis] = {load(starts[axis]), load(starts[axis] + 4)};
-            step[axis] = {load(steps[axis]), load(steps[axis] + 4)};
-        }
-        first = load(range[0]);
-        last = load(range[1]);
-    }
-
-    template <typename Integer>
-    [[nodiscard]] static __m256i load(const Integer* from) noexcept {
-        return _mm256_load_si256(reinterpret_cast<const __m256i*>(from));
-    }
-
-    /// Lanes whose sample k is one.
-    [[nodiscard]] __m256i inside(std::int64_t k) const noexcept {
-        const __m256i at = _mm256_set1_epi32(static_cast<int>(k));
-        return _mm256_andnot_si256(_mm256_cmpgt_epi32(first, at), _mm256_cmpgt_epi32(last, at));
-    }
-
-    Axis start[3];
-    Axis step[3];
-    __m256i first;
-    __m256i last;
-    std::int64_t begin = std::int64_t{1} << 30;  ///< of all samples
-    std::int64_t end = 0;
-};
-
-/// Sample after sample of a bundle.
-struct Cursor {
-    Cursor(const Bundle& source, std::int64_t k) noexcept : bundle(source) {
-        const __m256i many = _mm256_set1_epi64x(k);
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            at[axis] = {_mm256_add_epi64(source.start[axis].a, times(source.step[axis].a, many)),
-                        _mm256_add_epi64(source.start[axis].b, times(source.step[axis].b, many))};
-        }
-    }
-
-    void advance() noexcept {
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            at[axis] = {_mm256_add_epi64(at[axis].a, bundle.step[axis].a),
-                        _mm256_add_epi64(at[axis].b, bundle.step[axis].b)};
-        }
-    }
-
-    /// Modulo 2^64; `many` is less than 2^32.
-    [[nodiscard]] static __m256i times(__m256i value, __m256i many) noexcept {
-        const __m256i upper = _mm256_mul_epu32(_mm256_srli_epi64(value, 32), many);
-        return _mm256_add_epi64(_mm256_mul_epu32(value, many), _mm256_slli_epi64(upper, 32));
-    }
-
-    template <typename T>
-    [[nodiscard]] __m256 linear(const Sampler8<T>& sampler) const noexcept {
-        return sampler.linear(at[0], at[1], at[2]);
-    }
-
-    const Bundle& bundle;
-    Axis at[3];
-};
-
-/// Eight consecutive samples of one track.
-struct Walker {
-    explicit Walker(const Track& source) noexcept : track(source), fan(source) {}
-
-    [[nodiscard]] Axis axis(std::size_t which, std::int64_t k) const noexcept {
-        return fan.lanes[which].moved(track.start[which] + (k - track.base) * track.step[which]);
-    }
-
-    template <typename T>
-    [[nodiscard]] __m256 linear(const Sampler8<T>& sampler, std::int64_t k) const noexcept {
-        return sampler.linear(axis(0, k), axis(1, k), axis(2, k));
-    }
-
-    const Track& track;
-    Fan fan;
 };
 
 }  // namespace hilum::render::avx2

@@ -83,18 +83,21 @@ TransferTable::TransferTable(const volume::BrickView& view, const TransferFuncti
     visible_before_.push_back(visible);
 }
 
+bool TransferTable::may_show(float least, float greatest) const noexcept {
+    constexpr auto kLast = static_cast<float>(kEntries - 1);
+    const float a = std::clamp(least * scale + offset, 0.0F, kLast);
+    const float b = std::clamp(greatest * scale + offset, 0.0F, kLast);
+    // One entry more on both sides, for what rounding may do. Without numbers the first entry is shown.
+    const bool numbers = least <= greatest;
+    const auto from = numbers ? std::max(0, static_cast<std::int32_t>(std::min(a, b)) - 1) : 0;
+    const auto to = numbers ? std::min(kEntries, static_cast<std::int32_t>(std::max(a, b)) + 3) : 1;
+    return visible_before_[static_cast<std::size_t>(to)] > visible_before_[static_cast<std::size_t>(from)];
+}
+
 std::vector<std::uint8_t> TransferTable::active(const CellGrid& cells) const {
     std::vector<std::uint8_t> found(cells.least.size());
-    constexpr auto kLast = static_cast<float>(kEntries - 1);
     for (std::size_t i = 0; i < found.size(); ++i) {
-        const float a = std::clamp(cells.least[i] * scale + offset, 0.0F, kLast);
-        const float b = std::clamp(cells.greatest[i] * scale + offset, 0.0F, kLast);
-        // One entry more on both sides, for what rounding may do. Cells without numbers show the first entry.
-        const bool numbers = cells.least[i] <= cells.greatest[i];
-        const auto from = numbers ? std::max(0, static_cast<std::int32_t>(std::min(a, b)) - 1) : 0;
-        const auto to = numbers ? std::min(kEntries, static_cast<std::int32_t>(std::max(a, b)) + 3) : 1;
-        found[i] =
-            visible_before_[static_cast<std::size_t>(to)] > visible_before_[static_cast<std::size_t>(from)] ? 1 : 0;
+        found[i] = may_show(cells.least[i], cells.greatest[i]) ? 1 : 0;
     }
     return found;
 }

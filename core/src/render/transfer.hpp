@@ -23,6 +23,8 @@ struct TransferTable {
     std::vector<std::uint32_t> colour;  ///< red << 20 | green << 10 | blue, 10 bits each
 
     [[nodiscard]] float place(double value) const noexcept { return static_cast<float>(value) * scale + offset; }
+    /// Whether values from `least` to `greatest` may be visible.
+    [[nodiscard]] bool may_show(float least, float greatest) const noexcept;
     /// 1 for every cell whose values may be visible.
     [[nodiscard]] std::vector<std::uint8_t> active(const CellGrid& cells) const;
 
