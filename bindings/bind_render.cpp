@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -6,6 +7,7 @@
 #include "convert.hpp"
 #include "hilum/error.hpp"
 #include "hilum/render/cell_grid.hpp"
+#include "hilum/render/labels.hpp"
 #include "hilum/render/projection.hpp"
 #include "hilum/render/raycast.hpp"
 #include "hilum/render/reslice.hpp"
@@ -146,10 +148,28 @@ render::Shading to_shading(const py::object& value) {
     return {true, part(0), part(1), part(2), part(3)};
 }
 
+/// Each (volume, affine, styles, is mask): float64 (n, 6) of shown, opacity, tint, red, green, blue.
+std::vector<render::Labels> to_labels(const py::object& value) {
+    std::vector<render::Labels> found;
+    for (const py::handle item : py::reinterpret_borrow<py::list>(value)) {
+        const py::tuple parts = to_tuple(py::reinterpret_borrow<py::object>(item), 4, "labels");
+        render::Labels labels{parts[0].cast<const volume::Bricks&>().view(), {}, to_bool(parts[3])};
+        const std::vector<double> affine = to_doubles(parts[1], 16, "affine");
+        std::copy_n(affine.begin(), std::min<std::size_t>(affine.size(), 16), labels.view.affine.begin());
+        const std::vector<double> styles = to_doubles(parts[2], 6, "styles");
+        for (std::size_t i = 0; i < styles.size(); i += 6) {
+            const auto part = [&](std::size_t at) { return static_cast<float>(styles[i + at]); };
+            labels.styles.push_back({styles[i] != 0.0, part(1), part(2), {part(3), part(4), part(5)}});
+        }
+        found.push_back(std::move(labels));
+    }
+    return found;
+}
+
 void raycast(const volume::Bricks& volume, const render::CellGrid& cells, const py::object& camera,
              const py::object& size, const py::object& colours, const py::object& opacities, const py::object& unit,
-             const py::object& shading, const py::object& background, const py::object& clip, const py::object& out,
-             const py::object& threads, const py::object& simd, const py::object& skip) {
+             const py::object& shading, const py::object& background, const py::object& clip, const py::object& labels,
+             const py::object& out, const py::object& threads, const py::object& simd, const py::object& skip) {
     const render::Camera view = to_camera(camera);
     const py::tuple shape = to_tuple(size, 2, "size");
     const render::ImageSize pixels{to_number(shape[0], "size"), to_number(shape[1], "size")};
@@ -161,12 +181,18 @@ void raycast(const volume::Bricks& volume, const render::CellGrid& cells, const 
         behind[i] = static_cast<float>(to_real(back[i], "background"));
     }
     const std::vector<render::ClipPlane> planes = to_clip(clip);
+    const std::vector<render::Labels> segments = to_labels(labels);
     const render::Execution execution = to_execution(threads, simd, skip);
     const BufferView target(out, true);
-    const std::span<std::byte> bytes = target.writable();
+    const std::span<std::uint8_t> bytes = {reinterpret_cast<std::uint8_t*>(target.writable().data()),
+                                           target.writable().size()};
     const py::gil_scoped_release unlocked;
-    render::raycast(volume.view(), cells, view, pixels, function, light, behind, planes, execution,
-                    {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()});
+    if (segments.empty()) {
+        render::raycast(volume.view(), cells, view, pixels, function, light, behind, planes, execution, bytes);
+    } else {
+        render::raycast_labelled(volume.view(), cells, view, pixels, function, light, behind, planes, segments,
+                                 execution, bytes);
+    }
 }
 
 }  // namespace
@@ -184,10 +210,13 @@ void bind_render(py::module_& m) {
           "outside"_a, "clip"_a, "out"_a, "threads"_a = 0, "simd"_a = true, "skip"_a = true,
           "Projection: camera float64 (17) of origin, right, down, direction, eye, perspective, step (LPS mm); clip "
           "float64 (n, 4); out: stored values (rows, columns) = size.");
-    m.def("raycast", &raycast, "volume"_a, "cells"_a, "camera"_a, "size"_a, py::kw_only(), "colours"_a, "opacities"_a,
-          "unit"_a, "shading"_a, "background"_a, "clip"_a, "out"_a, "threads"_a = 0, "simd"_a = true, "skip"_a = true,
-          "Volume rendering: colours float64 (n, 4), opacities (n, 2) by modality value; out: uint8 (rows, columns, "
-          "3).");
+    m.def(
+        "raycast", &raycast, "volume"_a, "cells"_a, "camera"_a, "size"_a, py::kw_only(), "colours"_a, "opacities"_a,
+        "unit"_a, "shading"_a, "background"_a, "clip"_a, "labels"_a = py::list(), "out"_a, "threads"_a = 0,
+        "simd"_a = true, "skip"_a = true,
+        "Volume rendering: colours float64 (n, 4), opacities (n, 2) by modality value; labels: list of (uint8 volume, "
+        "affine, float64 (n, 6) of shown, opacity, tint, red, green, blue of each value, is mask); out: uint8 (rows, "
+        "columns, 3).");
 }
 
 }  // namespace hilum::bindings

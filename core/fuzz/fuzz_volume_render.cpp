@@ -12,6 +12,7 @@
 
 #include "hilum/error.hpp"
 #include "hilum/render/cell_grid.hpp"
+#include "hilum/render/labels.hpp"
 #include "hilum/render/projection.hpp"
 #include "hilum/render/raycast.hpp"
 #include "hilum/render/reslice.hpp"
@@ -151,6 +152,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     compare(std::size_t{9} * 13 * 3, [&](const Execution& execution, std::span<std::byte> out) {
         raycast(volume.view, cells, camera, {9, 13}, f, shading, {0, 0, 0}, clip, execution,
                 {reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
+    });
+    volume::BrickView view = volume.view;  // its bytes as labels, somewhere else
+    view.type = SampleType::u8;
+    for (double& part : view.affine) {
+        part += in.number() * 0.01;
+    }
+    const float part = static_cast<float>(in.byte()) / 255.0F;
+    const std::vector<Labels> labels{
+        {view, {{}, {true, part, part, {part, 0.5F, 0.0F}}, {false, 0.0F, 0.0F, {}}}, (in.byte() & 1U) != 0}};
+    compare(std::size_t{9} * 13 * 3, [&](const Execution& execution, std::span<std::byte> out) {
+        raycast_labelled(volume.view, cells, camera, {9, 13}, f, shading, {0, 0, 0}, clip, labels, execution,
+                         {reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
     });
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "check.hpp"
 #include "hilum/render/cell_grid.hpp"
+#include "hilum/render/labels.hpp"
 #include "hilum/render/projection.hpp"
 #include "hilum/render/raycast.hpp"
 #include "hilum/render/reslice.hpp"
@@ -274,6 +275,79 @@ HILUM_TEST("volume rendering is that of the scalar twin", {
             }
         }
     }
+});
+
+HILUM_TEST("without a segment labelled volume rendering is that without labels", {
+    TransferFunction f;
+    f.colours = {{-1024, 0.1F, 0.2F, 0.3F}, {3071, 1.0F, 1.0F, 1.0F}};
+    f.opacities = {{2400, 0.0F}, {3071, 0.6F}};
+    Shading shading;
+    shading.enabled = true;
+    const Phantom<std::int16_t> phantom({45, 66, 71}, SampleType::s16, noise(), 3);
+    const Phantom<std::uint8_t> segment({20, 20, 20}, SampleType::u8, [](auto, auto, auto) { return 0; });
+    const CellGrid cells = make_cell_grid(phantom.view, 1);
+    const std::vector<Labels> labels{{segment.view, {{}, {true, 0.5F, 1.0F, {1.0F, 0.0F, 0.0F}}}, false}};
+    for (const bool perspective : {false, true}) {
+        std::vector<std::uint8_t> a(90 * 70 * 3);
+        std::vector<std::uint8_t> b(90 * 70 * 3);
+        const Camera camera = looking(perspective);
+        raycast(phantom.view, cells, camera, {70, 90}, f, shading, {0.1F, 0.2F, 0.3F}, {}, kPlain, a);
+        raycast_labelled(phantom.view, cells, camera, {70, 90}, f, shading, {0.1F, 0.2F, 0.3F}, {}, labels, kFast, b);
+        HILUM_CHECK(a == b);
+    }
+});
+
+HILUM_TEST("segments are coloured, alone or hidden", {
+    const Phantom<std::int16_t> phantom({64, 64, 64}, SampleType::s16, [](auto, auto, auto) { return 0; });
+    const Phantom<std::uint8_t> segment({16, 16, 16}, SampleType::u8, [](auto, auto, auto) { return 1; });
+    const CellGrid cells = make_cell_grid(phantom.view, 1);
+    TransferFunction f;
+    f.colours = {{0, 0.0F, 0.0F, 1.0F}};
+    f.opacities = {{0, 0.0F}, {1, 0.1F}};
+    Camera camera;
+    camera.direction = {0, 0, 1};
+    camera.right = {1, 0, 0};
+    camera.down = {0, 1, 0};
+    camera.step = 1.0;
+    Labels one{segment.view, {{}, {true, 0.25F, 1.0F, {1.0F, 0.5F, 0.0F}}}, false};
+    one.view.affine[3] = 24.0;
+    one.view.affine[7] = 24.0;
+    one.view.affine[11] = 40.0;
+    const auto render = [&](const Labels& labels, std::size_t row, std::size_t column) {
+        std::vector<std::uint8_t> fast(64 * 64 * 3);
+        std::vector<std::uint8_t> plain(64 * 64 * 3);
+        const std::vector<Labels> all{labels};
+        raycast_labelled(phantom.view, cells, camera, {64, 64}, f, {}, {0, 0, 0}, {}, all, kFast, fast);
+        raycast_labelled(phantom.view, cells, camera, {64, 64}, f, {}, {0, 0, 0}, {}, all, kPlain, plain);
+        HILUM_CHECK(fast == plain);
+        const std::size_t at = 3 * (row * 64 + column);
+        return std::array<int, 3>{fast[at], fast[at + 1], fast[at + 2]};
+    };
+    // 16 samples of 1 mm; where the volume is transparent the segment is seen
+    const double seen = 255.0 * (1.0 - std::pow(0.75, 16.0));
+    const std::array<int, 3> inside = render(one, 30, 30);
+    HILUM_CHECK(std::abs(inside[0] - seen) <= 1.0 && std::abs(inside[1] - seen * 0.5) <= 1.0 && inside[2] == 0);
+    HILUM_CHECK((render(one, 23, 30) == std::array<int, 3>{0, 0, 0}));
+    HILUM_CHECK((render(one, 24, 30) == inside) && (render(one, 39, 39) == inside));
+    HILUM_CHECK((render(one, 40, 30) == std::array<int, 3>{0, 0, 0}));
+    f.opacities = {{0, 0.1F}};
+    one.styles[1] = {};
+    one.is_mask = true;
+    HILUM_CHECK((render(one, 20, 20) == std::array<int, 3>{0, 0, 0}));
+    HILUM_CHECK(std::abs(render(one, 30, 30)[2] - 255.0 * (1.0 - std::pow(0.9, 16.0))) <= 1.0);
+    one.styles[1].is_shown = false;
+    one.is_mask = false;
+    HILUM_CHECK(std::abs(render(one, 30, 30)[2] - 255.0 * (1.0 - std::pow(0.9, 48.0))) <= 1.0);
+    HILUM_CHECK(render(one, 20, 20)[2] > render(one, 30, 30)[2]);
+    one.styles[1].tint = 2.0F;
+    HILUM_CHECK_THROWS(Errc::invalid_argument, render(one, 1, 1));
+    one.styles.clear();
+    HILUM_CHECK_THROWS(Errc::invalid_argument, render(one, 1, 1));
+    one.styles.resize(2);
+    one.view.affine[0] = 1e300;
+    HILUM_CHECK_THROWS(Errc::invalid_argument, render(one, 1, 1));
+    one.view = phantom.view;
+    HILUM_CHECK_THROWS(Errc::invalid_argument, render(one, 1, 1));
 });
 
 HILUM_TEST("a block of one value has the colour of the formula", {

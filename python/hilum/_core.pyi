@@ -415,6 +415,7 @@ def raycast(
     shading: tuple[float, float, float, float] | None,
     background: tuple[float, float, float],
     clip: npt.NDArray[np.float64],
+    labels: list[tuple[VolumeView, npt.NDArray[np.float64], npt.NDArray[np.float64], bool]] = ...,
     out: npt.NDArray[np.uint8],
     threads: int = 0,
     simd: bool = True,

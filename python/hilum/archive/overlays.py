@@ -15,7 +15,7 @@ from hilum.archive.segmented import read_segmentation
 from hilum.errors import Conflict, DataError, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.render.fusion import ContourLayer, FractionLayer, LabelLayer, MovedLayer, ValueLayer
-from hilum.render.labels import label_maps
+from hilum.render.labels import SegmentDisplay, label_maps
 from hilum.render.renderer import Renderer
 from hilum.volumes.contours import STRUCTURE_SETS, StructureSet
 from hilum.volumes.registration import REGISTRATIONS, read_registration, rigid_between
@@ -100,6 +100,11 @@ class _Labels:
     frame_of_reference_uid: str
 
 
+def is_segmented(record: InstanceRecord) -> bool:
+    """Whether an object holds segments or regions: a segmentation or a structure set."""
+    return record.sop_class_uid in SEGMENTATIONS | STRUCTURE_SETS
+
+
 class _Regions:
     """A structure set and the masks of its regions, made when a plane cuts across their contours."""
 
@@ -153,11 +158,39 @@ class Overlays:
             raise UsageError(f"at most {MAX_OVERLAYS} overlays lie over an image")
         found: list[Layer] = []
         for overlay in overlays:
+            if overlay.show != "colour":
+                raise UsageError("segments are shown alone or hidden in volume rendering, not over images")
             records = self.records(overlay.uid)
             for record, layer, uid in self._layers(overlay, records):
                 matrix = self._between(frame_of_reference_uid, uid, record)
                 found.append(layer if matrix is None else MovedLayer(layer, matrix))
         return found
+
+    def displays(self, overlays: Sequence[Overlay], frame_of_reference_uid: str) -> list[SegmentDisplay]:
+        """Give those overlays that are segments for volume rendering; parameters and errors of `layers`."""
+        found: list[SegmentDisplay] = []
+        for overlay in overlays:
+            for record in self.records(overlay.uid):
+                if not is_segmented(record):
+                    continue
+                how = {} if overlay.opacity is None else {"opacity": overlay.opacity}
+                for one, uid in self._maps(overlay, record):
+                    matrix = self._between(frame_of_reference_uid, uid, record)
+                    found.append(SegmentDisplay(one, overlay.show, matrix=matrix, **how))
+        return found
+
+    def values(self, overlays: Sequence[Overlay]) -> list[Overlay]:
+        """Give those overlays that are not segments."""
+        return [overlay for overlay in overlays if not is_segmented(self.records(overlay.uid)[0])]
+
+    def _maps(self, overlay: Overlay, record: InstanceRecord) -> list[tuple[LabelMap, str]]:
+        """Masks of an overlay's segments, and their frame of reference."""
+        if record.sop_class_uid in STRUCTURE_SETS:
+            regions = self._regions(record)
+            chosen = _by_frame_of_reference(regions.structure, overlay.segments).items()
+            return [(one, uid) for uid, numbers in chosen for number in numbers for one in regions.maps(number)]
+        labels = self._labels(record, overlay.segments)
+        return [(one, labels.frame_of_reference_uid) for one in labels.maps]
 
     def plane(
         self, record: InstanceRecord, frame: int, settings: RenderSettings, shape: tuple[int, int]
@@ -187,12 +220,12 @@ class Overlays:
     def _layers(self, overlay: Overlay, records: list[InstanceRecord]) -> list[tuple[InstanceRecord, Layer, str]]:
         """Give the layers, of which object and in which frame of reference each is."""
         first = records[0]
-        if first.sop_class_uid in SEGMENTATIONS | STRUCTURE_SETS:
+        if is_segmented(first):
             if overlay.palette or overlay.range or overlay.levels:
                 raise UsageError("segments have neither palette nor range nor levels")
             return [part for record in records for part in self._of_segments(overlay, record)]
-        if overlay.segments or overlay.show != "colour" or overlay.outline is not None:
-            raise UsageError("segments, outline and show are for segmentations and structure sets")
+        if overlay.segments or overlay.outline is not None:
+            raise UsageError("segments and outline are for segmentations and structure sets")
         values = self._values(records)
         opacity = overlay.opacity
         layer = ValueLayer(
@@ -221,7 +254,7 @@ class Overlays:
         labels = self._labels(record, overlay.segments)
         uid = labels.frame_of_reference_uid
         found: list[tuple[InstanceRecord, Layer, str]] = []
-        if labels.maps:
+        if not labels.fractions:
             found.append((record, LabelLayer(labels.maps, **how), uid))
         for segment, renderer, maximum in labels.fractions:
             opacity = {} if overlay.opacity is None else {"opacity": overlay.opacity}
@@ -359,12 +392,11 @@ def _by_frame_of_reference(structure: StructureSet, numbers: tuple[int, ...]) ->
 
 def _read_labels(segmentation: Segmentation, numbers: tuple[int, ...]) -> _Labels:
     chosen = numbers or tuple(segment.number for segment in segmentation.segments if not segment.background)
-    masks = (segmentation.mask(number) for number in chosen)
+    uid = segmentation.frame_of_reference_uid
     if segmentation.kind != "FRACTIONAL":
-        return _Labels(tuple(label_maps(masks)), (), segmentation.frame_of_reference_uid)
+        return _Labels(tuple(label_maps(segmentation.mask(number) for number in chosen)), (), uid)
+    masks = [mask for mask in map(segmentation.mask, chosen) if mask.voxels.size]
     fractions = tuple(
-        (mask.segment, Renderer(from_array(mask.voxels, affine=mask.affine)), mask.maximum)
-        for mask in masks
-        if mask.voxels.size
+        (mask.segment, Renderer(from_array(mask.voxels, affine=mask.affine)), mask.maximum) for mask in masks
     )
-    return _Labels((), fractions, segmentation.frame_of_reference_uid)
+    return _Labels(tuple(label_maps(masks)), fractions, uid)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hilum.index.base import InstanceRecord
     from hilum.render.fusion import Layer
     from hilum.render.geometry import Vector
+    from hilum.render.labels import SegmentDisplay
     from hilum.render.renderer import Mode
     from hilum.volumes.volume import Volume
 
@@ -260,13 +261,22 @@ class VolumeImages:
             renderer = self.renderer(source.volume, time)
             up = request.up if abs(float(np.dot(look, request.up))) < 0.999 else None
             where = plane(renderer.view, look, up=up, centre=centre, shape=request.shape, spacing=request.spacing)
-            return picture(renderer, request, where, layers)
+            return picture(renderer, request, where, layers, displays)
 
-        layers = self._archive.overlays.layers(request.overlays, source.volume.stack.frame_of_reference_uid)
+        overlays, uid = self._archive.overlays, source.volume.stack.frame_of_reference_uid
+        shaded = request.method == "volume_rendered"
+        displays = overlays.displays(request.overlays, uid) if shaded else []
+        layers = overlays.layers(overlays.values(request.overlays) if shaded else request.overlays, uid)
         return make
 
 
-def picture(renderer: Renderer, request: VolumeRequest, where: Plane, layers: Sequence[Layer]) -> npt.NDArray[np.uint8]:
+def picture(
+    renderer: Renderer,
+    request: VolumeRequest,
+    where: Plane,
+    layers: Sequence[Layer],
+    displays: Sequence[SegmentDisplay],
+) -> npt.NDArray[np.uint8]:
     """Make one frame."""
     window = request.window or Window(0.0, 1.0, "LINEAR_EXACT")
     if request.kind == "mpr":
@@ -277,7 +287,7 @@ def picture(renderer: Renderer, request: VolumeRequest, where: Plane, layers: Se
     seen = Camera(where, step=finest_spacing(renderer.view))
     if request.method == "volume_rendered":
         quality: Literal["final", "interactive"] = "interactive" if request.interactive else "final"
-        found = renderer.render(seen, request.preset, quality=quality)
+        found = renderer.render(seen, request.preset, quality=quality, segments=displays)
     else:
         image = renderer.project(seen, mode=_MODES[request.method])
         found = image.window(window.center, window.width, window.function)

@@ -54,6 +54,7 @@ _RENDERED: Final = [
     _query("annotation", "Burned in: patient,technique"),
     _query("iccprofile", "Of colour", enum=list(ICC_PROFILES)),
     _query("bits", "16 for grey as PNG or raw samples (extension)", type="integer", enum=[8, 16]),
+    _query("overlay", "UID[,name:value]... of what lies over the image; may be repeated (extension)"),
     _query("presentationUID", "Show the image by this presentation state (extension)"),
     _query("accept", "Media type, instead of the Accept header"),
 ]

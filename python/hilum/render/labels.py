@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from hilum.errors import UsageError
 from hilum.render.renderer import Renderer
 from hilum.volumes.masks import check_voxels
-from hilum.volumes.view import from_array
+from hilum.volumes.view import affine_of, from_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hilum.volumes.masks import Mask, Segment
+    from hilum.volumes.view import VolumeView
 
-__all__ = ["LabelMap", "label_maps"]
+__all__ = ["LabelMap", "SegmentDisplay", "label_maps"]
 
 _MOST: int = 255
 _NEAR: float = 0.02
@@ -36,6 +38,48 @@ class LabelMap:
     def colours(self) -> npt.NDArray[np.float32]:
         """``(n + 1, 3)``: colour of each value, from 0 to 255."""
         return np.array([(0, 0, 0), *(segment.colour for segment in self.segments)], np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentDisplay:
+    """How segments are seen in volume rendering.
+
+    Raises
+    ------
+    UsageError
+        An unknown way, an opacity that is not from 0 to 1.
+    """
+
+    map: LabelMap
+    show: Literal["colour", "only", "hide"] = "colour"
+    """In their colours; or nothing but what lies in them, in the volume's own colours; or all but that."""
+    opacity: float = 0.3
+    """Of the transfer function's `unit` (1 mm), at least: segments are seen where the volume is transparent too. 0:
+    only what is seen of the volume is coloured. Of "colour" alone."""
+    matrix: npt.NDArray[np.float64] | None = None
+    """Rigid 4x4 from the frame of reference of the volume to that of the segments, if that is another: LPS, mm."""
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if self.show not in ("colour", "only", "hide"):
+            raise UsageError("segments are shown in their colour, alone, or not at all: colour, only, hide")
+        if not 0.0 <= self.opacity <= 1.0:
+            raise UsageError("an opacity is from 0 to 1")
+
+    def fields(self) -> tuple[VolumeView, npt.NDArray[np.float64], npt.NDArray[np.float64], bool]:
+        """Give what the engine wants: voxels, their affine, a style for each value, and whether all else is hidden."""
+        view = self.map.renderer.view
+        affine = affine_of(view)
+        if self.matrix is not None:
+            affine = np.ascontiguousarray(np.linalg.solve(self.matrix, affine))
+        styles = np.zeros((len(self.map.segments) + 1, 6))
+        styles[:, 0] = 1.0
+        if self.show == "hide":
+            styles[1:, 0] = 0.0
+        elif self.show == "colour":
+            styles[1:, 1], styles[1:, 2] = self.opacity, 1.0
+            styles[1:, 3:] = self.map.colours[1:] / 255.0
+        return view, affine, styles, self.show == "only"
 
 
 class _Lattice:

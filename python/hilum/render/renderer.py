@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from hilum.render.labels import SegmentDisplay
     from hilum.volumes.view import VolumeView
 
 __all__ = ["Interpolation", "Mode", "Renderer", "Slice"]
@@ -285,6 +286,7 @@ class Renderer:
         background: tuple[float, float, float] = (0.0, 0.0, 0.0),
         clip: Sequence[Sequence[float]] = (),
         quality: Literal["final", "interactive"] = "final",
+        segments: Sequence[SegmentDisplay] = (),
     ) -> npt.NDArray[np.uint8]:
         """Volume rendering.
 
@@ -301,6 +303,8 @@ class Renderer:
             As for `project`.
         quality : {"final", "interactive"}
             Interactive: a quarter of the pixels at twice the step, enlarged.
+        segments : sequence of SegmentDisplay
+            Masks that are coloured, shown alone or hidden; what has an opacity of its own is shaded by its mask.
 
         Returns
         -------
@@ -323,6 +327,7 @@ class Renderer:
             self.view, self.cells, seen.fields(), seen.plane.shape,
             colours=np.array(transfer.colours, np.float64), opacities=np.array(transfer.opacities, np.float64),
             unit=transfer.unit, background=background, clip=_planes(clip), out=out,
+            labels=[one.fields() for one in segments],
             shading=None if light is None else (light.ambient, light.diffuse, light.specular, light.power),
             **self._options,
         )  # fmt: skip

@@ -144,3 +144,17 @@ def test_overlays_that_cannot_be_are_refused(
     (flat,) = archive.series(modality="CR", limit=1)
     address = f"{live_server.dicomweb}/studies/{flat.study_instance_uid}/series/{flat.series_instance_uid}"
     assert get(f"{address}/rendered", overlay=uid).status_code == 409
+
+
+def test_segments_in_volume_rendering(url: str, tumour: hilum.Instance) -> None:
+    uid = tumour.sop_instance_uid
+    view = {"viewport": "120,120", "preset": "pet-hot"}
+    plain = pixels(get(f"{url}/rendered3d", **view))
+    shown = pixels(get(f"{url}/rendered3d", **view, overlay=f"{uid},opacity:1"))
+    alone = pixels(get(f"{url}/rendered3d", **view, overlay=f"{uid},show:only"))
+    hidden = pixels(get(f"{url}/rendered3d", **view, overlay=f"{uid},show:hide"))
+    assert (shown != plain).any(axis=2).sum() > 10
+    assert alone.sum() < plain.sum() / 10
+    assert (hidden <= plain + 1).all() and (hidden < plain).any()
+    assert get(f"{url}/rendered3d", **view, overlay=uid, renderingmethod="maximum_ip").status_code == 400
+    assert get(f"{url}/renderedmpr", viewport="64,64", overlay=f"{uid},show:only").status_code == 400
