@@ -16,7 +16,7 @@ __all__ = ["send_message"]
 def send_message(
     descriptor: int, context_id: int, command: bytes, data: Buffer | None, max_pdu: int, seconds: float
 ) -> None:
-    """Send a message as P-DATA-TF PDUs (PS3.8 9.3.5) to a socket's descriptor, without copying its data set and without the GIL.
+    """Send a message as P-DATA-TF PDUs (PS3.8 9.3.5) to a socket, without copying its data set and without the GIL.
 
     Parameters
     ----------

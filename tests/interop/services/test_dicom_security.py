@@ -16,13 +16,22 @@ import pytest
 from objects import make_object
 from programs import program
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_context
+from pynetdicom import AE, PYNETDICOM_IMPLEMENTATION_UID, build_context
+from pynetdicom.pdu import A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
+from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationClassUIDNotification, MaximumLengthNotification
 
 import hilum
+from hilum.archive.incoming import Incoming
+from hilum.config import DimseSettings
 from hilum.dimse import client
 from hilum.dimse.client import Remote
-from hilum.dimse.tls import client_context
+from hilum.dimse.query import FindService
+from hilum.dimse.server import DimseServer
+from hilum.dimse.services import Services
+from hilum.dimse.storage import StoreHandler
+from hilum.dimse.tls import client_context, server_context
 from hilum.errors import Denied, HilumError, Unavailable
+from hilum.server import bind
 
 if TYPE_CHECKING:
     import ssl
@@ -146,6 +155,35 @@ def test_dcmtk_over_tls(start: Any, tmp_path: Path, certificates: Certificates) 
     assert (done.stdout + done.stderr).count(b"Find Response:") == 21
 
 
+def test_the_fall_back_speaks_tls_too(tmp_path: Path, certificates: Certificates) -> None:
+    """pynetdicom's own server, which is used when its version is not a known one, with the same certificates."""
+    path = tmp_path / "one.dcm"
+    path.write_bytes(make_object(size=256))
+    tls = ["+tls", str(certificates.folder / "friend.key"), str(certificates["friend"]), "+cf", str(certificates["ca"])]
+    port_tls = server_context(certificates["server"], certificates.folder / "server.key", certificates["ca"])
+    with hilum.open(tmp_path / "archive") as archive:
+        (listener,) = bind("127.0.0.1", 0)
+        services = Services({"find": FindService(archive, "HILUM")})
+        incoming = Incoming(tmp_path / "archive" / "incoming")
+        server = DimseServer(
+            DimseSettings(), listener, StoreHandler(archive), incoming, services=services, tls=port_tls, stock=True
+        )
+        server.start()
+        try:
+            where = ["127.0.0.1", str(server.port)]
+            store = [program("storescu"), *tls, *where, str(path)]
+            assert subprocess.run(store, capture_output=True, timeout=60, check=False).returncode == 0
+            assert len(archive.instances()) == 1
+            good = Remote("127.0.0.1", server.port, calling="FRIEND", tls=certificates.context("friend"))
+            assert len(list(client.find(good, "study", {"StudyInstanceUID": ""}))) == 1
+            for stranger in (client_context(certificates["ca"]), certificates.context("stranger"), None):
+                with pytest.raises(HilumError):
+                    client.echo(Remote("127.0.0.1", server.port, calling="FRIEND", tls=stranger))
+            assert client.echo(good) < 5
+        finally:
+            server.stop(1.0)
+
+
 def test_p47_frozen_handshakes_do_not_delay_others(start: Any, tmp_path: Path, certificates: Certificates) -> None:
     server = start(tmp_path / "archive", "--workers", "1", **certificates.environment())
     frozen = [socket.create_connection(("127.0.0.1", server.dicom_port)) for _ in range(100)]
@@ -172,6 +210,35 @@ def test_move_to_a_peer_with_tls(start: Any, tmp_path: Path, certificates: Certi
     assert (counts.status, counts.completed) == (0, 3)
 
 
+def answer_to(title: str, port: int, contexts: list[Any]) -> str:
+    """Ask for an association; result, source and reason of the A-ASSOCIATE-RJ.
+
+    pynetdicom writes the request and reads the answer. Its requestor, with a thread between the socket and the caller,
+    sometimes forgets a rejection that is followed by the end of the connection at once.
+    """
+    request = A_ASSOCIATE()
+    request.application_context_name = "1.2.840.10008.3.1.1.1"
+    request.calling_ae_title, request.called_ae_title = title, "HILUM"
+    for number, context in enumerate(contexts):
+        context.context_id = 2 * number + 1
+    request.presentation_context_definition_list = contexts
+    length = MaximumLengthNotification()
+    length.maximum_length_received = 16382
+    implementation = ImplementationClassUIDNotification()
+    implementation.implementation_class_uid = PYNETDICOM_IMPLEMENTATION_UID
+    request.user_information = [length, implementation]
+    pdu = A_ASSOCIATE_RQ()
+    pdu.from_primitive(request)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as peer:
+        peer.sendall(pdu.encode())
+        came = b""
+        while len(came) < 10 and (piece := peer.recv(10 - len(came))):
+            came += piece
+    rejected = A_ASSOCIATE_RJ()
+    rejected.decode(came)
+    return f"{rejected.result} {rejected.source} {rejected.reason_diagnostic}"
+
+
 def test_p37_one_ae_cannot_take_all_associations(start: Any, tmp_path: Path) -> None:
     server = start(tmp_path / "archive", "--workers", "1", HILUM__DIMSE__MAX_ASSOCIATIONS_PER_AE="2")
     contexts = [build_context(VERIFICATION)]
@@ -179,12 +246,12 @@ def test_p37_one_ae_cannot_take_all_associations(start: Any, tmp_path: Path) -> 
     def call(title: str) -> Any:
         return AE(ae_title=title).associate("127.0.0.1", server.dicom_port, contexts)
 
-    greedy = [call("GREEDY") for _ in range(3)]
-    assert [assoc.is_established for assoc in greedy] == [True, True, False]
-    assert greedy[2].acceptor.primitive.diagnostic == 2
+    greedy = [call("GREEDY") for _ in range(2)]
+    assert [assoc.is_established for assoc in greedy] == [True, True]
+    assert answer_to("GREEDY", server.dicom_port, contexts) == "2 3 2"
     other = call("OTHER")
     assert other.send_c_echo().Status == 0
-    for assoc in (*greedy[:2], other):
+    for assoc in (*greedy, other):
         assoc.release()
     assert refusals(server)[0]["reason"] == "too many associations at once"
 
@@ -203,11 +270,9 @@ def test_rules_for_peers_and_why_not(start: Any, tmp_path: Path) -> None:
     ds = pydicom.dcmread(io.BytesIO(make_object()))
     contexts = [build_context(ds.SOPClassUID, "1.2.840.10008.1.2.1"), build_context(STUDY_FIND)]
 
-    def tried(title: str) -> tuple[int, int] | str:
+    def tried(title: str) -> tuple[int, int]:
         assoc = AE(ae_title=title).associate("127.0.0.1", server.dicom_port, contexts)
-        if not assoc.is_established:
-            rejected = assoc.acceptor.primitive
-            return f"{rejected.result} {rejected.result_source} {rejected.diagnostic}"
+        assert assoc.is_established
         identifier = Dataset()
         identifier.QueryRetrieveLevel = "STUDY"
         identifier.StudyInstanceUID = ""
@@ -220,8 +285,8 @@ def test_rules_for_peers_and_why_not(start: Any, tmp_path: Path) -> None:
     assert tried("STORER") == (0x0000, 0xA700)
     assert tried("READER") == (0x0124, 0x0000)
     assert tried("HERE") == (0x0000, 0x0000)
-    assert tried("ELSEWHERE") == "1 1 3"
-    assert tried("NOBODY") == "1 1 3"
+    assert answer_to("ELSEWHERE", server.dicom_port, contexts) == "1 1 3"
+    assert answer_to("NOBODY", server.dicom_port, contexts) == "1 1 3"
     found = {(item["peer"], item["service"]): item["reason"] for item in refusals(server)}
     assert found.keys() == {
         ("STORER", "find"),
