@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hilum.render.renderer import Mode
     from hilum.volumes.volume import Volume
 
-__all__ = ["VolumeImages", "VolumeRequest", "VolumeSource"]
+__all__ = ["VolumeImages", "VolumeRequest", "VolumeSource", "shape_of"]
 
 Method: TypeAlias = Literal["volume_rendered", "maximum_ip", "minimum_ip", "average_ip"]
 MAX_FRAMES: Final = 360
@@ -223,7 +223,7 @@ class VolumeImages:
             look = np.subtract(centre, position)
         found = plane(bricks, look, up=up, centre=centre)
         rows, columns = found.shape
-        wanted = _shape(viewport, rows, columns)
+        wanted = shape_of(viewport, rows, columns)
         found = plane(bricks, look, up=up, centre=centre, shape=wanted)
         x, y, z = (-np.asarray(found.column)).tolist()
         return found, (x, y, z)
@@ -294,7 +294,7 @@ def picture(
     return fuse_projections(found, seen, layers) if layers else found
 
 
-def _shape(viewport: tuple[int, int] | None, rows: int, columns: int) -> tuple[int, int]:
+def shape_of(viewport: tuple[int, int] | None, rows: int, columns: int) -> tuple[int, int]:
     """Rows and columns: the viewport's, else as large as the voxels are, within reason."""
     width, height = viewport or (0, 0)
     if width and height:

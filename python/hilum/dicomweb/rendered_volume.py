@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from hilum.archive.pictures import is_presentation_state
 from hilum.archive.volume_images import VolumeImages, VolumeRequest
+from hilum.archive.volumetric import StatePicture
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer
 from hilum.dicomweb.negotiate import NotAcceptable, choose_rendered, parse_accept
 from hilum.dicomweb.parts import PRIVATE
-from hilum.dicomweb.render_query import DEFAULT_QUALITY
-from hilum.dicomweb.volume_query import parse_volume_query
+from hilum.dicomweb.render_query import DEFAULT_QUALITY, RenderQuery
+from hilum.dicomweb.volume_query import VolumeQuery, parse_volume_query
 from hilum.errors import UsageError
 from hilum.pixels.formats import FORMATS, encode_animation, encode_picture
+from hilum.pixels.presentation_state import PRESENTATION_STATES
+from hilum.render.volumetric_state import VOLUMETRIC_STATES
 
 if TYPE_CHECKING:
     from hilum.archive.archive import Archive
@@ -22,7 +27,6 @@ if TYPE_CHECKING:
     from hilum.dicomweb.app import Pool
     from hilum.dicomweb.http import Request
     from hilum.dicomweb.routing import Match
-    from hilum.dicomweb.volume_query import VolumeQuery
     from hilum.dicomweb.wado import Retrieve
     from hilum.index.base import InstanceRecord
 
@@ -40,6 +44,7 @@ class RenderedVolumes:
 
     def __init__(self, archive: Archive, pool: Pool, retrieve: Retrieve) -> None:
         self._images = VolumeImages(archive)
+        self._retriever = archive.retrieve
         self._overlays = archive.overlays
         self._pool = pool
         self._stored = retrieve
@@ -59,9 +64,28 @@ class RenderedVolumes:
         if kind == "3d" and (query.slab is not None or query.curve):
             raise UsageError("mprslab and volumetriccurvepoint are for renderedmpr")
         ranges = parse_accept(request.accept)
-        media_type = choose_rendered(ranges, _JSON if query.metadata else _STILL)[0]
         records = await self._stored.records(match)
+        if match.instance and is_presentation_state(records[0]):
+            _check_state(records[0], query, kind)
+            media_type = choose_rendered(ranges, _STILL)[0]
+            return await self._pool.run(self._make_state, request, records[0], query, media_type)
+        media_type = choose_rendered(ranges, _JSON if query.metadata else _STILL)[0]
         return await self._pool.run(self._make, request, records, query, kind, media_type)
+
+    def _make_state(self, request: Request, record: InstanceRecord, query: VolumeQuery, media_type: str) -> Answer:
+        """Answer a volumetric presentation state as it says (PS3.18 B.35)."""
+        presented = StatePicture.of(self._images, self._retriever, record)
+        told = f"{presented.source.volume.key} {presented.source.times}"
+        etag = _tag(f"{told} {record.sha256.hex()} {query.variant()} {media_type}")
+        headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
+        if http.etag_matches(request, etag):
+            return http.empty(304, *headers)
+        headers += _warning_headers(presented.warnings + self._warnings(presented.source, query))
+        view = query.image.viewport
+        image = presented.render(self._images, None if view is None else (view.width, view.height))
+        body = encode_picture(image, FORMATS[media_type], _quality(query))
+        headers += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+        return Answer(200, headers, body)
 
     def _make(
         self,
@@ -77,7 +101,7 @@ class RenderedVolumes:
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
         wanted = self._request(source, query, kind)
-        headers += [(b"warning", f'299 hilum: "{text}"'.encode()) for text in self._warnings(source, query)]
+        headers += _warning_headers(self._warnings(source, query))
         body = _metadata(wanted) if query.metadata else self._picture(source, wanted, query, media_type)
         headers += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         return Answer(200, headers, body)
@@ -122,7 +146,7 @@ class RenderedVolumes:
 
     def _picture(self, source: VolumeSource, wanted: VolumeRequest, query: VolumeQuery, media_type: str) -> bytes:
         frames = self._images.frames(source, wanted)
-        quality = DEFAULT_QUALITY if query.image.quality is None else query.image.quality
+        quality = _quality(query)
         moves = wanted.swivel is not None or bool(wanted.curve) or len(frames) > 1
         if not moves:
             return encode_picture(frames[0](), FORMATS[media_type], quality)
@@ -137,12 +161,36 @@ class RenderedVolumes:
         notes = list(query.warnings)
         if source.volume.resampled:
             notes.append(f"the volume is resampled: {source.volume.resampled}")
-        return [note.replace('"', "'") for note in notes]
+        return notes
+
+
+def _warning_headers(notes: list[str]) -> http.Headers:
+    return [(b"warning", f'299 hilum: "{note.replace(chr(34), chr(39))}"'.encode()) for note in notes]
+
+
+def _quality(query: VolumeQuery) -> int:
+    return DEFAULT_QUALITY if query.image.quality is None else query.image.quality
+
+
+def _check_state(record: InstanceRecord, query: VolumeQuery, kind: Literal["mpr", "3d"]) -> None:
+    """Refuse states that are not rendered here, and parameters beside them (PS3.18 8.3.5.3)."""
+    name = PRESENTATION_STATES[record.sop_class_uid][0]
+    shown_as = VOLUMETRIC_STATES.get(record.sop_class_uid)
+    if shown_as is None:
+        raise NotAcceptable(f"a {name} is not rendered as a volume")
+    if shown_as != kind:
+        raise UsageError(f"a {name} is answered by {'renderedmpr' if shown_as == 'mpr' else 'rendered3d'}")
+    rest = replace(query, image=replace(query.image, viewport=None, quality=None), warnings=[])
+    if rest != VolumeQuery(RenderQuery()):
+        raise UsageError("beside a volumetric presentation state there are viewport and quality only")
 
 
 def _etag(source: VolumeSource, query: VolumeQuery, kind: str, media_type: str, overlays: str) -> bytes:
     told = f"{source.volume.key} {source.times} {source.record.sha256.hex()} {query.variant()} {kind} {media_type}"
-    told += overlays
+    return _tag(told + overlays)
+
+
+def _tag(told: str) -> bytes:
     return b'"v-%s"' % hashlib.sha256(told.encode()).hexdigest()[:32].encode()
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pydicom
 
-__all__ = ["read_presentation_state"]
+__all__ = ["palette_of", "palette_table", "read_presentation_state", "voi_of"]
 
 _MAX_PLANE: Final = 64 << 20
 
@@ -86,10 +86,10 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
         references=references,
         rescale=_rescale(source),
         modality_lut=_first_lut(source, "ModalityLUTSequence") if grey else None,
-        voi=tuple(_voi(item) for item in items_of(source, "SoftcopyVOILUTSequence")) if grey else (),
+        voi=tuple(voi_of(item) for item in items_of(source, "SoftcopyVOILUTSequence")) if grey else (),
         inverse=kind == "grayscale" and str(ds.get("PresentationLUTShape", "IDENTITY")) == "INVERSE",
         presentation_lut=_first_lut(ds, "PresentationLUTSequence") if kind == "grayscale" else None,
-        palette=_palette(ds) if kind == "pseudo-color" else None,
+        palette=palette_of(ds) if kind == "pseudo-color" else None,
         rotation=rotation,
         flip=flip,
         areas=tuple(_area(item) for item in items_of(ds, "DisplayedAreaSelectionSequence")),
@@ -121,8 +121,8 @@ def _sides(ds: pydicom.Dataset) -> tuple[pydicom.Dataset, Superimposed]:
         references,
         _rescale(over),
         _first_lut(over, "ModalityLUTSequence"),
-        tuple(_voi(item) for item in items_of(over, "SoftcopyVOILUTSequence")),
-        _palette(ds),
+        tuple(voi_of(item) for item in items_of(over, "SoftcopyVOILUTSequence")),
+        palette_of(ds),
     )
     return sides["UNDERLYING"], state
 
@@ -167,7 +167,8 @@ def _rescale(ds: pydicom.Dataset) -> Rescale:
     return Rescale(slope, number_of(ds, "RescaleIntercept", 0.0))
 
 
-def _voi(item: pydicom.Dataset) -> Voi:
+def voi_of(item: pydicom.Dataset) -> Voi:
+    """Read the window or table of an item with the VOI LUT Macro (PS3.3 C.11.2b); DataError without one."""
     center, width = numbers_of(item, "WindowCenter"), numbers_of(item, "WindowWidth")
     lut = _first_lut(item, "VOILUTSequence")
     window = None
@@ -183,12 +184,14 @@ def _voi(item: pydicom.Dataset) -> Voi:
     return Voi(references_of(item), window, lut)
 
 
-def _palette(ds: pydicom.Dataset) -> tuple[Lut, Lut, Lut]:
-    red, green, blue = (_palette_lut(ds, f"{colour}PaletteColorLookupTable") for colour in ("Red", "Green", "Blue"))
+def palette_of(ds: pydicom.Dataset) -> tuple[Lut, Lut, Lut]:
+    """Read red, green and blue tables, plain or segmented (PS3.3 C.7.9)."""
+    red, green, blue = (palette_table(ds, f"{colour}PaletteColorLookupTable") for colour in ("Red", "Green", "Blue"))
     return red, green, blue
 
 
-def _palette_lut(ds: pydicom.Dataset, name: str) -> Lut:
+def palette_table(ds: pydicom.Dataset, name: str) -> Lut:
+    """Read one of them; `name`: ``RedPaletteColorLookupTable`` and the like."""
     segments = ds.get(f"Segmented{name}Data")
     if segments is None:
         return _lut(ds, f"{name}Descriptor", f"{name}Data")

@@ -1,0 +1,255 @@
+"""Volumetric presentation states over HTTP: PS3.18 B.35, and what a state says against what the archive computes."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pytest
+from dicomweb_client.api import DICOMwebClient
+from PIL import Image
+from volumetric_states import colour, item, lay, look, volumetric_state
+
+import hilum
+from hilum.render.geometry import Camera, Plane
+from hilum.render.presets import Shading, TransferFunction
+from hilum.render.renderer import Renderer
+from hilum.volumes.view import from_array
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+    from pydicom.dataset import Dataset
+    from tests.interop.services.conftest import LiveServer
+
+PALETTE = np.linspace((0, 0, 0, 0), (255, 200, 90, 128), 64).round().astype(np.uint8)
+
+
+class Scene:
+    """The largest CT of the sample studies, its grid, and a server that has it."""
+
+    def __init__(self, server: LiveServer, series: hilum.Series) -> None:
+        self.server, self.series = server, series
+        self.volume = series.volume()
+        self.affine = np.asarray(self.volume.affine)
+        stored, fill = self.volume.to_numpy(), self.volume.stack.fill
+        slope, intercept = self.volume.slope, self.volume.intercept
+        self.renderer = Renderer(from_array(stored, affine=self.affine, slope=slope, intercept=intercept, fill=fill))
+        self.spacing = np.linalg.norm(self.affine[:3, :3], axis=0)
+        self.client = DICOMwebClient(server.dicomweb)
+
+    def state(self, number: int) -> Dataset:
+        images = [(str(one.sop_class_uid), str(one.sop_instance_uid)) for one in self.series.instances]
+        frame_of_reference = self.volume.stack.frame_of_reference_uid
+        return volumetric_state(number, images, self.series.study_instance_uid, frame_of_reference)
+
+    def point(self, i: float, j: float, k: float) -> npt.NDArray[np.float64]:
+        found: npt.NDArray[np.float64] = (self.affine @ [i, j, k, 1])[:3]
+        return found
+
+    def get(self, state: Dataset, resource: str, accept: str = "image/png", **params: Any) -> httpx.Response:
+        """Store a state by STOW-RS and ask for it."""
+        self.client.store_instances([state])
+        place = f"studies/{state.StudyInstanceUID}/series/{state.SeriesInstanceUID}/instances/{state.SOPInstanceUID}"
+        url = f"{self.server.dicomweb}/{place}/{resource}"
+        return httpx.get(url, params=params, headers={"Accept": accept}, timeout=60)
+
+    def axial(self, number: int = 6) -> tuple[Dataset, int]:
+        """State of the middle slice as it is stored."""
+        k = self.volume.shape[0] // 2
+        rows, columns = self.volume.shape[1:]
+        across, down = self.affine[:3, 0] / self.spacing[0], self.affine[:3, 1] / self.spacing[1]
+        width, height = float(columns * self.spacing[0]), float(rows * self.spacing[1])
+        return lay(self.state(number), self.point(-0.5, -0.5, k), across, down, width, height), k
+
+    def front(self, number: int = 9, **options: Any) -> tuple[Dataset, Camera]:
+        """A volume rendering from the front, and its camera."""
+        low, high = self.renderer.extent()
+        middle, size = (low + high) / 2, high - low
+        position = middle - [0, size[1], 0]
+        field = [-size[0] / 2, size[0] / 2, size[2] / 2, -size[2] / 2, 0.0, 2 * float(size[1])]
+        state = look(self.state(number), position, middle, (0, 0, 1), field, **options)
+        state.SamplingStepSize = 1.0
+        shape = (96, 128)
+        spacing = float(size[2]) / shape[0], float(size[0]) / shape[1]
+        x, y, z = np.add(position, [-size[0] / 2 + spacing[1] / 2, 0, size[2] / 2 - spacing[0] / 2]).tolist()
+        return state, Camera(Plane((x, y, z), (1, 0, 0), (0, 0, -1), spacing, shape), None, 1.0)
+
+
+@pytest.fixture(scope="module")
+def scene(live_server: LiveServer) -> Iterator[Scene]:
+    with hilum.open(live_server.root, read_only=True) as archive:
+        found = [s for study in archive.studies() for s in study.series if s.modality == "CT"]
+        yield Scene(live_server, max(found, key=lambda one: one.number_of_instances))
+
+
+def pixels(answer: httpx.Response) -> npt.NDArray[np.uint8]:
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def linear(values: npt.NDArray[Any], center: float = 40, width: float = 400) -> npt.NDArray[np.float64]:
+    """PS3.3 C.11.2.1.2, from 0 to 255."""
+    found: npt.NDArray[np.float64] = (((values - (center - 0.5)) / (width - 1) + 0.5) * 255).clip(0, 255)
+    return found
+
+
+def viewport(scene: Scene) -> str:
+    rows, columns = scene.volume.shape[1:]
+    return f"{columns},{rows}"
+
+
+def test_a_plane_through_a_slice_is_that_slice(scene: Scene) -> None:
+    state, k = scene.axial()
+    expected = linear(scene.volume.values()[k])
+    shown = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+    assert np.abs(shown - expected).max() <= 1
+    state, _ = scene.axial()
+    state.PresentationLUTShape = "INVERSE"
+    inverse = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+    assert np.array_equal(inverse, 255 - shown)
+
+
+def test_a_slab_by_its_method(scene: Scene) -> None:
+    state, k = scene.axial()
+    state.MPRThicknessType, state.RenderingMethod = "SLAB", "MAXIMUM_IP"
+    state.MPRSlabThickness = 2 * float(scene.spacing[2])
+    shown = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+    count = round(2 * scene.spacing[2] / scene.spacing.min()) + 1
+    below, here, above = scene.volume.values()[k - 1 : k + 2].astype(np.float64)
+    samples = [here + abs(t) * ((above if t > 0 else below) - here) for t in np.linspace(-1, 1, count)]
+    assert np.abs(shown - linear(np.max(samples, axis=0))).max() <= 1.01
+
+
+def test_a_cropped_plane(scene: Scene) -> None:
+    """A box by two corners, and a plane that keeps what is not on the side of its normal."""
+    state, k = scene.axial()
+    rows, columns = scene.volume.shape[1:]
+    low, high = scene.point(3, 4, k - 1), scene.point(columns / 2, rows / 2, k + 1)
+    normal = scene.affine[:3, 0] / scene.spacing[0]
+    state.VolumeCroppingSequence = [
+        item(CroppingSpecificationNumber=1, VolumeCroppingMethod="BOUNDING_BOX", BoundingBoxCrop=[*high, *low]),
+        item(
+            CroppingSpecificationNumber=2, VolumeCroppingMethod="OBLIQUE_PLANES",
+            ObliqueCroppingPlaneSequence=[
+                item(Plane=[*(-normal), float(normal @ scene.point(10, 0, 0))], PlaneNormal=[*(-normal)])
+            ],
+        ),
+    ]  # fmt: skip
+    state.GlobalCrop, state.GlobalCroppingSpecificationIndex = "YES", 1
+    one = state.VolumetricPresentationStateInputSequence[0]
+    one.Crop, one.CroppingSpecificationIndex = "YES", 2
+    shown = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+    expected = linear(scene.volume.values()[k])
+    kept = np.zeros((rows, columns), bool)
+    kept[4 : rows // 2 + 1, 10 : columns // 2 + 1] = True
+    assert np.abs(shown - np.where(kept, expected, 0)).max() <= 1
+
+
+def test_a_plane_in_colour(scene: Scene) -> None:
+    state, k = scene.axial(7)
+    shown = pixels(scene.get(colour(state, PALETTE, streams=False), "renderedmpr", viewport=viewport(scene)))
+    place = linear(scene.volume.values()[k]) / 255 * (len(PALETTE) - 1)
+    expected = np.stack([np.interp(place, np.arange(len(PALETTE)), PALETTE[:, c]) for c in range(3)], -1)
+    assert shown.shape == (*scene.volume.shape[1:], 3)
+    assert np.abs(shown - expected).max() <= 1
+
+
+def test_b35_volume_rendering(scene: Scene) -> None:
+    """PS3.18 B.35, which spells the resource with a capital D; the same pixels as by the archive's own renderer."""
+    state, camera = scene.front()
+    state = colour(state, PALETTE)
+    state.ShadingStyle, state.AmbientReflectionIntensity, state.DiffuseReflectionIntensity = "DOUBLESIDED", 0.3, 0.6
+    state.SpecularReflectionIntensity, state.Shininess, state.LightDirection = 0.1, 0.2, [0.0, 1.0, 0.0]
+    answer = scene.get(state, "rendered3D", viewport="128,96")
+    values = 39.5 + (np.linspace(0, 1, len(PALETTE)) - 0.5) * 399
+    table = PALETTE / 255
+    function = TransferFunction(
+        tuple((v, *rgb) for v, rgb in zip(values.tolist(), table[:, :3].tolist(), strict=True)),
+        tuple(zip(values.tolist(), table[:, 3].tolist(), strict=True)),
+    )
+    expected = scene.renderer.render(camera, function, shading=Shading(0.3, 0.6, 0.1, 20.0))
+    shown = pixels(answer)
+    assert shown.std() > 10
+    assert np.mean(np.abs(shown.astype(int) - expected) <= 2) > 0.99
+    still = scene.get(state, "rendered3D", "image/jpeg")
+    assert still.status_code == 200
+    assert still.headers["content-type"] == "image/jpeg"
+    assert scene.get(state, "rendered3D", renderedvolumetricmetadata="yes").status_code == 400
+
+
+def test_a_projection_with_near_and_far_ends(scene: Scene) -> None:
+    state, camera = scene.front(method="MAXIMUM_IP")
+    low, high = scene.renderer.extent()
+    depth = float(high[1] - low[1])
+    state.RenderFieldOfView = [*state.RenderFieldOfView[:4], 0.5 * depth, 1.0 * depth]
+    shown = pixels(scene.get(colour(state, PALETTE), "rendered3d", viewport="128,96"))
+    front = [(0.0, -1.0, 0.0, -(float(low[1]) + depth / 2))]
+    expected = scene.renderer.project(camera, clip=front).window(40, 400)
+    assert np.mean(np.abs(shown.astype(int) - expected) <= 2) > 0.99
+    assert shown.std() > 10
+
+
+def test_a_perspective_is_larger_in_front(scene: Scene) -> None:
+    flat, _ = scene.front(method="MAXIMUM_IP")
+    deep, _ = scene.front(method="MAXIMUM_IP", projection="PERSPECTIVE")
+    low, high = scene.renderer.extent()
+    near = float(high[1] - low[1]) / 2
+    deep.RenderFieldOfView = [*deep.RenderFieldOfView[:4], near, 4 * near]
+    images = [pixels(scene.get(colour(s, PALETTE), "rendered3d", viewport="128,96")) for s in (flat, deep)]
+    covered = [float(np.mean(image > 0)) for image in images]
+    assert 0.2 < covered[1] / covered[0] < 0.95  # what lies behind the near plane is smaller than there
+
+
+def change(state: Dataset, **attributes: Any) -> Dataset:
+    for keyword, value in attributes.items():
+        if value is None:
+            delattr(state, keyword)
+        else:
+            setattr(state, keyword, value)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("attributes", "resource", "params", "status", "text"),
+    [
+        ({}, "rendered3d", {}, 400, "answered by renderedmpr"),
+        ({}, "renderedmpr", {"window": "40,400,linear"}, 400, "viewport and quality only"),
+        ({}, "renderedmpr", {"mprslab": "4"}, 400, "viewport and quality only"),
+        ({"MPRViewWidth": 0.0}, "renderedmpr", {}, 422, "MPRViewWidth"),
+        ({"MPRTopLeftHandCorner": None}, "renderedmpr", {}, 422, "MPRTopLeftHandCorner"),
+        ({"MPRViewHeightDirection": [1.0, 0.0, 0.0]}, "renderedmpr", {}, 400, "right angles"),
+        ({"MultiPlanarReconstructionStyle": "CURVED"}, "renderedmpr", {}, 400, "curved"),
+        ({"MPRThicknessType": "SLAB", "MPRSlabThickness": 3.0}, "renderedmpr", {}, 400, "MAXIMUM_IP"),
+        ({"FrameOfReferenceUID": "1.2.3.4"}, "renderedmpr", {}, 409, "frame of reference"),
+        ({"GlobalCrop": "YES", "GlobalCroppingSpecificationIndex": 3}, "renderedmpr", {}, 422, "cropping"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.10"}, "rendered3d", {}, 406, "Segmented Volume Rendering"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.9"}, "rendered3d", {}, 422, "Viewpoint"),
+    ],
+)
+def test_states_that_cannot_be_shown(
+    scene: Scene, attributes: dict[str, Any], resource: str, params: dict[str, str], status: int, text: str
+) -> None:
+    state = change(scene.axial()[0], **attributes)
+    state.file_meta.MediaStorageSOPClassUID = state.SOPClassUID
+    answer = scene.get(state, resource, **params)
+    assert (answer.status_code, text in answer.text) == (status, True), answer.text
+
+
+def test_a_state_whose_images_are_not_here(scene: Scene) -> None:
+    state, _ = scene.axial()
+    state.VolumetricPresentationInputSetSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+    answer = scene.get(state, "renderedmpr")
+    assert (answer.status_code, "1 images of the presentation state" in answer.text) == (404, True)
+
+
+def test_annotations_that_are_not_drawn_are_told(scene: Scene) -> None:
+    state, _ = scene.axial()
+    state.GraphicAnnotationSequence = [item(GraphicLayer="LAYER")]
+    answer = scene.get(state, "renderedmpr")
+    assert "annotations" in answer.headers["warning"]
+    again = httpx.get(answer.url, headers={"Accept": "image/png", "If-None-Match": answer.headers["etag"]}, timeout=60)
+    assert again.status_code == 304
