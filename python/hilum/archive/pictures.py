@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from hilum.archive.blending import Blender
+from hilum.archive.masking import rendered_difference
 from hilum.archive.overlays import as_overlay
 from hilum.archive.transcode import in_order
 from hilum.dicom.dataset import to_dataset
@@ -361,7 +362,8 @@ class Pictures:
             image = self._blender.blended(state, record, frame, request.settings)
         else:
             settings = display_settings(state, uid, number, pixels, request.settings)
-            image = self._retriever.rendered_array(record, frame, settings)
+            less = rendered_difference(self._retriever, state, record, frame, settings) if state.masks else None
+            image = self._retriever.rendered_array(record, frame, settings) if less is None else less
         placement = placement_of(state, uid, number, pixels, (image.shape[0], image.shape[1]))
         return draw_annotations(image, state, placement, uid, number), state.icc_profile
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hilum.pixels.settings import Rgb
     from hilum.types import PixelDescription
 
-__all__ = ["display_settings", "placement_of", "sides_of"]
+__all__ = ["difference_settings", "display_settings", "placement_of", "sides_of"]
 
 _OWN: Final = ("width", "height", "screen_spacing", "bits", "interpolation", "format", "quality")
 
@@ -127,6 +127,29 @@ def _identity(modality: Rescale | Lut, pixels: PixelDescription) -> Window:
         ends = [(least + step) * modality.slope + modality.intercept for step in (0, 2**pixels.bits_stored - 1)]
         low, high = min(ends), max(ends)
     return Window((low + high) / 2, high - low, "LINEAR_EXACT")
+
+
+def difference_settings(
+    state: PresentationState, sop_instance_uid: str, frame: int, pixels: PixelDescription, settings: RenderSettings
+) -> RenderSettings:
+    """Settings for the difference of a frame and its mask: its values are signed and have one bit more (PS3.4 N.2.1.2).
+
+    Parameters
+    ----------
+    state, sop_instance_uid, frame, pixels
+        As of `display_settings`.
+    settings : RenderSettings
+        What that gave.
+
+    Returns
+    -------
+    RenderSettings
+    """
+    settings = replace(settings, modality=Rescale(1.0))
+    if any(covers(item.references, sop_instance_uid, frame) for item in state.voi):
+        return settings
+    whole = _identity(state.modality_lut or state.rescale, pixels)
+    return replace(settings, window=Window(0.0, 2 * whole.width, "LINEAR_EXACT"))
 
 
 def sides_of(state: PresentationState) -> tuple[PresentationState, PresentationState, PresentationState, float]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hilum.errors import HilumError, UsageError
 from hilum.pixels.graphics_reader import annotations_of, layers_of
+from hilum.pixels.mask_subtraction import read_masks
 from hilum.pixels.presentation_state import (
     DisplayedArea,
     ImageReference,
@@ -71,8 +72,6 @@ def read_presentation_state(dataset: pydicom.Dataset) -> PresentationState:
 
 
 def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
-    if items_of(ds, "MaskSubtractionSequence"):
-        raise UsageError("presentation states that subtract a mask (0028,6100) are not rendered")
     source, superimposed = _sides(ds) if kind == "blending" else (ds, None)
     references = tuple(_all_references(source))
     if not references:
@@ -98,6 +97,7 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
         overlays=overlays,
         shutters=tuple(_shutters(ds, overlays)),
         icc_profile=bytes(ds.get("ICCProfile", None) or b""),
+        masks=read_masks(ds) if kind == "grayscale" else (),
         superimposed=superimposed,
     )
 

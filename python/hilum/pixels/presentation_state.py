@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
+    from hilum.pixels.mask_subtraction import Mask
     from hilum.pixels.settings import Lut, OverlayPlane, Rescale, Rgb, Shutter, Window
 
 __all__ = [
@@ -203,6 +204,8 @@ class PresentationState:
     shutters: tuple[tuple[tuple[ImageReference, ...], Shutter], ...]
     """The images and frames of each; the first that covers a frame is its own."""
     icc_profile: bytes
+    masks: tuple[Mask, ...] = ()
+    """The first that is for a frame is subtracted from it, before VOI."""
     superimposed: Superimposed | None = None
     """Of blending; all that is said of images above is of the underlying ones then."""
 

@@ -133,6 +133,91 @@ def test_pixels_that_are_not_square(archive: Archive) -> None:
     assert rows / columns == pytest.approx(2 * ROWS / COLUMNS, rel=0.03)
 
 
+SERIES = np.random.default_rng(7).integers(0, 1024, (6, ROWS, COLUMNS)).astype(np.uint16)
+DIFFERENCES = {  # frames are from 1
+    "mean of two": (
+        {"MaskOperation": "AVG_SUB", "MaskFrameNumbers": [1, 2], "ContrastFrameAveraging": 1},
+        4,
+        SERIES[3] - SERIES[:2].mean(0),
+    ),
+    "mean of contrast": (
+        {"MaskOperation": "AVG_SUB", "MaskFrameNumbers": [1], "ContrastFrameAveraging": 3},
+        4,
+        SERIES[3:6].mean(0) - SERIES[0],
+    ),
+    "before": ({"MaskOperation": "TID", "TIDOffset": 2}, 4, SERIES[3] - SERIES[1].astype(float)),
+    "after": ({"MaskOperation": "TID", "TIDOffset": -2}, 4, SERIES[3] - SERIES[5].astype(float)),
+    "backwards": (
+        {"MaskOperation": "REV_TID", "TIDOffset": 1, "ApplicableFrameRange": [4, 6]},
+        5,
+        SERIES[4] - SERIES[1].astype(float),
+    ),
+}
+
+
+def masked_state(image: Dataset, items: list[dict[str, Any]], **options: Any) -> Dataset:
+    state = grey_state([image], **options)
+    state.MaskSubtractionSequence, state.RecommendedViewingMode = [], "SUB"
+    for values in items:
+        item = Dataset()
+        for keyword, value in values.items():
+            setattr(item, keyword, value)
+        state.MaskSubtractionSequence.append(item)
+    return state
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_masks_are_subtracted_behind_the_modality_values(archive: Archive, name: str) -> None:
+    values, frame, expected = DIFFERENCES[name]
+    image = image_dataset(SERIES, BitsStored=10, HighBit=9, RescaleSlope=2, RescaleIntercept=-100, RescaleType="US")
+    window = hd.pr.SoftcopyVOILUTTransformation(100, 1600, voi_lut_function="LINEAR_EXACT")
+    state = masked_state(image, [values], voi_lut_transformations=[window])
+    picture, presentation = stored(archive, image, state)
+    got = picture.render_array(frame - 1, presentation_state=presentation)
+    assert close(got, np.clip(np.round((2 * expected - 100 + 800) / 1600 * 255), 0, 255))
+
+
+def test_difference_without_a_window_has_its_middle_where_nothing_changed(archive: Archive) -> None:
+    image = image_dataset(SERIES, BitsStored=10, HighBit=9)
+    state = masked_state(image, [DIFFERENCES["before"][0]])
+    picture, presentation = stored(archive, image, state)
+    got = picture.render_array(3, presentation_state=presentation)
+    assert close(got, np.round((DIFFERENCES["before"][2] + 1023) / 2046 * 255))
+    # no frame is two before the first: it is shown as it is
+    assert close(picture.render_array(0, presentation_state=presentation), np.round(SERIES[0] / 1023 * 255))
+
+
+def test_each_frame_has_the_mask_of_its_range(archive: Archive) -> None:
+    ranges = [
+        {"MaskOperation": "AVG_SUB", "MaskFrameNumbers": [mask], "ApplicableFrameRange": span}
+        for mask, span in ((1, [3, 4]), (2, [5, 6]))
+    ]
+    image = image_dataset(SERIES, BitsStored=10, HighBit=9)
+    picture, presentation = stored(archive, image, masked_state(image, ranges))
+    for frame, mask in ((3, 1), (4, 1), (5, 2), (6, 2)):
+        difference = SERIES[frame - 1].astype(float) - SERIES[mask - 1]
+        got = picture.render_array(frame - 1, presentation_state=presentation)
+        assert close(got, np.round((difference + 1023) / 2046 * 255))
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"MaskOperation": "AVG_SUB"}, DataError),
+        ({"MaskOperation": "MULTIPLY"}, DataError),
+        ({"MaskOperation": "REV_TID", "TIDOffset": 1}, DataError),
+        ({"MaskOperation": "AVG_SUB", "MaskFrameNumbers": [1], "ApplicableFrameRange": [4, 2]}, DataError),
+        ({"MaskOperation": "AVG_SUB", "MaskFrameNumbers": [1], "ContrastFrameAveraging": 1000}, DataError),
+        ({"MaskOperation": "AVG_SUB", "MaskFrameNumbers": [1], "MaskSubPixelShift": [0.5, 0.0]}, UsageError),
+    ],
+)
+def test_masks_that_cannot_be(archive: Archive, values: dict[str, Any], error: type[Exception]) -> None:
+    image = image_dataset(SERIES, BitsStored=10, HighBit=9)
+    picture, presentation = stored(archive, image, masked_state(image, [values]))
+    with pytest.raises(error, match="0028,6"):
+        picture.render_array(3, presentation_state=presentation)
+
+
 def test_items_are_for_their_images_and_frames(archive: Archive) -> None:
     frames = np.stack([VALUES, VALUES[::-1]])
     image = image_dataset(frames, BitsStored=12, HighBit=11)

@@ -151,7 +151,7 @@ BAD = {
     "shutter shape": (edit("ShutterShape", "OVAL"), DataError, "0018,1600"),
     "shutter edges": (edit("ShutterShape", "RECTANGULAR"), DataError, "ShutterLeftVerticalEdge"),
     "polygon": (edit("ShutterShape", "POLYGONAL"), DataError, "0018,1620"),
-    "mask": (edit("MaskSubtractionSequence", [Dataset()]), UsageError, "mask"),
+    "mask": (edit("MaskSubtractionSequence", [Dataset()]), DataError, "0028,6101"),
     "class": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2"), UsageError, "not a presentation state"),
     "blending of nothing": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.4"), DataError, "0070,0402"),
     "variable": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.12"), UsageError, "Variable Modality LUT"),
