@@ -102,6 +102,36 @@ def test_slab_window_and_scene_are_asked_for(desktop: Page, site: Site) -> None:
     assert requests(desktop, "rendered3d")[-1].params["preset"] == "ct-soft-tissue"
 
 
+def test_an_overlay_is_chosen_with_its_opacity(desktop: Page, site: Site) -> None:
+    (segments,) = [
+        series
+        for series in httpx.get(f"{site.url}dicom-web/series", params={"Modality": "PT"}, timeout=30).json()
+        for other in httpx.get(
+            f"{site.url}dicom-web/series",
+            params={"Modality": "SEG", "StudyInstanceUID": series["0020000D"]["Value"][0]},
+            timeout=30,
+        ).json()
+    ]
+    study, series = (segments[tag]["Value"][0] for tag in ("0020000D", "0020000E"))
+    desktop.goto("about:blank")
+    desktop.goto(f"{site.url}volume.html#/study/{study}/series/{series}")
+    desktop.wait(f"document.querySelector('select[aria-label=\"Overlay\"]') !== null && {STILL}")
+    assert not any("overlay" in url.params for url in requests(desktop, "renderedmpr"))
+    desktop.evaluate(
+        "(() => { const box = document.querySelector('select[aria-label=\"Overlay\"]'); box.selectedIndex = 1;"
+        " box.dispatchEvent(new Event('change')); const range = document.querySelector('input[type=range]');"
+        " range.value = '80'; range.dispatchEvent(new Event('input')); })()"
+    )
+    desktop.wait(STILL)
+    for kind in ("renderedmpr", "rendered3d"):
+        asked = requests(desktop, kind)[-1]
+        uid, opacity = asked.params["overlay"].split(",")
+        assert opacity == "opacity:0.8" and uid != series
+        answer = httpx.get(str(asked), headers={"Accept": "image/jpeg"}, timeout=60)
+        assert answer.status_code == 200, answer.text
+    assert desktop.evaluate("document.querySelector('[role=alert]') === null")
+
+
 def test_drag_turns_the_volume(desktop: Page, site: Site) -> None:
     opened(desktop, site)
     left, top, width, height = desktop.box(pane("3D"))

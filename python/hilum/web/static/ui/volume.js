@@ -6,9 +6,11 @@ import { Box, STANDARD, add, cross, minus, times, turned, unit } from "../render
 import { Stack } from "../render/stack.js";
 import { CT_PRESETS, dragged } from "../render/voi.js";
 import { Gestures } from "../tools/gestures.js";
+import { choice } from "./choice.js";
 import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { MprPane } from "./mprpane.js";
+import { OverlayChoice } from "./overlaychoice.js";
 import { VolumePane } from "./volumepane.js";
 
 const UID = "[0-9.]{1,64}";
@@ -46,6 +48,7 @@ export class VolumePage {
     this.scene = SCENES[0] ?? SCENES[6];
     /** @type {"cross" | "window"} */
     this.tool = "cross";
+    this.overlay = new OverlayChoice(() => this.#moved());
     /** @type {View} */
     this.camera = { look: [0, 1, 0], up: [0, 0, 1] };
     this.planes = [
@@ -80,6 +83,7 @@ export class VolumePage {
       const stack = new Stack(study, series, metadata);
       this.#title(of, stack);
       this.#show(stack);
+      if (this.box.corners.length === 8) this.controls.append(...(await this.overlay.controls(this.client, study, series)));
     } catch (error) {
       if (!isAbort(error)) this.fail(wordsOf(error));
     }
@@ -99,6 +103,7 @@ export class VolumePage {
     if (this.window) query.set("window", `${this.window.center},${this.window.width},linear-exact`);
     if (this.slab) query.set("mprslab", String(this.slab));
     query.set("renderingmethod", this.method);
+    this.overlay.apply(query, false);
     return `${this.client.base}${this.path}/renderedmpr?${query}`;
   }
 
@@ -136,8 +141,7 @@ export class VolumePage {
    */
   dragWindow(dx, dy) {
     this.window = dragged(this.window ?? { center: 40, width: 400 }, dx, dy, true);
-    for (const plane of this.planes) plane.pane.moved();
-    this.solid.moved();
+    this.#moved();
   }
 
   /** @param {HTMLElement} pane shown alone, or with the others again */
@@ -223,6 +227,12 @@ export class VolumePage {
     this.solid.settled();
   }
 
+  #moved() {
+    this.message.hidden = true;
+    for (const plane of this.planes) plane.pane.moved();
+    this.solid.moved();
+  }
+
   #planesAnew() {
     for (const plane of this.planes) {
       if (plane.element.hidden) continue;
@@ -253,6 +263,7 @@ export class VolumePage {
     query.set("renderingmethod", method);
     if (preset) query.set("preset", preset);
     else if (this.window) query.set("window", `${this.window.center},${this.window.width},linear-exact`);
+    this.overlay.apply(query, method !== "volume_rendered");
     if (coarse) query.set("interactive", "yes");
     return `${this.client.base}${this.path}/rendered3d?${query}`;
   }
@@ -298,17 +309,6 @@ export class VolumePage {
 function dotFrom(point, origin, direction) {
   const offset = minus(point, origin);
   return offset[0] * direction[0] + offset[1] * direction[1] + offset[2] * direction[2];
-}
-
-/**
- * @param {string} label
- * @param {[string, string][]} entries value and word
- * @param {(value: string) => void} chosen
- */
-function choice(label, entries, chosen) {
-  const select = h("select", { "aria-label": label }, ...entries.map(([value, word]) => h("option", { value }, word)));
-  select.addEventListener("change", () => chosen(select.value));
-  return h("label", { class: "choice" }, h("span", {}, label), select);
 }
 
 void new VolumePage().start();
