@@ -206,8 +206,8 @@ def build_app(
     mounts: dict[str, Any] = {
         "/dicom-web": dicomweb,
         "/wado": WadoUri(dicomweb),
-        "/iiif": Iiif(tiler, dicomweb.pool, http.public_url),
-        "/tiles": Tiles(tiler, dicomweb.pool, http.public_url),
+        "/iiif": Iiif(archive, tiler, dicomweb.pool, http.public_url),
+        "/tiles": Tiles(archive, tiler, dicomweb.pool, http.public_url),
         "/zarr": Zarr(archive, dicomweb.pool),
     }
     return Gateway(mounts, rest, gateway, metrics, log)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hilum.archive.overlays import Overlays
     from hilum.archive.pictures import Pictures
     from hilum.archive.retrieve import Retriever
+    from hilum.archive.volume_images import VolumeImages
     from hilum.dicom.scan import Scan
     from hilum.index.base import Event, Index, IndexStatistics, InstanceRecord, SearchResult
     from hilum.storage.packs import PackStore
@@ -214,6 +215,7 @@ class Archive:
         self.retrieve: Retriever = self._parts.retrieve
         self._pictures: Pictures | None = None
         self._overlays: Overlays | None = None
+        self._volume_images: VolumeImages | None = None
         self.recovered: RebuildReport = self._parts.recovered
 
     @property
@@ -642,6 +644,15 @@ class Archive:
 
             self._overlays = Overlays(self)
         return self._overlays
+
+    @property
+    def volume_images(self) -> VolumeImages:
+        """Rendered pictures of volumes."""
+        if self._volume_images is None:
+            from hilum.archive.volume_images import VolumeImages
+
+            self._volume_images = VolumeImages(self)
+        return self._volume_images
 
     @property
     def packs(self) -> PackStore:

@@ -77,6 +77,12 @@ class Pyramid:
         return self.levels[0].grid.rows
 
     @property
+    def background(self) -> tuple[int, int, int] | None:
+        """Red, green, blue of what no tile covers; None of a grey image."""
+        level = self.levels[0]
+        return level.grid.absent if level.is_colour else None
+
+    @property
     def tile(self) -> tuple[int, int]:
         """Columns and rows of the tiles that are best asked for."""
         grid = self.levels[0].grid

@@ -254,6 +254,11 @@ class VolumeImages:
             return [self._frame(source, request, time, request.look, request.centre) for time in source.times]
         return [self._frame(source, request, source.times[0], request.look, request.centre)]
 
+    def cut(self, source: VolumeSource, request: VolumeRequest, where: Plane) -> npt.NDArray[np.uint8]:
+        """Make one image on a plane of one's own, at the first time point."""
+        layers = self._archive.overlays.layers(request.overlays, source.volume.stack.frame_of_reference_uid)
+        return picture(self.renderer(source.volume, source.times[0]), request, where, layers, ())
+
     def _frame(
         self, source: VolumeSource, request: VolumeRequest, time: int, look: Vector, centre: Vector
     ) -> Callable[[], npt.NDArray[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
+    from hilum.archive.plane_tiles import PlaneImage
     from hilum.archive.tiles import Pyramid, Region
 
 __all__ = ["MAX_AREA", "ImageRequest", "information", "parse_image_request"]
@@ -40,12 +41,14 @@ class ImageRequest:
     """``"default"``, ``"color"``, ``"gray"`` or ``"bitonal"``."""
 
 
-def parse_image_request(pyramid: Pyramid, region: str, size: str, rotation: str, quality: str) -> ImageRequest:
+def parse_image_request(
+    pyramid: Pyramid | PlaneImage, region: str, size: str, rotation: str, quality: str
+) -> ImageRequest:
     """Read the four parameters of an image request (section 4).
 
     Parameters
     ----------
-    pyramid : Pyramid
+    pyramid : Pyramid or PlaneImage
         The image.
     region, size, rotation, quality : str
         As in the path, percent escapes decoded.
@@ -135,12 +138,12 @@ def _rotation(text: str) -> tuple[bool, int]:
     return bool(found[1]), int(turns) % 4
 
 
-def information(pyramid: Pyramid, address: str) -> dict[str, Any]:
+def information(pyramid: Pyramid | PlaneImage, address: str) -> dict[str, Any]:
     """Image information document (section 5).
 
     Parameters
     ----------
-    pyramid : Pyramid
+    pyramid : Pyramid or PlaneImage
     address : str
         Of the image, without a trailing slash.
     """

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hilum.archive.pictures import is_presentation_state
-from hilum.archive.volume_images import VolumeImages, VolumeRequest
+from hilum.archive.volume_images import VolumeRequest
 from hilum.archive.volumetric import StatePicture
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer
@@ -23,14 +23,14 @@ from hilum.render.volumetric_state import VOLUMETRIC_STATES
 
 if TYPE_CHECKING:
     from hilum.archive.archive import Archive
-    from hilum.archive.volume_images import Method, VolumeSource
+    from hilum.archive.volume_images import Method, VolumeImages, VolumeSource
     from hilum.dicomweb.app import Pool
     from hilum.dicomweb.http import Request
     from hilum.dicomweb.routing import Match
     from hilum.dicomweb.wado import Retrieve
     from hilum.index.base import InstanceRecord
 
-__all__ = ["RenderedVolumes"]
+__all__ = ["RenderedVolumes", "volume_request"]
 
 _STILL: Final = ("image/jpeg", "image/png", "image/webp", "image/gif")
 _MOVING: Final[dict[str, Literal["gif", "webp"]]] = {"image/gif": "gif", "image/webp": "webp"}
@@ -43,7 +43,7 @@ class RenderedVolumes:
     """Answers ``renderedmpr`` and ``rendered3d``."""
 
     def __init__(self, archive: Archive, pool: Pool, retrieve: Retrieve) -> None:
-        self._images = VolumeImages(archive)
+        self._images = archive.volume_images
         self._retriever = archive.retrieve
         self._overlays = archive.overlays
         self._pool = pool
@@ -100,49 +100,11 @@ class RenderedVolumes:
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
-        wanted = self._request(source, query, kind)
+        wanted = volume_request(self._images, source, query, kind)
         headers += _warning_headers(self._warnings(source, query))
         body = _metadata(wanted) if query.metadata else self._picture(source, wanted, query, media_type)
         headers += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
         return Answer(200, headers, body)
-
-    def _request(self, source: VolumeSource, query: VolumeQuery, kind: Literal["mpr", "3d"]) -> VolumeRequest:
-        """Fill in what the request leaves to the server."""
-        default: Method = "average_ip" if kind == "mpr" else "volume_rendered"
-        method = query.method or default
-        viewpoint = None
-        if query.position is not None and query.look_at is not None:
-            viewpoint = (query.position, query.look_at, query.up)
-        view = query.image.viewport
-        size = None if view is None else (view.width, view.height)
-        orientation = query.orientation or ("f" if kind == "mpr" else "a")
-        plane, up = self._images.view(source, orientation, viewpoint, size)
-        moves = query.swivel is not None or bool(query.curve)
-        step = query.step
-        if moves and step is None:
-            step = 5.0 if query.swivel is not None else plane.spacing[0]
-        rate = query.rate
-        if rate is None and moves:
-            rate = _RATE
-        shaded = method == "volume_rendered"
-        return VolumeRequest(
-            kind,
-            method,
-            plane.normal,
-            up,
-            query.look_at or plane.centre,
-            plane.shape,
-            plane.spacing[0],
-            query.slab,
-            None if shaded else query.image.window or self._images.window_of(source),
-            query.swivel,
-            step if moves else None,
-            rate,
-            query.curve,
-            (query.preset or self._images.preset_of(source)) if shaded else "",
-            query.interactive,
-            query.image.overlays,
-        )
 
     def _picture(self, source: VolumeSource, wanted: VolumeRequest, query: VolumeQuery, media_type: str) -> bytes:
         frames = self._images.frames(source, wanted)
@@ -162,6 +124,47 @@ class RenderedVolumes:
         if source.volume.resampled:
             notes.append(f"the volume is resampled: {source.volume.resampled}")
         return notes
+
+
+def volume_request(
+    images: VolumeImages, source: VolumeSource, query: VolumeQuery, kind: Literal["mpr", "3d"]
+) -> VolumeRequest:
+    """Fill in what the request leaves to the server."""
+    default: Method = "average_ip" if kind == "mpr" else "volume_rendered"
+    method = query.method or default
+    viewpoint = None
+    if query.position is not None and query.look_at is not None:
+        viewpoint = (query.position, query.look_at, query.up)
+    view = query.image.viewport
+    size = None if view is None else (view.width, view.height)
+    orientation = query.orientation or ("f" if kind == "mpr" else "a")
+    plane, up = images.view(source, orientation, viewpoint, size)
+    moves = query.swivel is not None or bool(query.curve)
+    step = query.step
+    if moves and step is None:
+        step = 5.0 if query.swivel is not None else plane.spacing[0]
+    rate = query.rate
+    if rate is None and moves:
+        rate = _RATE
+    shaded = method == "volume_rendered"
+    return VolumeRequest(
+        kind,
+        method,
+        plane.normal,
+        up,
+        query.look_at or plane.centre,
+        plane.shape,
+        plane.spacing[0],
+        query.slab,
+        None if shaded else query.image.window or images.window_of(source),
+        query.swivel,
+        step if moves else None,
+        rate,
+        query.curve,
+        (query.preset or images.preset_of(source)) if shaded else "",
+        query.interactive,
+        query.image.overlays,
+    )
 
 
 def _warning_headers(notes: list[str]) -> http.Headers:

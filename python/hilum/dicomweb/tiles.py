@@ -1,8 +1,9 @@
 """Tiles of large images: IIIF Image API 3.0, Deep Zoom and XYZ, of any frame and of whole slide images.
 
-Three address schemes, one source of pixels (``hilum.archive.tiles``). An image is named as there: by a SOP Instance
-UID, ``UID:frame``, or the Series Instance UID of a slide. ``window``, ``quality`` and the like are those of the
-rendered resources of WADO-RS.
+Three address schemes over two sources of pixels. Stored images (``hilum.archive.tiles``) are named as there: by a SOP
+Instance UID, ``UID:frame``, or the Series Instance UID of a slide. ``UID:plane;PARAMETER=VALUE;...`` is a plane through
+the volume of a series (``hilum.archive.plane_tiles``), with the parameters of ``renderedmpr``. ``window``, ``quality``
+and the like are those of the rendered resources of WADO-RS.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from hilum.archive.plane_tiles import PlaneImage
 from hilum.dicomweb import http
 from hilum.dicomweb.app import answer_with
 from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.iiif import information, parse_image_request
 from hilum.dicomweb.parts import PRIVATE
 from hilum.dicomweb.render_query import DEFAULT_QUALITY, parse_render_query
+from hilum.dicomweb.rendered_volume import volume_request
+from hilum.dicomweb.volume_query import parse_volume_query
 from hilum.errors import NotFound, UsageError
 from hilum.pixels.formats import encode_picture, media_type_of
 from hilum.pixels.settings import RenderSettings
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from hilum.archive.archive import Archive
     from hilum.archive.tiles import Pyramid, Region, Tiler
     from hilum.dicomweb.app import Pool
     from hilum.dicomweb.http import Receive, Scope, Send, Stream
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Iiif", "Tiles"]
 
+_PLANE: Final = ":plane"
 _FORMATS: Final[dict[str, FileFormat]] = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp"}
 _ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
 _TILE: Final = re.compile(r"(\d{1,9})_(\d{1,9})\.([a-z]{3,4})")
@@ -64,7 +70,8 @@ class _Service(ABC):
 
     route = ""
 
-    def __init__(self, tiler: Tiler, pool: Pool, public_url: str = "") -> None:
+    def __init__(self, archive: Archive, tiler: Tiler, pool: Pool, public_url: str = "") -> None:
+        self._archive = archive
         self._tiler = tiler
         self._pool = pool
         self._public_url = public_url
@@ -90,29 +97,56 @@ class _Service(ABC):
     async def _answer(self, request: Request, pieces: list[str]) -> Answer | Stream:
         """Answer GET or HEAD; `pieces` is the path below the mount, decoded."""
 
-    async def _picture(self, request: Request, pyramid: Pyramid, extension: str, part: _Part) -> Answer:
+    async def _image(self, name: str) -> Pyramid | PlaneImage:
+        """Find what a name stands for."""
+        if _PLANE in name:
+            return await self._pool.run(self._plane, name)
+        return await self._pool.run(self._tiler.pyramid, name)
+
+    def _plane(self, name: str) -> PlaneImage:
+        uid, _, parameters = name.partition(_PLANE)
+        pairs = [pair.partition("=")[::2] for pair in parameters.split(";") if pair]
+        query = parse_volume_query(pairs)
+        moving = (query.swivel, query.rate, query.step, query.image.viewport)
+        if any(value is not None for value in moving) or query.curve or query.metadata or query.interactive:
+            raise UsageError("a plane is named by its place, slab, renderingmethod, window and overlays only")
+        if query.method == "volume_rendered":
+            raise UsageError("a plane shows maximum_ip, minimum_ip or average_ip")
+        series = self._archive.index.series(uid)
+        if series is None:
+            raise NotFound("there is no such series")
+        images = self._archive.volume_images
+        records = self._archive.index.instances(series.study_instance_uid, uid)
+        source = images.source(records, query.references, query.matches)
+        told = query.variant() + self._archive.overlays.etag(query.image.overlays)
+        return PlaneImage.of(images, source, volume_request(images, source, query, "mpr"), told)
+
+    async def _picture(self, request: Request, image: Pyramid | PlaneImage, extension: str, part: _Part) -> Answer:
         """Make a picture in a thread, unless the client has it."""
         if extension not in _FORMATS:
             raise UsageError(f"the format must be one of {', '.join(_FORMATS)}")
         name = _FORMATS[extension]
         what = hashlib.sha256(request.path.encode() + b"?" + request.scope["query_string"]).hexdigest()[:24]
-        etag = f'"{pyramid.tag}-{what}"'.encode()
+        etag = f'"{image.tag}-{what}"'.encode()
         headers: http.Headers = [(b"etag", etag), PRIVATE]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
         query = parse_render_query(request.query)
-        body = await self._pool.run(self._file, pyramid, part, name, query)
+        body = await self._pool.run(self._file, image, part, name, query)
         kind = (b"content-type", media_type_of(name).encode())
         return Answer(200, [*headers, kind, (b"content-length", b"%d" % len(body))], body)
 
-    def _file(self, pyramid: Pyramid, part: _Part, name: FileFormat, query: RenderQuery) -> bytes:
+    def _file(self, image: Pyramid | PlaneImage, part: _Part, name: FileFormat, query: RenderQuery) -> bytes:
         """Give the stored tile as it is when nothing but a tile is asked for, else a picture of the part."""
-        plain = part.finish is None and query.window is None and query.quality is None
-        if name == "jpeg" and plain:
-            stored = self._tiler.stored_tile(pyramid, part.region, part.size)
-            if stored is not None:
-                return stored
-        samples = self._tiler.pixels(pyramid, part.region, part.size, RenderSettings(window=query.window))
+        if isinstance(image, PlaneImage):
+            samples = image.pixels(part.region, part.size, query.window)
+        else:
+            plain = part.finish is None and query.window is None and query.quality is None
+            if name == "jpeg" and plain:
+                stored = self._tiler.stored_tile(image, part.region, part.size)
+                if stored is not None:
+                    return stored
+            samples = self._tiler.pixels(image, part.region, part.size, RenderSettings(window=query.window))
         if part.finish is not None:
             samples = part.finish(samples)
         return encode_picture(samples, name, DEFAULT_QUALITY if query.quality is None else query.quality)
@@ -130,9 +164,9 @@ class Iiif(_Service):
         address = f"{request.base_url()}/3/{name}"
         if len(pieces) == 2:
             location = (b"location", f"{address}/info.json".encode("latin-1", "replace"))
-            await self._pool.run(self._tiler.pyramid, name)
+            await self._image(name)
             return http.text(303, "see info.json", location)
-        pyramid = await self._pool.run(self._tiler.pyramid, name)
+        pyramid = await self._image(name)
         if len(pieces) == 3:
             if pieces[2] != "info.json":
                 raise NotFound("an image is described at /iiif/3/NAME/info.json")
@@ -144,7 +178,7 @@ class Iiif(_Service):
             finish = partial(_finished, wanted)
         return await self._picture(request, pyramid, extension, _Part(wanted.region, wanted.size, finish))
 
-    def _information(self, request: Request, pyramid: Pyramid, address: str) -> Answer:
+    def _information(self, request: Request, pyramid: Pyramid | PlaneImage, address: str) -> Answer:
         answer = http.json_answer(200, information(pyramid, address), PRIVATE, (b"vary", b"Accept"))
         kind = _LD_JSON if "application/ld+json" in request.accept else b"application/json"
         return replace(answer, headers=[(b"content-type", kind), *answer.headers[1:]])
@@ -161,25 +195,25 @@ class Tiles(_Service):
 
     async def _answer(self, request: Request, pieces: list[str]) -> Answer | Stream:
         if len(pieces) == 1 and pieces[0].endswith(".dzi"):
-            return self._dzi(await self._pool.run(self._tiler.pyramid, pieces[0].removesuffix(".dzi")))
+            return self._dzi(await self._image(pieces[0].removesuffix(".dzi")))
         if len(pieces) == 3 and pieces[0].endswith("_files"):
             place = _TILE.fullmatch(pieces[2])
             if place is None or not pieces[1].isdecimal():
                 raise NotFound("a Deep Zoom tile is at NAME_files/LEVEL/COLUMN_ROW.FORMAT")
-            pyramid = await self._pool.run(self._tiler.pyramid, pieces[0].removesuffix("_files"))
+            pyramid = await self._image(pieces[0].removesuffix("_files"))
             below = _deepest(pyramid) - int(pieces[1][:4])
             region, size = _tile_region(pyramid, below, int(place[1]), int(place[2]))
             return await self._picture(request, pyramid, place[3], _Part(region, size))
         place = _ROW.fullmatch(pieces[3]) if len(pieces) == 4 else None
         if place is None or not (pieces[1].isdecimal() and pieces[2].isdecimal()):
             raise NotFound("tiles are at NAME.dzi, NAME_files/LEVEL/COLUMN_ROW.FORMAT and NAME/Z/X/Y.FORMAT")
-        pyramid = await self._pool.run(self._tiler.pyramid, pieces[0])
+        pyramid = await self._image(pieces[0])
         below = _zooms(pyramid) - int(pieces[1][:4])
         region, size = _tile_region(pyramid, below, int(pieces[2][:9]), int(place[1]))
         finish = None if size == pyramid.tile else partial(_filled, pyramid)
         return await self._picture(request, pyramid, place[2], _Part(region, size, finish))
 
-    def _dzi(self, pyramid: Pyramid) -> Answer:
+    def _dzi(self, pyramid: Pyramid | PlaneImage) -> Answer:
         wide, high = pyramid.tile
         if wide != high:
             raise UsageError("Deep Zoom has square tiles only; ask for this slide by IIIF")
@@ -193,12 +227,12 @@ class Tiles(_Service):
         return Answer(200, [(b"content-type", b"application/xml"), length, PRIVATE], body)
 
 
-def _deepest(pyramid: Pyramid) -> int:
+def _deepest(pyramid: Pyramid | PlaneImage) -> int:
     """Number of the level of Deep Zoom that is the image itself: level 0 is one pixel."""
     return (max(pyramid.columns, pyramid.rows) - 1).bit_length()
 
 
-def _zooms(pyramid: Pyramid) -> int:
+def _zooms(pyramid: Pyramid | PlaneImage) -> int:
     """Number of the level of XYZ that is the image itself: level 0 is one tile."""
     zooms = 0
     while pyramid.columns > pyramid.tile[0] << zooms or pyramid.rows > pyramid.tile[1] << zooms:
@@ -206,7 +240,7 @@ def _zooms(pyramid: Pyramid) -> int:
     return zooms
 
 
-def _tile_region(pyramid: Pyramid, below: int, column: int, row: int) -> tuple[Region, tuple[int, int]]:
+def _tile_region(pyramid: Pyramid | PlaneImage, below: int, column: int, row: int) -> tuple[Region, tuple[int, int]]:
     """Region of the image and size of a tile, `below` halvings under the image itself."""
     if below < 0:
         raise NotFound("there is no such level")
@@ -231,10 +265,10 @@ def _grey(samples: npt.NDArray[np.uint8], *, bitonal: bool) -> npt.NDArray[np.ui
     return np.where(grey >= 128, np.uint8(255), np.uint8(0)) if bitonal else grey
 
 
-def _filled(pyramid: Pyramid, samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _filled(pyramid: Pyramid | PlaneImage, samples: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Fill a tile at the edge up to its full size."""
     whole = np.zeros((pyramid.tile[1], pyramid.tile[0], *samples.shape[2:]), np.uint8)
     if samples.ndim == 3:
-        whole[:] = pyramid.levels[0].grid.absent
+        whole[:] = pyramid.background or 0
     whole[: samples.shape[0], : samples.shape[1]] = samples
     return whole
