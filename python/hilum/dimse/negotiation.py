@@ -18,11 +18,16 @@ from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation, UserIdentityNegotiation
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    AsynchronousOperationsWindowNegotiation,
+    SCP_SCU_RoleSelectionNegotiation,
+    UserIdentityNegotiation,
+)
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
-from hilum.dimse.wire import Context
+from hilum.dimse.wire import WINDOW, Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,9 +61,10 @@ class Negotiated:
 class _Answer:
     """In the place of pynetdicom's upper layer: keeps what would be sent."""
 
-    def __init__(self, refused: Sequence[PresentationContext], *, confirm_user: bool) -> None:
+    def __init__(self, refused: Sequence[PresentationContext], *, confirm_user: bool, window: int) -> None:
         self._refused = refused
         self._confirm_user = confirm_user
+        self._window = window
         self.data = b""
         self.socket = None
 
@@ -72,6 +78,9 @@ class _Answer:
                     item = UserIdentityNegotiation()
                     item.server_response = b""
                     primitive.user_information = [*primitive.user_information, item]
+                for told in primitive.user_information:
+                    if isinstance(told, AsynchronousOperationsWindowNegotiation):  # pynetdicom always says 1, 1
+                        told.maximum_number_operations_invoked = self._window
             pdu = A_ASSOCIATE_AC() if primitive.result == 0 else A_ASSOCIATE_RJ()
         pdu.from_primitive(primitive)
         self.data = self.data or pdu.encode()
@@ -133,7 +142,11 @@ def negotiate(
     for event, handler, *arguments in handlers:
         assoc.bind(event, handler, *arguments)
     told: Any = assoc.requestor.user_identity
-    answer = _Answer(refused, confirm_user=confirm_users and bool(told and told.positive_response_requested))
+    answer = _Answer(
+        refused,
+        confirm_user=confirm_users and bool(told and told.positive_response_requested),
+        window=min(assoc.requestor.asynchronous_operations[0] or WINDOW, WINDOW),
+    )
     assoc.dul = answer  # type: ignore[assignment]
     try:
         assoc.acse.negotiate_association()

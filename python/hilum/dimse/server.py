@@ -121,7 +121,7 @@ class DimseServer:
             (evt.EVT_ACCEPTED, lambda _event: observe("accepted")),
             (evt.EVT_REJECTED, lambda _event: observe("rejected")),
             (evt.EVT_SOP_EXTENDED, _extended),
-            (evt.EVT_ASYNC_OPS, lambda _event: (1, 1)),  # PS3.7 D.3.3.3: one operation after the other
+            (evt.EVT_ASYNC_OPS, lambda _event: (1, 1)),  # that there is an answer: `negotiate` says what is in it
         ]
         self._wake = os.pipe()
         self._ended = False

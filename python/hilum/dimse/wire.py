@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from hilum.dimse.connection import Connection
     from hilum.dimse.negotiation import Negotiated
 
-__all__ = ["ConnectionLink", "Context", "Link", "Request"]
+__all__ = ["WINDOW", "ConnectionLink", "Context", "Link", "Request"]
 
 T = TypeVar("T")
 _LOOK_S: Final = 0.01
-_MAX_WAITING: Final = 8
+WINDOW: Final = 8
+"""Requests that may be outstanding (PS3.7 D.3.3.3); they are served in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Link(Protocol):
         """Send PDUs; `Unavailable` when the association has ended."""
 
     def receive(self, seconds: float) -> Request | None:
-        """Wait for the next message, None when none came in time or the association has ended."""
+        """Wait for the next response, None when none came in time or the association has ended."""
 
     def exclusively(self, work: Callable[[], T]) -> T:
         """Run `work` with the connection to itself: `send` and `receive` then need no other thread."""
@@ -139,10 +140,10 @@ class ConnectionLink:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if now < self._looked or len(self._waiting) >= _MAX_WAITING:
+        if now < self._looked or len(self._waiting) >= WINDOW:
             return
         self._looked = now + _LOOK_S
-        while len(self._waiting) < _MAX_WAITING and self._connection.poll():
+        while len(self._waiting) < WINDOW and self._connection.poll():
             self._keep(self._connection.take())
 
     def _keep(self, message: Message) -> None:
@@ -173,17 +174,26 @@ class ConnectionLink:
             self._connection.send(piece)
 
     def receive(self, seconds: float) -> Request | None:
-        """Wait for the next message, None when none came in time or the association has ended."""
-        message = self._waiting.popleft() if self._waiting else None
+        """Wait for the next response, None when none came in time or the association has ended; requests wait."""
         until = time.monotonic() + seconds
-        while message is None:
+        while (message := self._response()) is None:
+            if len(self._waiting) >= WINDOW:
+                self._connection.abort()
+                raise Unavailable("the peer has sent more requests than it may before it answers")
             left = until - time.monotonic()
             if left <= 0 or self._connection.next(left) != "message":
                 return None
             self._keep(self._connection.take())
-            message = self._waiting.popleft() if self._waiting else None
         context = self.contexts[message.context_id]
         return Request(context, decode_command(message.command), message.data)
+
+    def _response(self) -> Message | None:
+        """Take the first response out of what waits."""
+        for message in self._waiting:
+            if int(decode_command(message.command).get(Tag.COMMAND_FIELD, 0)) & Field.RESPONSE:
+                self._waiting.remove(message)
+                return message
+        return None
 
     def exclusively(self, work: Callable[[], T]) -> T:
         """Run `work`; the connection is its own in any case."""

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 import pytest
-from objects import make_object
+from objects import make_object, uid
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, build_context, build_role
+from pynetdicom.dsutils import encode
 from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation, UserIdentityNegotiation
 from tests.interop.services.conftest import start_server, stop_server
 
 import hilum
+from hilum.archive.ingest import data_set_offset
 from hilum.archive.refusals import read_refusals
 from hilum.dimse import client
-from hilum.dimse.association import Proposal, _request
+from hilum.dimse.association import Association, Proposal, _request
 from hilum.dimse.client import Remote
+from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.errors import Denied
 
 if TYPE_CHECKING:
@@ -245,17 +249,57 @@ def test_quota_of_an_address(guarded: Any) -> None:
         assoc.release()
 
 
-def test_async_operations_window_is_answered_truthfully(server: Any) -> None:
-    """One operation at a time is what is done, so (1, 1) is what is said (PS3.7 D.3.3.3)."""
+@pytest.mark.parametrize(("offered", "allowed"), [(0, 8), (3, 3), (100, 8)])
+def test_async_operations_window(server: Any, offered: int, allowed: int) -> None:
+    """Up to eight requests may be outstanding; we send one after the other (PS3.7 D.3.3.3)."""
     window = AsynchronousOperationsWindowNegotiation()
-    window.maximum_number_operations_invoked, window.maximum_number_operations_performed = 8, 8
+    window.maximum_number_operations_invoked, window.maximum_number_operations_performed = offered, 8
     assoc = negotiated(server, "ASYNC", [build_context(CT, UID(EXPLICIT))], ext_neg=[window])
     assert assoc.is_established
-    assert assoc.acceptor.asynchronous_operations == (1, 1)
-    (answer,) = [
-        item
-        for item in assoc.acceptor.primitive.user_information
-        if isinstance(item, AsynchronousOperationsWindowNegotiation)
-    ]
-    assert answer.maximum_number_operations_invoked == 1
+    assert assoc.acceptor.asynchronous_operations == (allowed, 1)
     assoc.release()
+
+
+def test_requests_that_do_not_wait_for_answers(server: Any) -> None:
+    """Eight objects at once, and requests amid the sub-operations of a C-GET: each is answered, in their order."""
+    get, echo = STUDY_GET, "1.2.840.10008.1.1"
+    proposals = [Proposal(CT, (EXPLICIT,), as_scp=True, as_scu=True)]
+    proposals += [Proposal(get, (EXPLICIT,)), Proposal(echo, (EXPLICIT,))]
+    with Association("127.0.0.1", server.dicom_port, calling="ASYNC", called="HILUM", proposals=proposals) as assoc:
+        objects, to_get, to_echo = (assoc.context_for(one) for one in (CT, get, echo))
+        assert objects and to_get and to_echo
+
+        def ask(context: Any, field: int, sop_class: str, number: int, data: bytes = b"", instance: str = "") -> None:
+            command: dict[int, int | str] = {
+                Tag.AFFECTED_SOP_CLASS: sop_class,
+                Tag.COMMAND_FIELD: field,
+                Tag.MESSAGE_ID: number,
+                Tag.PRIORITY: 0,
+                Tag.DATA_SET_TYPE: NO_DATA_SET - 1 if data else NO_DATA_SET,
+            }
+            if instance:
+                command[Tag.AFFECTED_SOP_INSTANCE] = instance
+            assoc.send(context, command, (data,) if data else None)
+
+        for number in range(1, 9):
+            whole = make_object(77, 1, number, patient="ASYNC", size=256)
+            ask(objects, Field.C_STORE, CT, number, whole[data_set_offset(whole) :], uid(3, 77, 1, number))
+        answers = [assoc.receive() for _ in range(8)]
+        assert [(a.command[Tag.RESPONDED_TO], a.status) for a in answers] == [(n, 0) for n in range(1, 9)]
+        wanted = Dataset()
+        wanted.QueryRetrieveLevel, wanted.StudyInstanceUID = "STUDY", uid(1, 77)
+        ask(to_get, Field.C_GET, get, 20, encode(wanted, False, True))
+        came, final = [], None
+        for number in range(21, 24):
+            ask(to_echo, Field.C_ECHO, echo, number)
+        while final is None or len(came) < 11:
+            message = assoc.receive()
+            kind = message.command[Tag.COMMAND_FIELD]
+            if kind == Field.C_GET | Field.RESPONSE:
+                final = message.command if message.status != 0xFF00 else None
+                continue
+            came.append(message.command.get(Tag.RESPONDED_TO, 0))
+            if kind == Field.C_STORE:
+                assoc.send(message.context, response_to(message.command, 0))
+        assert came == [0] * 8 + [21, 22, 23]
+        assert (final[Tag.STATUS], final[Tag.COMPLETED], final[Tag.FAILED]) == (0, 8, 0)
