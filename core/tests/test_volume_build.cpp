@@ -281,8 +281,10 @@ HILUM_TEST("functional groups of a frame go before the shared ones", {
 HILUM_TEST("doses are placed by their frame offsets", {
     hilum::test::Bytes object = hilum::test::part10("1.2.840.10008.1.2.1");
     object.element(0x00200032, "DS", "1\\2\\10").element(0x00200037, "DS", "1\\0\\0\\0\\1\\0");
-    object.element(0x3004000C, "DS", "10\\12\\15");
+    object.element(0x30040002, "CS", "GY").element(0x3004000C, "DS", "10\\12\\15");
+    object.element(0x3004000E, "DS", "0.25");
     const Geometry found = read_geometry(object.span(), 3);
+    HILUM_CHECK(found.frames[1].slope == 0.25 && found.labels.at(0) == "\n\nGY\n");
     HILUM_CHECK(found.frames[0].position[2] == 10.0 && found.frames[2].position[2] == 15.0);
     HILUM_CHECK(read_geometry(object.span(), 2).frames[1].position[2] == 10.0);  // as many offsets as frames, or none
 });

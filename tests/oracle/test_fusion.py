@@ -209,6 +209,10 @@ def test_a_real_dose_is_what_pydicom_scales(archive: hilum.Archive, shared_data:
         renderer.view, (0, 0, 1), up=(0, -1, 0), centre=(affine @ [4.5, 4.5, 7, 1])[:3], shape=(10, 10), spacing=10
     )
     np.testing.assert_allclose(renderer.mpr(where).values, scaled[7], rtol=1e-5)
+    (series,) = archive.series(modality="RTDOSE")
+    volume = series.volume()
+    assert volume.units == theirs.DoseUnits
+    np.testing.assert_allclose(volume.values(), scaled, rtol=1e-5)
 
 
 def test_a_parametric_map_is_what_highdicom_maps(archive: hilum.Archive) -> None:

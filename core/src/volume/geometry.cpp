@@ -243,6 +243,14 @@ void read_top_level(ElementReader& reader, const Element& e, Object& object) {
             plain.geometry.padding = object.is_signed && value > 32767.0 ? value - 65536.0 : value;
             return;
         }
+        case 0x30040002:  // Dose Units
+            plain.rescale_type = dicom::trim_value(e.characters());
+            return;
+        case 0x3004000E: {  // Dose Grid Scaling
+            const double scaling = dicom::number(e).value_or(1.0);
+            plain.geometry.slope = scaling > 0.0 ? scaling : 1.0;
+            return;
+        }
         case 0x3004000C:
             object.frame_offsets = dicom::numbers(e, limits::kMaxFrames);
             return;

@@ -237,42 +237,45 @@ class VolumeImages:
             An animation of more than 360 frames.
         UsageError
             A curve that is none.
+        NotFound, Conflict, UsageError, DataError, LimitExceeded
+            Of overlays: those of `Overlays.layers`.
         """
-        if request.swivel is not None:
-            angles = list(_swivel(request.swivel, request.step or _SWIVEL_STEP))
-            views = [_turned(request, angle) for angle in angles]
-            return [self._frame(source, request, source.times[0], look, request.centre) for look in views]
-        if request.curve:
-            points, looks = _along(request.curve, request.step or request.spacing)
-            return [
-                self._frame(source, request, source.times[0], look, point)
-                for point, look in zip(points, looks, strict=True)
-            ]
-        if request.rate is not None and len(source.times) > 1:
-            if len(source.times) > MAX_FRAMES:
-                raise LimitExceeded(f"an animation has at most {MAX_FRAMES} frames")
-            return [self._frame(source, request, time, request.look, request.centre) for time in source.times]
-        return [self._frame(source, request, source.times[0], request.look, request.centre)]
+        overlays, uid = self._archive.overlays, source.volume.stack.frame_of_reference_uid
+        shaded = request.method == "volume_rendered"
+        displays = overlays.displays(request.overlays, uid) if shaded else []
+        layers = overlays.layers(overlays.values(request.overlays) if shaded else request.overlays, uid)
+
+        def frame(time: int, look: Vector, centre: Vector) -> Callable[[], npt.NDArray[Any]]:
+            def make() -> npt.NDArray[Any]:
+                renderer = self.renderer(source.volume, time)
+                up = request.up if abs(float(np.dot(look, request.up))) < 0.999 else None
+                where = plane(renderer.view, look, up=up, centre=centre, shape=request.shape, spacing=request.spacing)
+                return picture(renderer, request, where, layers, displays)
+
+            return make
+
+        return [frame(*view) for view in _views(source, request)]
 
     def cut(self, source: VolumeSource, request: VolumeRequest, where: Plane) -> npt.NDArray[np.uint8]:
         """Make one image on a plane of one's own, at the first time point."""
         layers = self._archive.overlays.layers(request.overlays, source.volume.stack.frame_of_reference_uid)
         return picture(self.renderer(source.volume, source.times[0]), request, where, layers, ())
 
-    def _frame(
-        self, source: VolumeSource, request: VolumeRequest, time: int, look: Vector, centre: Vector
-    ) -> Callable[[], npt.NDArray[Any]]:
-        def make() -> npt.NDArray[Any]:
-            renderer = self.renderer(source.volume, time)
-            up = request.up if abs(float(np.dot(look, request.up))) < 0.999 else None
-            where = plane(renderer.view, look, up=up, centre=centre, shape=request.shape, spacing=request.spacing)
-            return picture(renderer, request, where, layers, displays)
 
-        overlays, uid = self._archive.overlays, source.volume.stack.frame_of_reference_uid
-        shaded = request.method == "volume_rendered"
-        displays = overlays.displays(request.overlays, uid) if shaded else []
-        layers = overlays.layers(overlays.values(request.overlays) if shaded else request.overlays, uid)
-        return make
+def _views(source: VolumeSource, request: VolumeRequest) -> list[tuple[int, Vector, Vector]]:
+    """Time point, look and point looked at of each frame."""
+    first = source.times[0]
+    if request.swivel is not None:
+        angles = _swivel(request.swivel, request.step or _SWIVEL_STEP)
+        return [(first, _turned(request, angle), request.centre) for angle in angles]
+    if request.curve:
+        points, looks = _along(request.curve, request.step or request.spacing)
+        return [(first, look, point) for point, look in zip(points, looks, strict=True)]
+    if request.rate is not None and len(source.times) > 1:
+        if len(source.times) > MAX_FRAMES:
+            raise LimitExceeded(f"an animation has at most {MAX_FRAMES} frames")
+        return [(time, request.look, request.centre) for time in source.times]
+    return [(first, request.look, request.centre)]
 
 
 def picture(

@@ -51,8 +51,8 @@ struct Geometry {
 
 /// Reads `header` (an object's bytes up to its pixel data, or the whole object) of an image of `frames` frames. The
 /// frame's own functional groups go before the shared ones, these before plain attributes. Frames of RT doses are
-/// placed by Grid Frame Offset Vector, of reconstructed NM by Spacing Between Slices. Errors: those of the element
-/// reader.
+/// placed by Grid Frame Offset Vector and rescaled by Dose Grid Scaling; those of reconstructed NM are placed by
+/// Spacing Between Slices. Errors: those of the element reader.
 [[nodiscard]] Geometry read_geometry(std::span<const std::byte> header, std::uint32_t frames);
 
 /// An object in a pack and how much of it is header.
