@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     hilum::bindings::bind_volume(m);
     hilum::bindings::bind_render(m);
     hilum::bindings::bind_volume_build(m);
+    hilum::bindings::bind_measure(m);
     m.def(
         "cpu_features",
         [] {

@@ -28,5 +28,6 @@ void bind_picture(py::module_& m);
 void bind_volume(py::module_& m);
 void bind_render(py::module_& m);
 void bind_volume_build(py::module_& m);
+void bind_measure(py::module_& m);
 
 }  // namespace hilum::bindings

@@ -357,6 +357,14 @@ def rewrite(
 
 _Extent: TypeAlias = tuple[int, int, int]
 _Layout: TypeAlias = tuple[_Extent, str, float, float, float, tuple[float, ...]]
+_Region: TypeAlias = tuple[
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64] | None,
+    tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None,
+    tuple[npt.NDArray[np.uint8], _Extent, npt.NDArray[np.float64], int] | None,
+    _Extent,
+    _Extent,
+]
 
 class VolumeView(metaclass=_Pybind11Type):
     def __init__(self, *args: object, **kwargs: object) -> None: ...  # always raises TypeError
@@ -440,6 +448,36 @@ def build_volume(
 def build_volume_of(
     frames: npt.NDArray[Any], plan: _Plan, paths: list[str], threads: int = 0
 ) -> list[tuple[_Extent, bytes, int]]: ...
+def measure(
+    volume: VolumeView, region: _Region, *, threads: int = 0
+) -> tuple[int, int, float, float, float, float]: ...
+def histogram(
+    volume: VolumeView,
+    region: _Region,
+    *,
+    edges: npt.NDArray[np.float64],
+    slope: float,
+    intercept: float,
+    out: npt.NDArray[np.uint64],
+    threads: int = 0,
+) -> None: ...
+def sample_line(
+    volume: VolumeView, line: npt.NDArray[np.float64], *, linear: bool, out: npt.NDArray[np.float64]
+) -> None: ...
+def isosurface(
+    volume: VolumeView,
+    threshold: float,
+    *,
+    below: bool = False,
+    closed: bool = True,
+    region: _Region | None = None,
+    largest: int = 0,
+    smooth: int = 0,
+    faces: int = 0,
+    error: float = 0.0,
+    vertices: int = 16777216,
+    threads: int = 0,
+) -> tuple[bytes, bytes, bytes, int]: ...
 
 # --- index
 

@@ -154,6 +154,7 @@ def build_app(
     from hilum.archive.tiles import Tiler
     from hilum.dicomweb import openapi
     from hilum.dicomweb.app import DicomWeb, DicomWebSettings
+    from hilum.dicomweb.measured import Measured
     from hilum.dicomweb.status import http_status
     from hilum.dicomweb.tiles import Iiif, Tiles
     from hilum.dicomweb.uri import WadoUri
@@ -208,6 +209,7 @@ def build_app(
         "/wado": WadoUri(dicomweb),
         "/iiif": Iiif(archive, tiler, dicomweb.pool, http.public_url),
         "/tiles": Tiles(archive, tiler, dicomweb.pool, http.public_url),
+        "/volumes": Measured(archive, dicomweb.pool),
         "/zarr": Zarr(archive, dicomweb.pool),
     }
     return Gateway(mounts, rest, gateway, metrics, log)

@@ -16,6 +16,7 @@ from hilum.cli import (
     export,
     import_,
     index,
+    mesh,
     migrate,
     pack,
     refusals,
@@ -40,6 +41,7 @@ app.command("import")(import_.import_)
 app.command("serve")(serve.serve)
 app.command("studies")(studies.studies)
 app.command("export")(export.export)
+app.command("mesh")(mesh.mesh)
 app.command("transcode")(transcode.transcode)
 app.command("verify")(verify.verify)
 app.command("delete")(delete.delete)

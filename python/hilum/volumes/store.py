@@ -17,7 +17,8 @@ from hilum.errors import DataError, LimitExceeded, NotFound, Unavailable
 from hilum.volumes.assemble import assemble
 from hilum.volumes.build import build, bytes_needed, key_of
 from hilum.volumes.geometry import read_frames
-from hilum.volumes.volume import Volume, open_view
+from hilum.volumes.view import open_view
+from hilum.volumes.volume import Volume
 from hilum.volumes.warm import expand
 
 if TYPE_CHECKING:
@@ -217,6 +218,11 @@ class VolumeStore:
             if view is not None:
                 return view
         raise Unavailable("the volume is evicted as soon as it is made; raise volumes.disk_bytes")
+
+    @property
+    def read_only(self) -> bool:
+        """Whether bricks cannot be made."""
+        return self._read_only
 
     # Making and evicting
 

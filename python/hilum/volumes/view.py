@@ -11,14 +11,17 @@ import numpy as np
 
 from hilum import _core
 from hilum._core import VolumeView
-from hilum.errors import UsageError
+from hilum.errors import DataError, NotFound, UsageError
+from hilum.volumes.build import EDGE, level_affine, level_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy.typing as npt
 
-__all__ = ["VolumeView", "affine_of", "from_array", "map_shard", "ranges_of", "read_region"]
+    from hilum.volumes.assemble import Stack
+
+__all__ = ["VolumeView", "affine_of", "from_array", "map_shard", "open_view", "ranges_of", "read_region"]
 
 
 def from_array(
@@ -95,6 +98,37 @@ def map_shard(
 def affine_of(view: VolumeView) -> npt.NDArray[np.float64]:
     """4x4 affine of a view: voxel index (i, j, k) = (column, row, slice) to LPS in mm."""
     return np.array(view.layout[5], np.float64).reshape(4, 4)
+
+
+def open_view(folder: Path, stack: Stack, level: int, time: int) -> VolumeView:
+    """Map the bricks of a level out of a volume's folder.
+
+    Raises
+    ------
+    NotFound
+        The folder is gone.
+    DataError
+        It is damaged.
+    """
+    shape = level_shapes(stack.shape)[level]
+    lead = [str(time)] if stack.times else []
+    path = folder.joinpath("minmax", str(level), "c", *lead, "0", "0", "0", "0")
+    try:
+        ranges = np.frombuffer(path.read_bytes(), "<f4").reshape(*(-(-n // EDGE) for n in shape), 2)
+    except FileNotFoundError:
+        raise NotFound("the volume has been evicted") from None
+    except ValueError:
+        raise DataError("the ranges of a volume's bricks are damaged") from None
+    return map_shard(
+        folder.joinpath(str(level), "c", *lead, "0", "0", "0"),
+        shape,
+        stack.dtype,
+        ranges,
+        affine=level_affine(stack.affine, level),
+        slope=stack.slope,
+        intercept=stack.intercept,
+        fill=stack.fill,
+    )
 
 
 def ranges_of(view: VolumeView) -> npt.NDArray[np.float32]:

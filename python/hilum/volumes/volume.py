@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hilum.errors import DataError, NotFound, UsageError
-from hilum.volumes.build import EDGE, level_affine, level_shapes
+from hilum.errors import UsageError
+from hilum.volumes.build import level_shapes
 from hilum.volumes.frames import read_from_frames
-from hilum.volumes.view import map_shard, read_region
+from hilum.volumes.indexing import box_of
+from hilum.volumes.masks import Grid
+from hilum.volumes.measure import QUANTITIES, Curve, Scale, profile, statistics
+from hilum.volumes.mesh import Surface, make_mesh, make_segment_mesh
+from hilum.volumes.regions import check_frame
+from hilum.volumes.view import from_array, read_region
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +25,10 @@ if TYPE_CHECKING:
     from hilum._core import VolumeView
     from hilum.volumes.assemble import Stack
     from hilum.volumes.geometry import SeriesFrames
+    from hilum.volumes.masks import Mask
+    from hilum.volumes.measure import Profile, Quantity, Statistics
+    from hilum.volumes.mesh import Mesh
+    from hilum.volumes.regions import Region, Vector
     from hilum.volumes.store import VolumeStore
 
 __all__ = ["Volume"]
@@ -240,9 +249,175 @@ class Volume:
         """
         return self.values(stored) * np.float32(self._store.suv_factor(self._series, self._stack, kind))
 
+    # Numbers and surfaces
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Frame of Reference UID (0020,0052); empty if not said."""
+        of_objects: tuple[str, ...] = self._series.frames_of_reference
+        return of_objects[int(self._series.objects[int(self._stack.frames[0, 0])])]
+
+    def scale(self, quantity: Quantity = "modality") -> Scale:
+        """Say what makes a quantity of stored values. Errors: those of `suv`; UsageError for another quantity."""
+        if quantity not in QUANTITIES:
+            raise UsageError(f"a quantity is one of {', '.join(QUANTITIES)}")
+        if quantity == "stored":
+            return Scale(1.0, 0.0, "")
+        if quantity == "modality":
+            return Scale(self.slope, self.intercept, self.units)
+        kind = quantity.removeprefix("suv")
+        factor = self._store.suv_factor(self._series, self._stack, kind)
+        return Scale(self.slope * factor, self.intercept * factor, "cm2/ml" if kind == "bsa" else "g/ml")
+
+    def measure(
+        self,
+        region: Region | None = None,
+        *,
+        quantity: Quantity = "modality",
+        time: int = 0,
+        bins: int = 0,
+        limits: tuple[float, float] | None = None,
+    ) -> Statistics:
+        """Measure the voxels whose centres lie inside of a region: count, volume, least, greatest, mean, deviation.
+
+        Parameters
+        ----------
+        region : Box, Sphere, Ellipsoid, Polygon, Mask or ndarray, optional
+            In mm and LPS; an array is a mask on the voxels of the volume; none: all voxels.
+        quantity : {"modality", "stored", "suvbw", "suvlbm", "suvbsa"}
+            HU or Bq/ml, stored values, SUV.
+        time : int
+            Time point, from 0.
+        bins : int
+            Of a histogram; 0: none.
+        limits : tuple of float, optional
+            Of the histogram; default: least and greatest value.
+
+        Raises
+        ------
+        Conflict
+            A mask of another frame of reference.
+        UsageError, LimitExceeded
+            Numbers that cannot be, more than 65 536 bins, a mask of another shape.
+        DataError
+            SUV of what is not PET.
+        Unavailable
+            Bricks cannot be made; see `path`.
+        """
+        check_frame(region, self.frame_of_reference_uid)
+        return statistics(self._bricks(0, time), region, self.scale(quantity), bins, limits)
+
+    def profile(
+        self,
+        start: Vector,
+        end: Vector,
+        *,
+        spacing: float | None = None,
+        linear: bool = True,
+        quantity: Quantity = "modality",
+        time: int = 0,
+    ) -> Profile:
+        """Sample the values along a line, both ends included.
+
+        Parameters
+        ----------
+        start, end : tuple of float
+            LPS, mm.
+        spacing : float, optional
+            Greatest distance of two samples: mm; default: the least one of voxels.
+        linear : bool
+            Between eight voxels; else the nearest one.
+        quantity, time
+            As for `measure`; so are the errors.
+        """
+        return profile(self._bricks(0, time), start, end, self.scale(quantity), spacing, linear=linear)
+
+    def curve(self, region: Region | None = None, *, quantity: Quantity = "modality") -> Curve:
+        """Measure a region at each time point, as `measure` does; of a volume without time axis, one point."""
+        check_frame(region, self.frame_of_reference_uid)
+        scale = self.scale(quantity)
+        points = tuple(statistics(self._bricks(0, t), region, scale) for t in range(len(self._stack.frames)))
+        return Curve(self.times, self._stack.time_kind if self.times else "", points)
+
+    def mesh(
+        self,
+        threshold: float | None = None,
+        *,
+        segment: Mask | npt.NDArray[Any] | None = None,
+        region: Region | None = None,
+        below: bool = False,
+        quantity: Quantity = "modality",
+        level: int = 0,
+        time: int = 0,
+        closed: bool = True,
+        largest: int = 0,
+        smooth: int | None = None,
+        faces: int = 0,
+        error: float = 0.0,
+        vertices: int = 1 << 24,
+    ) -> Mesh:
+        """Make a surface, in the patient (mm, LPS): of values of at least a threshold, or of a segment.
+
+        Parameters
+        ----------
+        threshold : float
+            Of the quantity; the surface lies between voxels by linear interpolation.
+        segment : Mask or ndarray
+            Instead of a threshold; an array is a mask on the voxels of the volume.
+        region : Region, optional
+            What lies outside of it is cut off.
+        below : bool
+            Of values of at most the threshold.
+        quantity, time
+            As for `measure`.
+        level : int
+            Of the pyramid: each has half the voxels of the one before along each axis.
+        closed, largest, faces, error, vertices
+            See `hilum.volumes.mesh.Surface`.
+        smooth : int, optional
+            Passes of smoothing; default: 10 of segments, else none.
+
+        Raises
+        ------
+        UsageError
+            Not just one of threshold and segment, or numbers that cannot be.
+        LimitExceeded
+            It has more vertices than `vertices` before decimation.
+        Conflict
+            A mask of another frame of reference.
+        """
+        check_frame(region, self.frame_of_reference_uid)
+        check_frame(segment, self.frame_of_reference_uid)
+        if (threshold is None) == (segment is None):
+            raise UsageError("a mesh is of a threshold or of a segment")
+        if smooth is None:
+            smooth = 10 if threshold is None else 0
+        surface = Surface(closed=closed, largest=largest, smooth=smooth, faces=faces, error=error, vertices=vertices)
+        if threshold is not None:
+            scale = self.scale(quantity)
+            if not scale.slope:
+                raise UsageError("all values of the volume are the same: its slope is 0")
+            stored = (threshold - scale.intercept) / scale.slope
+            turned = below != (scale.slope < 0)
+            return make_mesh(self._bricks(level, time), stored, surface, below=turned, region=region)
+        assert segment is not None
+        return make_segment_mesh(segment, self.grid, surface, region)
+
+    @property
+    def grid(self) -> Grid:
+        """Its voxels: what `Mask.on` puts a mask on."""
+        return Grid(self._stack.shape, self.affine)
+
+    def _bricks(self, level: int, time: int) -> VolumeView:
+        """Bricks on disk; in memory where an archive that is open for reading only has none. Errors: see `path`."""
+        if level or self.is_built or not self._store.read_only:
+            return self.view(level, time)
+        voxels, stack = self.read((0, 0, 0), self._stack.shape, time=time), self._stack
+        return from_array(voxels, affine=stack.affine, slope=stack.slope, intercept=stack.intercept, fill=stack.fill)
+
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         """Stored values by integers and slices of step 1, as of an array ``(t, )z, y, x``; only these are read."""
-        index, kept = _box(key, self.shape)
+        index, kept = box_of(key, self.shape)
         times = index[0] if self._stack.times else (0, 1)
         (z, nz), (y, ny), (x, nx) = index[-3:]
         out = np.empty((times[1], nz, ny, nx), self.dtype)
@@ -272,59 +447,3 @@ class Volume:
     def __repr__(self) -> str:
         size = " × ".join(map(str, self.shape))
         return f"<hilum.Volume {size} {self.dtype}{', resampled' if self.resampled else ''}>"
-
-
-def _box(key: Any, shape: tuple[int, ...]) -> tuple[list[tuple[int, int]], list[bool]]:
-    """(first, size) along each axis, and which axes stay."""
-    parts = list(key) if isinstance(key, tuple) else [key]
-    if sum(part is Ellipsis for part in parts) > 1 or len(parts) - (Ellipsis in parts) > len(shape):
-        raise UsageError("too many indices")
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    parts += [slice(None)] * (len(shape) - len(parts))
-    box, kept = [], []
-    for part, size in zip(parts, shape, strict=True):
-        if isinstance(part, slice):
-            start, stop, step = part.indices(size)
-            if step != 1:
-                raise UsageError("a volume is sliced with a step of 1")
-            box.append((start, max(stop - start, 0)))
-        else:
-            at = int(part)
-            if not -size <= at < size:
-                raise IndexError("the index is outside of the volume")
-            box.append((at % size, 1))
-        kept.append(isinstance(part, slice))
-    return box, kept
-
-
-def open_view(folder: Path, stack: Stack, level: int, time: int) -> VolumeView:
-    """Map the bricks of a level out of a volume's folder.
-
-    Raises
-    ------
-    NotFound
-        The folder is gone.
-    DataError
-        It is damaged.
-    """
-    shape = level_shapes(stack.shape)[level]
-    lead = [str(time)] if stack.times else []
-    path = folder.joinpath("minmax", str(level), "c", *lead, "0", "0", "0", "0")
-    try:
-        ranges = np.frombuffer(path.read_bytes(), "<f4").reshape(*(-(-n // EDGE) for n in shape), 2)
-    except FileNotFoundError:
-        raise NotFound("the volume has been evicted") from None
-    except ValueError:
-        raise DataError("the ranges of a volume's bricks are damaged") from None
-    return map_shard(
-        folder.joinpath(str(level), "c", *lead, "0", "0", "0"),
-        shape,
-        stack.dtype,
-        ranges,
-        affine=level_affine(stack.affine, level),
-        slope=stack.slope,
-        intercept=stack.intercept,
-        fill=stack.fill,
-    )
