@@ -39,12 +39,13 @@ struct Viewers {
 };
 
 template <typename T>
-__m256 difference(const Sampler8<T>& sampler, const Cursor& cursor, std::size_t axis) noexcept {
+__m256 difference(const Sampler8<T>& sampler, const Cursor& cursor, std::size_t axis, __m256i wanted) noexcept {
     Axis high[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
     Axis low[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
     high[axis] = high[axis].moved(std::int64_t{1} << 32);
     low[axis] = low[axis].moved(-(std::int64_t{1} << 32));
-    return _mm256_sub_ps(sampler.linear(high[0], high[1], high[2]), sampler.linear(low[0], low[1], low[2]));
+    return _mm256_sub_ps(sampler.linear(sampler.place(high[0], high[1], high[2]), wanted),
+                         sampler.linear(sampler.place(low[0], low[1], low[2]), wanted));
 }
 
 /// Eight rays so far.
@@ -115,10 +116,11 @@ template <typename T>
 void shade(const Sampler8<T>& sampler, const Light& light, const RowState& row, const Sample<T>& sample, __m256& bright,
            __m256& gloss) noexcept {
     __m256 g[3];
-    if (!sampler.gradient(sample.place, _mm256_castps_si256(sample.wanted), g)) {
+    const __m256i wanted = _mm256_castps_si256(sample.wanted);
+    if (!sampler.gradient(sample.place, wanted, g)) {
         const Cursor cursor(row.bundle, sample.k);
         for (std::size_t axis = 0; axis < 3; ++axis) {
-            g[axis] = difference(sampler, cursor, axis);
+            g[axis] = difference(sampler, cursor, axis, wanted);
         }
     }
     const __m256 x = g[0];
@@ -146,38 +148,42 @@ void shade(const Sampler8<T>& sampler, const Light& light, const RowState& row, 
     bright = _mm256_add_ps(_mm256_set1_ps(light.ambient), times(light.diffuse, cosine));
 }
 
-/// The samples of a block that may be visible to a ray that is not done.
+/// Which samples of a block may be visible to a ray that is not done: bit i is samples[i].
 template <typename T>
-std::size_t find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
-                 std::span<Sample<T>, 8> to) noexcept {
+unsigned find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
+              std::span<Sample<T>, 8> samples) noexcept {
     const std::int64_t end = std::min(row.bundle.end, block.index * 8 + 8);
-    std::size_t count = 0;
-    std::int64_t k = std::max(row.bundle.begin, block.index * 8);
-    for (Cursor cursor(row.bundle, k); k < end; ++k, cursor.advance()) {
-        Sample<T>& next = to[count];  // written over when it does not count
-        next.place = cursor.place(sampler);
-        next.k = k;
-        next.wanted = _mm256_and_ps(row.alive, _mm256_castsi256_ps(row.bundle.inside(k)));
+    const std::int64_t begin = std::max(row.bundle.begin, block.index * 8);
+    const __m256 alive = row.alive;
+    unsigned found = 0;
+    Cursor cursor(row.bundle, begin);
+    for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
+        const auto i = static_cast<unsigned>(k - begin);
+        const auto place = cursor.place(sampler);
+        __m256 wanted = _mm256_and_ps(alive, _mm256_castsi256_ps(row.bundle.inside(k)));
         if (scene.occupancy != nullptr) {
-            const __m256i cell = Sampler8<T>::cell_of(next.place, scene.occupancy->cells);
+            const __m256i cell = Sampler8<T>::cell_of(place, scene.occupancy->cells);
             const __m256i words = _mm256_i32gather_epi32(reinterpret_cast<const int*>(scene.occupancy->shows.data()),
                                                          _mm256_srli_epi32(cell, 5), 4);
             const __m256i bit = _mm256_srlv_epi32(words, _mm256_and_si256(cell, _mm256_set1_epi32(31)));
-            const __m256i shows = _mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31);
-            next.wanted = _mm256_and_ps(next.wanted, _mm256_castsi256_ps(shows));
+            wanted = _mm256_and_ps(wanted, _mm256_castsi256_ps(_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31)));
         }
-        count += _mm256_movemask_ps(next.wanted) != 0 ? std::size_t{1} : std::size_t{0};
+        samples[i].place = place;
+        samples[i].k = k;
+        samples[i].wanted = wanted;
+        found |= (_mm256_movemask_ps(wanted) != 0 ? 1U : 0U) << i;
     }
-    return count;
+    return found;
 }
 
-/// Their opacity, and which of them are visible: bit i is samples[i].
+/// The opacity of those of `found`, and which of them are visible.
 template <typename T>
-unsigned look(const TransferTable& table, const Sampler8<T>& sampler, std::span<Sample<T>> samples) noexcept {
+unsigned look(const TransferTable& table, const Sampler8<T>& sampler, unsigned found,
+              std::span<Sample<T>, 8> samples) noexcept {
     const __m256 zero = _mm256_setzero_ps();
     unsigned visible = 0;
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-        Sample<T>& sample = samples[i];
+    for (unsigned left = found; left != 0; left &= left - 1) {
+        Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
         const __m256 value = sampler.linear(sample.place, _mm256_castps_si256(sample.wanted));
         const __m256 scaled =
             _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
@@ -185,7 +191,7 @@ unsigned look(const TransferTable& table, const Sampler8<T>& sampler, std::span<
         sample.entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
         sample.alpha = _mm256_and_ps(sample.wanted, _mm256_i32gather_ps(table.opacity.data(), sample.entry, 4));
         sample.wanted = _mm256_cmp_ps(sample.alpha, zero, _CMP_GT_OQ);
-        visible |= (_mm256_movemask_ps(sample.wanted) != 0 ? 1U : 0U) << i;
+        visible |= _mm256_movemask_ps(sample.wanted) != 0 ? left & (0U - left) : 0U;
     }
     return visible;
 }
@@ -195,8 +201,8 @@ template <typename T, bool Shaded>
 void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
     std::array<Sample<T>, 8> memory;
     const std::span<Sample<T>, 8> samples(memory);
-    const std::size_t found = find<T>(scene, sampler, block, row, samples);
-    for (unsigned left = look<T>(scene.table, sampler, samples.first(found)); left != 0; left &= left - 1) {
+    const unsigned found = find<T>(scene, sampler, block, row, samples);
+    for (unsigned left = look<T>(scene.table, sampler, found, samples); left != 0; left &= left - 1) {
         const Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
         const __m256 alpha = _mm256_and_ps(sample.alpha, row.alive);
         const __m256i colour =

@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "hilum/render/cell_grid.hpp"
+#include "lanes_avx2.hpp"
 #include "sample.hpp"
 
 #if defined(__clang__)
@@ -20,26 +21,6 @@
 #pragma GCC target("avx2")
 #endif
 namespace hilum::render::avx2 {
-
-/// Eight positions on one axis: lanes 0, 1, 4, 5 and lanes 2, 3, 6, 7, so that one shuffle brings their halves in
-/// order.
-struct Axis {
-    __m256i a;
-    __m256i b;
-
-    [[nodiscard]] __m256i voxel() const noexcept { return halves<0xDD>(); }
-    [[nodiscard]] __m256i rest() const noexcept { return halves<0x88>(); }
-    [[nodiscard]] Axis moved(std::int64_t by) const noexcept {
-        const __m256i all = _mm256_set1_epi64x(by);
-        return {_mm256_add_epi64(a, all), _mm256_add_epi64(b, all)};
-    }
-
-private:
-    template <int Which>
-    [[nodiscard]] __m256i halves() const noexcept {
-        return _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), Which));
-    }
-};
 
 template <typename T>
 struct Sampler8 {
@@ -123,10 +104,6 @@ struct Sampler8 {
         return interpolate(corners, Weights(p));
     }
 
-    [[nodiscard]] __m256 linear(const Axis& px, const Axis& py, const Axis& pz) const noexcept {
-        return linear(place(px, py, pz));
-    }
-
     /// Which cell each position is in.
     [[nodiscard]] static __m256i cell_of(const Place& p, const CellShape& cells) noexcept {
         const auto log2 = static_cast<int>(cells.log2);
@@ -150,43 +127,6 @@ struct Sampler8 {
                                _mm256_cmpeq_epi32(voxel, _mm256_set1_epi32(grid.size[axis] - 1)));
     }
 
-    /// Eight places as addresses: less work than gathering, and several distances can be read from each.
-    struct Addresses {
-        Addresses(const std::byte* base, __m256i place) noexcept {
-            const __m128i low = _mm256_castsi256_si128(place);
-            const __m128i high = _mm256_extracti128_si256(place, 1);
-            set(0, base, _mm_cvtsi128_si64(low));
-            set(2, base, _mm_extract_epi64(low, 1));
-            set(4, base, _mm_cvtsi128_si64(high));
-            set(6, base, _mm_extract_epi64(high, 1));
-        }
-
-        [[nodiscard]] __m256i load(std::size_t distance) const noexcept {
-            __m128i low = _mm_cvtsi32_si128(pair(0, distance));
-            __m128i high = _mm_cvtsi32_si128(pair(4, distance));
-            low = _mm_insert_epi32(low, pair(1, distance), 1);
-            high = _mm_insert_epi32(high, pair(5, distance), 1);
-            low = _mm_insert_epi32(low, pair(2, distance), 2);
-            high = _mm_insert_epi32(high, pair(6, distance), 2);
-            low = _mm_insert_epi32(low, pair(3, distance), 3);
-            high = _mm_insert_epi32(high, pair(7, distance), 3);
-            return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
-        }
-
-    private:
-        void set(std::size_t lane, const std::byte* base, long long two) noexcept {
-            at_[lane] = base + 2 * (static_cast<std::uint64_t>(two) & 0xFFFFFFFFU);
-            at_[lane + 1] = base + 2 * (static_cast<std::uint64_t>(two) >> 32U);
-        }
-        [[nodiscard]] int pair(std::size_t lane, std::size_t distance) const noexcept {
-            int value = 0;
-            std::memcpy(&value, at_[lane] + distance, sizeof(value));
-            return value;
-        }
-
-        const std::byte* at_[8];
-    };
-
     [[nodiscard]] __m256i brick_part(__m256i voxel, std::int32_t far) const noexcept {
         return _mm256_mullo_epi32(_mm256_srl_epi32(voxel, shift), _mm256_set1_epi32(far));
     }
@@ -201,8 +141,8 @@ struct Sampler8 {
         const __m256i place = _mm256_and_si256(_mm256_add_epi32(low, at_z), wanted);
         const std::byte* const base = grid.base + 2 * std::size_t{grid.first};
         if (_mm256_testz_si256(any, wanted) != 0) {
-            const std::size_t next_y = 2 * static_cast<std::size_t>(edge);
-            const std::size_t next_z = next_y * static_cast<std::size_t>(edge);
+            const auto next_y = 2 * static_cast<std::ptrdiff_t>(edge);
+            const std::ptrdiff_t next_z = next_y * edge;
             const Addresses at(base, place);
             return {{at.load(0), at.load(next_y), at.load(next_z), at.load(next_z + next_y)}};
         }
@@ -310,6 +250,14 @@ struct Sampler8 {
         return corners;
     }
 
+    struct Weights {
+        explicit Weights(const Place& p) noexcept
+            : x(pair_weights(p.x.rest)), y(weight(p.y.rest)), z(weight(p.z.rest)) {}
+        __m256i x;
+        __m256 y;
+        __m256 z;
+    };
+
     /// Central differences of the value at `p`; false unless all lanes of `wanted` have all neighbours in the volume,
     /// those along x in one brick.
     [[nodiscard]] bool gradient(const Place& p, __m256i wanted, __m256 (&to)[3]) const noexcept {
@@ -327,6 +275,21 @@ struct Sampler8 {
         const __m256i y = _mm256_blendv_epi8(one, p.y.voxel, wanted);
         const __m256i z = _mm256_blendv_epi8(one, p.z.voxel, wanted);
         const std::byte* const base = grid.base + 2 * std::size_t{grid.first};
+        const __m256i middle = _mm256_add_epi32(_mm256_add_epi32(x_part(x), y_part(y)), z_part(z));
+        const Weights w(p);
+        const __m256i ly = _mm256_and_si256(y, mask);
+        const __m256i lz = _mm256_and_si256(z, mask);
+        const __m256i ends = _mm256_or_si256(_mm256_or_si256(is_near_end(ly), is_near_end(lz)), is_near_end(lx));
+        if (_mm256_testz_si256(ends, wanted) != 0) {
+            // All in one brick.
+            const auto next_y = 2 * static_cast<std::ptrdiff_t>(edge);
+            const std::ptrdiff_t next_z = next_y * edge;
+            const Addresses at(base, middle);
+            differences(
+                w, [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return at.fours(row * next_y + layer * next_z); },
+                [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return at.load(row * next_y + layer * next_z); }, to);
+            return true;
+        }
         __m256i rows[4];
         __m256i layers[4];
         for (int i = 0; i < 4; ++i) {
@@ -334,25 +297,36 @@ struct Sampler8 {
             rows[i] = _mm256_add_epi32(x_part(x), y_part(_mm256_add_epi32(y, by)));
             layers[i] = z_part(_mm256_add_epi32(z, by));
         }
-        const Weights w(p);
-        // [axis 0: four rows at x - 1, x, x + 1]
+        const auto place = [&](std::ptrdiff_t row, std::ptrdiff_t layer) {
+            return Addresses(base, _mm256_add_epi32(rows[row + 1], layers[layer + 1]));
+        };
+        differences(
+            w, [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return place(row, layer).fours(0); },
+            [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return place(row, layer).load(0); }, to);
+        return true;
+    }
+
+    /// `four(row, layer)`: voxels from x - 1 to x + 2 as an Axis; `pair`: x and x + 1.
+    template <typename Four, typename Pair>
+    static void differences(const Weights& w, Four&& four, Pair&& two, __m256 (&to)[3]) noexcept {
+        // The four rows at x - 1, x, x + 1.
         __m256 before[4];
         __m256 here[4];
         __m256 after[4];
         for (std::size_t i = 0; i < 4; ++i) {
-            const __m256i place = _mm256_add_epi32(rows[1 + (i & 1U)], layers[1 + (i >> 1U)]);
-            four_along_x(base, place, w, before[i], here[i], after[i]);
+            const Axis all = four(static_cast<std::ptrdiff_t>(i & 1U), static_cast<std::ptrdiff_t>(i >> 1U));
+            const Axis middle{_mm256_srli_epi64(all.a, 16), _mm256_srli_epi64(all.b, 16)};
+            before[i] = along_x(all.rest(), w.x);
+            here[i] = along_x(middle.rest(), w.x);
+            after[i] = along_x(all.voxel(), w.x);
         }
-        const auto pair = [&](std::size_t row, std::size_t layer) {
-            return along_x(gather(base, _mm256_add_epi32(rows[row], layers[layer])), w.x);
-        };
+        const auto pair = [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return along_x(two(row, layer), w.x); };
         to[0] = _mm256_sub_ps(blend(after[0], after[1], after[2], after[3], w),
                               blend(before[0], before[1], before[2], before[3], w));
-        to[1] = _mm256_sub_ps(blend(here[1], pair(3, 1), here[3], pair(3, 2), w),
-                              blend(pair(0, 1), here[0], pair(0, 2), here[2], w));
-        to[2] = _mm256_sub_ps(blend(here[2], here[3], pair(1, 3), pair(2, 3), w),
-                              blend(pair(1, 0), pair(2, 0), here[0], here[1], w));
-        return true;
+        to[1] = _mm256_sub_ps(blend(here[1], pair(2, 0), here[3], pair(2, 1), w),
+                              blend(pair(-1, 0), here[0], pair(-1, 1), here[2], w));
+        to[2] = _mm256_sub_ps(blend(here[2], here[3], pair(0, 2), pair(1, 2), w),
+                              blend(pair(0, -1), pair(1, -1), here[0], here[1], w));
     }
 
     /// Voxels one before and two after are in the volume.
@@ -373,26 +347,10 @@ struct Sampler8 {
                                 brick_part(z, edge * edge * edge * (grid.stride[1] - 1)));
     }
 
-    struct Weights {
-        explicit Weights(const Place& p) noexcept
-            : x(pair_weights(p.x.rest)), y(weight(p.y.rest)), z(weight(p.z.rest)) {}
-        __m256i x;
-        __m256 y;
-        __m256 z;
-    };
-
-    /// Interpolated along x at one voxel before, here and one after.
-    static void four_along_x(const std::byte* base, __m256i place, const Weights& w, __m256& before, __m256& here,
-                             __m256& after) noexcept {
-        const __m256i from = _mm256_permutevar8x32_epi32(_mm256_sub_epi32(place, _mm256_set1_epi32(1)),
-                                                         _mm256_setr_epi32(0, 1, 4, 5, 2, 3, 6, 7));
-        const auto* const at = reinterpret_cast<const long long*>(base);
-        const Axis four{_mm256_i32gather_epi64(at, _mm256_castsi256_si128(from), 2),
-                        _mm256_i32gather_epi64(at, _mm256_extracti128_si256(from, 1), 2)};
-        const Axis middle{_mm256_srli_epi64(four.a, 16), _mm256_srli_epi64(four.b, 16)};
-        before = along_x(four.rest(), w.x);
-        here = along_x(middle.rest(), w.x);
-        after = along_x(four.voxel(), w.x);
+    /// In a brick, without one voxel before or two after.
+    [[nodiscard]] __m256i is_near_end(__m256i local) const noexcept {
+        return _mm256_or_si256(_mm256_cmpeq_epi32(local, _mm256_setzero_si256()),
+                               _mm256_cmpgt_epi32(local, _mm256_set1_epi32(edge - 3)));
     }
 
     [[nodiscard]] static __m256 blend(__m256 a, __m256 b, __m256 c, __m256 d, const Weights& w) noexcept {
