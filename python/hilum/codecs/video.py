@@ -1,19 +1,21 @@
-"""Poster frames of video (MPEG-2, H.264, HEVC: PS3.5 A.4.5 to A.4.9), by PyAV: ``pip install 'hilum[video]'``.
+"""Poster frames of video (MPEG-2, H.264, HEVC: PS3.5 A.4.5 to A.4.9), and animations as MP4, by PyAV: ``hilum[video]``.
 
 Video is stored and served as it is; only a picture of it needs a decoder.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hilum.codecs.providers import joined
 from hilum.errors import DataError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -21,10 +23,13 @@ if TYPE_CHECKING:
 
     from hilum.types import PixelDescription
 
-__all__ = ["as_rgb", "is_video", "poster_frame"]
+__all__ = ["as_rgb", "can_encode", "encode_mp4", "is_video", "poster_frame"]
 
 _ROOT = "1.2.840.10008.1.2.4.10"
 _MAX_PACKETS = 4096
+_ENCODER = "libx264"
+_BEST, _WORST = 10, 45
+"""Constant rate factors of H.264 that quality 100 and 1 stand for."""
 
 
 def is_video(transfer_syntax_uid: str) -> bool:
@@ -78,6 +83,58 @@ def poster_frame(data: Buffer | Sequence[Buffer], pixels: PixelDescription) -> n
         )
     rgb: npt.NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
     return rgb
+
+
+@functools.cache
+def can_encode() -> bool:
+    """Whether PyAV is installed and has an encoder for H.264."""
+    try:
+        import av
+    except ImportError:
+        return False
+    return _ENCODER in av.codecs_available
+
+
+def encode_mp4(images: Iterable[npt.NDArray[np.uint8]], rate: float, quality: int) -> bytes:
+    """Write pictures of one size as an MP4 file (H.264, 4:2:0).
+
+    Parameters
+    ----------
+    images : iterable of ndarray
+        ``uint8``, all ``(rows, columns)`` or ``(rows, columns, 3)``; an odd last row or column is repeated, as H.264 of
+        this kind has even sizes.
+    rate : float
+        Pictures a second, 0.1 to 120.
+    quality : int
+        1 to 100.
+
+    Raises
+    ------
+    Unavailable
+        PyAV is not installed, or lacks the encoder.
+    """
+    if not can_encode():
+        raise Unavailable("video is written by PyAV with H.264: pip install 'hilum[video]'")
+    import av
+    import numpy as np
+
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video: Any = None
+        for image in images:
+            rows, columns = image.shape[:2]
+            even = np.pad(image, ((0, rows % 2), (0, columns % 2), (0, 0))[: image.ndim], mode="edge")
+            if video is None:
+                video = container.add_stream(_ENCODER, rate=Fraction(min(max(rate, 0.1), 120)).limit_denominator(1000))
+                video.height, video.width, video.pix_fmt = *even.shape[:2], "yuv420p"
+                factor = round(_WORST + (_BEST - _WORST) * (quality - 1) / 99)
+                video.options = {"crf": str(factor), "preset": "veryfast"}
+                video.thread_count = 1  # the same bytes on every machine
+            picture = av.VideoFrame.from_ndarray(even, format="gray" if even.ndim == 2 else "rgb24")
+            container.mux(video.encode(picture))
+        if video is not None:
+            container.mux(video.encode())
+    return stream.getvalue()
 
 
 def as_rgb(pixels: PixelDescription) -> PixelDescription:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from hilum.archive.pictures import is_presentation_state
 from hilum.archive.volume_images import VolumeRequest
 from hilum.archive.volumetric import StatePicture
+from hilum.codecs.video import can_encode
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer
 from hilum.dicomweb.negotiate import NotAcceptable, choose_rendered, parse_accept
@@ -29,11 +30,17 @@ if TYPE_CHECKING:
     from hilum.dicomweb.routing import Match
     from hilum.dicomweb.wado import Retrieve
     from hilum.index.base import InstanceRecord
+    from hilum.pixels.formats import AnimationFormat
 
 __all__ = ["RenderedVolumes", "volume_request"]
 
 _STILL: Final = ("image/jpeg", "image/png", "image/webp", "image/gif")
-_MOVING: Final[dict[str, Literal["gif", "webp"]]] = {"image/gif": "gif", "image/webp": "webp"}
+_MOVING: Final[dict[str, AnimationFormat]] = {
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/apng": "apng",
+    "video/mp4": "mp4",
+}
 _JSON: Final = ("application/dicom+json", "application/json")
 _RATE: Final = 10.0
 _OPERATIONS: Final = {"mpr": "MPR", "3d": "3D_RENDERING"}
@@ -69,7 +76,7 @@ class RenderedVolumes:
             _check_state(records[0], query, kind)
             media_type = choose_rendered(ranges, _STILL)[0]
             return await self._pool.run(self._make_state, request, records[0], query, media_type)
-        media_type = choose_rendered(ranges, _JSON if query.metadata else _STILL)[0]
+        media_type = choose_rendered(ranges, _JSON if query.metadata else _offered(query))[0]
         return await self._pool.run(self._make, request, records, query, kind, media_type)
 
     def _make_state(self, request: Request, record: InstanceRecord, query: VolumeQuery, media_type: str) -> Answer:
@@ -110,7 +117,7 @@ class RenderedVolumes:
         frames = self._images.frames(source, wanted)
         quality = _quality(query)
         moves = wanted.swivel is not None or bool(wanted.curve) or len(frames) > 1
-        if not moves:
+        if not moves and media_type in FORMATS:
             return encode_picture(frames[0](), FORMATS[media_type], quality)
         if media_type not in _MOVING:
             raise NotAcceptable(f"animations are answered as {', '.join(_MOVING)}")
@@ -165,6 +172,14 @@ def volume_request(
         query.interactive,
         query.image.overlays,
     )
+
+
+def _offered(query: VolumeQuery) -> tuple[str, ...]:
+    """Media types that may answer; time points of a volume move only where there are several."""
+    moving = tuple(name for name in _MOVING if name != "video/mp4" or can_encode())
+    if query.swivel is not None or query.curve:
+        return moving
+    return _STILL if query.rate is None else (*_STILL, *(name for name in moving if name not in _STILL))
 
 
 def _warning_headers(notes: list[str]) -> http.Headers:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from hilum import _core
+from hilum.codecs.video import encode_mp4
 from hilum.errors import LimitExceeded, UsageError
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ __all__ = [
     "FORMATS",
     "FileFormat",
     "Picture",
+    "AnimationFormat",
     "encode_animation",
     "encode_picture",
     "media_type_of",
 ]
 
 FileFormat: TypeAlias = Literal["png", "jpeg", "webp", "gif", "jp2", "raw"]
+AnimationFormat: TypeAlias = Literal["gif", "webp", "apng", "mp4"]
 Samples: TypeAlias = "npt.NDArray[Any]"
 
 FORMATS: Final[dict[str, FileFormat]] = {
@@ -159,7 +162,7 @@ def encode_picture(image: Samples, format: FileFormat, quality: int = 90, profil
 
 def encode_animation(
     images: Iterable[Samples],
-    format: Literal["gif", "webp"],
+    format: AnimationFormat,
     delays_ms: Sequence[float] | float = 100.0,
     quality: int = 90,
     *,
@@ -171,11 +174,11 @@ def encode_animation(
     ----------
     images : iterable of ndarray
         ``uint8``, all ``(rows, columns)`` or ``(rows, columns, 3)``.
-    format : {"gif", "webp"}
+    format : {"gif", "webp", "apng", "mp4"}
     delays_ms : float or sequence of float
-        Milliseconds of a frame, at least 20: browsers show shorter ones slower.
+        Milliseconds of a frame, at least 20: browsers show shorter ones slower. Of MP4 all have the first one's.
     quality : int
-        Of WebP; 100 is lossless.
+        Of WebP, of which 100 is lossless, and MP4.
     count : int
         How many frames there will be, so that too many are refused with the first.
 
@@ -189,26 +192,31 @@ def encode_animation(
         No frames, or of different shapes.
     LimitExceeded
         More than 256 MiB of samples.
+    Unavailable
+        MP4 without PyAV.
     """
     frames: list[Any] = []
     shape: tuple[int, ...] | None = None
     size = 0
     for image in images:
-        _check(image, format, quality)
+        _check(image, "png" if format in ("apng", "mp4") else format, quality)
         if shape is not None and image.shape != shape:
             raise UsageError("the frames of an animation have one shape")
         shape = image.shape
         size += image.nbytes
         if max(size, image.nbytes * count) > _MAX_ANIMATION_BYTES:
             raise LimitExceeded("the animation has more than 256 MiB of samples; ask for fewer frames or a viewport")
-        frames.append(_pillow(image))
+        frames.append(image if format == "mp4" else _pillow(image))
     if not frames:
         raise UsageError("an animation has at least one frame")
     given = [delays_ms] * len(frames) if isinstance(delays_ms, int | float) else list(delays_ms)
     delays = [max(_MIN_DELAY_MS, round(delay)) for delay in given]
+    if format == "mp4":
+        return encode_mp4(frames, 1000 / delays[0], quality)
     options: dict[str, Any] = _webp(quality) if format == "webp" else {"optimize": False}
     stream = io.BytesIO()
-    frames[0].save(stream, format.upper(), save_all=True, append_images=frames[1:], duration=delays, loop=0, **options)
+    kind = "PNG" if format == "apng" else format.upper()
+    frames[0].save(stream, kind, save_all=True, append_images=frames[1:], duration=delays, loop=0, **options)
     return stream.getvalue()
 
 

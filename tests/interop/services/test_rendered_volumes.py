@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -132,11 +133,19 @@ B33 = {
 }
 
 
+def pictures(video: bytes) -> list[np.ndarray]:
+    """Decode an MP4 file by FFmpeg."""
+    with av.open(io.BytesIO(video)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
 def test_b33_study_as_an_mpr(live_server: LiveServer, series: hilum.Series) -> None:
-    """PS3.18 B.33: there is no MPEG-4 encoder here, so the video is refused, and a still image is answered."""
+    """PS3.18 B.33: a video, or a still image."""
     study = f"{live_server.dicomweb}/studies/{series.study_instance_uid}/renderedmpr"
     matched = {"CardiacRRIntervalSpecified": "140-260", **B33}
-    assert get(study, "video/mp4", **matched).status_code == 406
+    video = get(study, "video/mp4", **B33)
+    assert (video.status_code, video.headers["content-type"]) == (200, "video/mp4")
+    assert pictures(video.content)
     assert get(study, "image/jpeg", **matched).status_code == 404  # no cardiac images in this study
     answer = get(study, "image/jpeg", **B33)
     assert answer.status_code == 200
@@ -202,13 +211,30 @@ def test_projections_are_grey(url: str, method: str) -> None:
         ("renderedmpr", {"volumetriccurvepoint": "0,0,0,0,0,30", "animationstepsize": "10"}, 4),
     ],
 )
-@pytest.mark.parametrize("media_type", ["image/gif", "image/webp"])
+@pytest.mark.parametrize("media_type", ["image/gif", "image/webp", "image/apng"])
 def test_animations(url: str, resource: str, params: dict[str, str], frames: int, media_type: str) -> None:
     answer = get(f"{url}/{resource}", media_type, viewport="48,40", preset="ct-soft-tissue", **params)
     assert answer.status_code == 200, answer.text
     with Image.open(io.BytesIO(answer.content)) as image:
         assert (image.size, image.n_frames) == ((48, 40), frames) or image.n_frames < frames  # equal frames are merged
     assert get(f"{url}/{resource}", "image/jpeg", **params).status_code == 406
+
+
+def test_a_swivel_as_a_video(url: str) -> None:
+    """As many pictures as views, in their order, alike to what a lossless animation has; an odd width is filled up."""
+    params = {"swivelrange": "360", "animationstepsize": "90", "animationrate": "5", "viewport": "63,48"}
+    video = get(f"{url}/rendered3d", "video/mp4", **params)
+    assert (video.status_code, video.headers["content-type"]) == (200, "video/mp4"), video.text
+    found = pictures(video.content)
+    assert [picture.shape for picture in found] == [(48, 64, 3)] * 4
+    with Image.open(io.BytesIO(get(f"{url}/rendered3d", "image/apng", **params).content)) as still:
+        for number, picture in enumerate(found):
+            still.seek(number)
+            exact = np.asarray(still.convert("RGB")).astype(int)
+            assert np.abs(picture[:, :63].mean(axis=-1) - exact.mean(axis=-1)).mean() < 6
+    with av.open(io.BytesIO(video.content)) as container:
+        assert container.streams.video[0].average_rate == 5
+    assert get(f"{url}/rendered3d", "*/*", **params).headers["content-type"] == "image/webp"
 
 
 @pytest.mark.parametrize(
