@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
+import pydicom
 import pytest
+from dicomweb_client.api import DICOMwebClient
+from objects import uid
 from PIL import Image
+from volume_objects import make_slice
 
 if TYPE_CHECKING:
     from tests.interop.conftest import Site
@@ -129,6 +133,44 @@ def test_an_overlay_is_chosen_with_its_opacity(desktop: Page, site: Site) -> Non
         assert opacity == "opacity:0.8" and uid != series
         answer = httpx.get(str(asked), headers={"Accept": "image/jpeg"}, timeout=60)
         assert answer.status_code == 200, answer.text
+    assert desktop.evaluate("document.querySelector('[role=alert]') === null")
+
+
+def test_a_volume_over_time_is_shown_at_each_and_as_a_cine(desktop: Page, site: Site) -> None:
+    brightness = (100, 500, 900)
+    slices = [
+        make_slice(
+            np.full((48, 48), value, np.int16), (0.0, 0.0, 2.0 * k), instance=8 * t + k + 1, series=4, study=44,
+            modality="MR", intercept=0.0, extra={0x00200100: ("IS", str(t + 1)), 0x00281050: ("DS", "500"),
+                                                 0x00281051: ("DS", "1000")},
+        )
+        for t, value in enumerate(brightness)
+        for k in range(8)
+    ]  # fmt: skip
+    client = DICOMwebClient(f"{site.url}dicom-web")
+    client.store_instances([pydicom.dcmread(io.BytesIO(one), force=True) for one in slices])
+    study, series = uid(1, 44), uid(2, 44, 4)
+    desktop.goto("about:blank")
+    desktop.goto(f"{site.url}volume.html#/study/{study}/series/{series}")
+    desktop.wait(f"document.querySelector('.time-choice') !== null && {STILL}")
+    for time in (2, 3):
+        desktop.evaluate(
+            "(() => { const range = document.querySelector('input[aria-label=\"Time point\"]');"
+            f" range.value = '{time}'; range.dispatchEvent(new Event('input')); }})()"
+        )
+        desktop.wait(STILL)
+        asked = requests(desktop, "renderedmpr")[-1]
+        assert asked.params["timepoint"] == str(time)
+        answer = httpx.get(str(asked), headers={"Accept": "image/png"}, timeout=60)
+        middle = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert abs(int(middle[middle.shape[0] // 2, middle.shape[1] // 2]) - brightness[time - 1] * 255 / 1000) < 3
+    beyond = httpx.get(str(asked.copy_set_param("timepoint", "4")), timeout=60)
+    assert (beyond.status_code, "3 time points" in beyond.text) == (404, True)
+    desktop.evaluate("document.querySelector('.time-choice button').click()")
+    desktop.wait("document.querySelector('.time-choice output').textContent === '2 / 3'")
+    desktop.wait("document.querySelector('.time-choice output').textContent === '1 / 3'")
+    desktop.evaluate("document.querySelector('.time-choice button').click()")
+    desktop.wait(STILL)
     assert desktop.evaluate("document.querySelector('[role=alert]') === null")
 
 

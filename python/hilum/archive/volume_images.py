@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -95,7 +95,11 @@ class VolumeImages:
     # Which volume
 
     def source(
-        self, records: Sequence[InstanceRecord], references: Sequence[str], matches: Sequence[tuple[str, str]]
+        self,
+        records: Sequence[InstanceRecord],
+        references: Sequence[str],
+        matches: Sequence[tuple[str, str]],
+        time: int | None = None,
     ) -> VolumeSource:
         """Choose the volume of some instances: the largest, or the part of it that is referred to.
 
@@ -106,6 +110,8 @@ class VolumeImages:
             UIDs of series or instances, or numbers of frames from 1; empty: all.
         matches : sequence of (attribute, value)
             What instances must have: keyword or tag, a value, a range ``a-b`` or a list ``a,b``.
+        time : int, optional
+            Which of its time points, from 1; default: all.
 
         Raises
         ------
@@ -137,7 +143,12 @@ class VolumeImages:
             if reasons:
                 raise NotAVolume("; ".join(dict.fromkeys(reasons)))
             raise NotFound("volumeinputreference names nothing of a volume here")
-        return max(sources, key=lambda one: int(np.prod(one.volume.stack.shape)))
+        largest = max(sources, key=lambda one: int(np.prod(one.volume.stack.shape)))
+        if time is None:
+            return largest
+        if time > len(largest.times):
+            raise NotFound(f"the volume has {len(largest.times)} time points")
+        return replace(largest, times=(largest.times[time - 1],))
 
     def _sources(self, records: list[InstanceRecord], parts: Sequence[str]) -> list[VolumeSource]:
         """Give the volumes of a series that hold what is referred to."""

@@ -102,7 +102,7 @@ class RenderedVolumes:
         kind: Literal["mpr", "3d"],
         media_type: str,
     ) -> Answer:
-        source = self._images.source(records, query.references, query.matches)
+        source = self._images.source(records, query.references, query.matches, query.time)
         etag = _etag(source, query, kind, media_type, self._overlays.etag(query.image.overlays))
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):

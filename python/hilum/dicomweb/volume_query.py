@@ -40,6 +40,7 @@ _KNOWN: Final = frozenset(
         "renderedvolumetricmetadata",
         "preset",
         "interactive",
+        "timepoint",
     }
 )
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
@@ -69,6 +70,8 @@ class VolumeQuery:
     """Degrees of a swivel, mm along a curve."""
     rate: float | None = None
     """Frames or steps a second."""
+    time: int | None = None
+    """Time point of the volume, from 1."""
     metadata: bool = False
     preset: str = ""
     interactive: bool = False
@@ -134,6 +137,10 @@ def _set(found: VolumeQuery, name: str, value: str) -> None:
         found.curve = _curve(value)
     elif name == "renderedvolumetricmetadata":
         found.metadata = _choice(name, value, ("yes",)) == "yes"
+    elif name == "timepoint":
+        if not (value.isascii() and value.isdigit() and 0 < int(value[:10]) <= 0xFFFFFFFF):
+            raise UsageError("timepoint must be a whole number from 1 on")
+        found.time = int(value)
     elif name == "preset":
         preset(value)
         found.preset = value
@@ -154,6 +161,8 @@ def _check(found: VolumeQuery) -> None:
     if found.up == (0.0, 0.0, 0.0):  # as in the example of PS3.18 B.33
         found.up = None
         found.warnings.append("viewpointup has no direction; the upper edge was chosen by the server")
+    if found.time is not None and found.rate is not None and found.swivel is None and not found.curve:
+        raise UsageError("timepoint and animationrate through time exclude each other")
     if found.swivel is not None and found.curve:
         raise UsageError("swivelrange and volumetriccurvepoint exclude each other")
     view = found.image.viewport
@@ -169,8 +178,8 @@ def _check(found: VolumeQuery) -> None:
 def parse_volume_query(pairs: Sequence[tuple[str, str]]) -> VolumeQuery:
     """Parameters of PS3.18 8.3.5.3, those of 8.3.5.1, and attributes to match (8.3.4.1); others are left alone.
 
-    Beyond the standard, ``preset`` names a transfer function of volume rendering and ``interactive=yes`` asks for a
-    quarter of the pixels.
+    Beyond the standard, ``preset`` names a transfer function of volume rendering, ``interactive=yes`` asks for a
+    quarter of the pixels, ``timepoint`` chooses one of a 4D volume.
 
     Raises
     ------

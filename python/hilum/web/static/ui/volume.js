@@ -11,6 +11,7 @@ import { fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { MprPane } from "./mprpane.js";
 import { OverlayChoice } from "./overlaychoice.js";
+import { TimeChoice } from "./timechoice.js";
 import { VolumePane } from "./volumepane.js";
 
 const UID = "[0-9.]{1,64}";
@@ -49,6 +50,7 @@ export class VolumePage {
     /** @type {"cross" | "window"} */
     this.tool = "cross";
     this.overlay = new OverlayChoice(() => this.#moved());
+    this.time = new TimeChoice(() => this.#moved(), () => this.grid.querySelector(".pane:not([hidden])[aria-busy=true]") !== null);
     /** @type {View} */
     this.camera = { look: [0, 1, 0], up: [0, 0, 1] };
     this.planes = [
@@ -83,7 +85,9 @@ export class VolumePage {
       const stack = new Stack(study, series, metadata);
       this.#title(of, stack);
       this.#show(stack);
-      if (this.box.corners.length === 8) this.controls.append(...(await this.overlay.controls(this.client, study, series)));
+      if (this.box.corners.length === 8) {
+        this.controls.append(...(await this.time.controls(study, series)), ...(await this.overlay.controls(this.client, study, series)));
+      }
     } catch (error) {
       if (!isAbort(error)) this.fail(wordsOf(error));
     }
@@ -277,10 +281,12 @@ export class VolumePage {
    */
   #viewpoint(at, look, up, size, coarse) {
     const words = (/** @type {Vector} */ vector) => vector.map((value) => Number(value.toFixed(4))).join(",");
-    return new URLSearchParams({
+    const query = new URLSearchParams({
       viewpointposition: words(minus(at, times(unit(look), FAR))), viewpointlookat: words(at), viewpointup: words(up),
       viewport: `${size.width},${size.height}`, quality: coarse ? "70" : "90",
     });
+    this.time.apply(query);
+    return query;
   }
 
   /** @param {Vector} look */
