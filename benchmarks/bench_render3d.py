@@ -35,6 +35,7 @@ CTA = TransferFunction(
     ((-1024, 0, 0, 0), (120, 0.55, 0.12, 0.08), (250, 0.85, 0.25, 0.15), (450, 0.95, 0.80, 0.60), (900, 1, 0.97, 0.92)),
     ((-1024, 0), (130, 0), (220, 0.12), (400, 0.45), (900, 0.9), (3071, 1)),
 )
+SHADED = Preset(CTA, Shading())
 STEP = 0.7
 SLAB_SAMPLES = 30
 LOOK = (-0.5736, 0.8192, 0.0)
@@ -209,6 +210,30 @@ def test_bounds_of_cells(benchmark: BenchmarkFixture, ct: Ct) -> None:
     benchmark(lambda: Renderer(ct.renderer.view, threads=1).cells)
 
 
+def milliseconds(clock: Callable[[], float], run: Callable[[], object]) -> float:
+    start = clock()
+    run()
+    return (clock() - start) * 1e3
+
+
+def print_first(ct: Ct) -> None:
+    """Processor time of the first shaded image of a volume in memory: bounds of cells, gradients and all."""
+    mine = milliseconds(time.process_time, lambda: Renderer(ct.renderer.view, threads=1).render(ct.camera, SHADED))
+    peer = milliseconds(time.process_time, theirs(ct, "dvr shaded"))
+    print(f"first shaded hilum {mine:8.1f} ms  VTK {peer:8.1f} ms  {peer / mine:5.1f} times")
+
+
+def print_threads(ct: Ct) -> None:
+    """What a second thread gains by the clock: of use alone where nothing else runs."""
+    two = Ct(ct.array, ct.spacing)
+    two.renderer = Renderer(ct.renderer.view, threads=2)
+    for what in WHAT:
+        both = [ours(ct, what), ours(two, what)]
+        times = [[milliseconds(time.perf_counter, run) for run in both] for _ in range(7)]
+        one, other = (min(column) for column in zip(*times, strict=True))
+        print(f"{what:12} one thread {one:8.1f} ms  two {other:8.1f} ms  {one / other:5.2f} times")
+
+
 def main() -> None:
     """Print processor time beside VTK's, interleaved."""
     named = os.environ.get("HILUM_RENDER_CT")
@@ -221,11 +246,11 @@ def main() -> None:
         times: list[list[float]] = [[], []]
         for _ in range(5):
             for which, run in enumerate(both):
-                start = time.process_time()
-                run()
-                times[which].append((time.process_time() - start) * 1e3)
+                times[which].append(milliseconds(time.process_time, run))
         mine, peer = (sorted(t)[len(t) // 2] for t in times)
         print(f"{what:12} hilum {mine:8.1f} ms  VTK {peer:8.1f} ms  {peer / mine:5.1f} times")
+    print_first(ct)
+    print_threads(ct)
 
 
 if __name__ == "__main__":
