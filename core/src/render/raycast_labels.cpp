@@ -22,6 +22,7 @@ struct Scene {
     const Light* light;
     std::span<const LabelTable> labels;
     bool has_masks;
+    bool has_opacity;  ///< segments may be seen where the volume is transparent
 };
 
 struct Colour {
@@ -109,6 +110,9 @@ private:
         const float place = scene_.table.place(static_cast<double>(sampler_.linear(p)));
         const float limited = std::min(place > 0.0F ? place : 0.0F, static_cast<float>(TransferTable::kEntries - 1));
         const auto entry = static_cast<std::size_t>(limited + 0.5F);
+        if (!scene_.has_opacity && !(scene_.table.opacity[entry] > 0.0F)) {
+            return;
+        }
         const std::uint32_t packed = scene_.table.colour[entry];
         Sample sample{.alpha = scene_.table.opacity[entry],
                       .colour = {static_cast<float>(packed >> 20U), static_cast<float>((packed >> 10U) & 1023U),
@@ -200,8 +204,12 @@ void raycast_labelled(const volume::BrickView& view, const CellGrid& cells, cons
     const CameraRays rays(grid, camera, size, depth);
     const Clip cut(grid, clip);
     const TileMaker maker(rays, grid, cut, cells);
-    const Scene scene{grid, table, light ? &*light : nullptr, tables,
-                      std::ranges::any_of(tables, [](const LabelTable& one) { return one.is_mask(); })};
+    const Scene scene{grid,
+                      table,
+                      light ? &*light : nullptr,
+                      tables,
+                      std::ranges::any_of(tables, [](const LabelTable& one) { return one.is_mask(); }),
+                      std::ranges::any_of(tables, [](const LabelTable& one) { return one.shows_itself(); })};
     with_sample_type(view.type,
                      [&]<typename T>(T) { render<T>(scene, rays, maker, active, background, execution, out); });
 }

@@ -46,6 +46,7 @@ Show: TypeAlias = Literal["colour", "only", "hide"]
 MAX_OVERLAYS: Final = 16
 """Of one image."""
 _KEPT: Final = 12
+_KEPT_BYTES: Final = 512 << 20
 _SUV: Final = 10.0
 
 
@@ -91,6 +92,8 @@ class _Values:
     palette: str
     range: tuple[float, float]
     factor: float
+    nbytes: int
+    """In memory; 0 of a volume, whose bricks are mapped."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +101,10 @@ class _Labels:
     maps: tuple[LabelMap, ...]
     fractions: tuple[tuple[Segment, Renderer, int], ...]
     frame_of_reference_uid: str
+
+    @property
+    def nbytes(self) -> int:
+        return _bytes_of(self.maps) + sum(_voxels(renderer) for _, renderer, _ in self.fractions)
 
 
 def is_segmented(record: InstanceRecord) -> bool:
@@ -111,6 +118,10 @@ class _Regions:
     def __init__(self, structure: StructureSet) -> None:
         self.structure = structure
         self._maps: dict[int, tuple[LabelMap, ...]] = {}
+
+    @property
+    def nbytes(self) -> int:
+        return sum(_bytes_of(maps) for maps in list(self._maps.values()))
 
     def maps(self, number: int) -> tuple[LabelMap, ...]:
         if number not in self._maps:
@@ -312,6 +323,7 @@ class Overlays:
             "rainbow",
             (low, high if high > low else low + 1.0),
             1.0,
+            grid.values.nbytes,
         )
 
     def _of_volume(self, records: list[InstanceRecord]) -> _Values:
@@ -326,7 +338,7 @@ class Overlays:
         modality = str(self._archive.retrieve.header_dataset(images[0], ("Modality",)).get("Modality", ""))
         factor, limits = self._range(volume, renderer, images[len(images) // 2], modality)
         palette = "hot" if modality in ("PT", "NM") else "grey"
-        return _Values(renderer, volume.stack.frame_of_reference_uid, palette, limits, factor)
+        return _Values(renderer, volume.stack.frame_of_reference_uid, palette, limits, factor, 0)
 
     def _range(
         self, volume: Volume, renderer: Renderer, record: InstanceRecord, modality: str
@@ -374,9 +386,21 @@ class Overlays:
         made = make()
         with self._lock:
             made = self._kept.setdefault(key, made)
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > 1 and (
+                len(self._kept) > _KEPT or sum(one.nbytes for one in self._kept.values()) > _KEPT_BYTES
+            ):
                 self._kept.popitem(last=False)
         return made
+
+
+def _voxels(renderer: Renderer) -> int:
+    z, y, x = renderer.view.layout[0]
+    return z * y * x
+
+
+def _bytes_of(maps: Sequence[LabelMap]) -> int:
+    """Bytes of label maps: their voxels have one each."""
+    return sum(_voxels(one.renderer) for one in maps)
 
 
 def _by_frame_of_reference(structure: StructureSet, numbers: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
