@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hilum.pixels.settings import Rgb
     from hilum.render.geometry import Camera, Plane
     from hilum.render.labels import LabelMap
-    from hilum.render.renderer import Mode, Renderer
+    from hilum.render.renderer import Mode, Renderer, Slice
     from hilum.volumes.contours import StructureSet
 
 __all__ = [
@@ -86,28 +86,41 @@ class ValueLayer:
 
     def paint(self, image: npt.NDArray[np.float32], plane: Plane, thickness: float, mode: Mode) -> None:
         """Paint what the plane, or slab, cuts."""
-        values = self.renderer.mpr(plane, thickness=thickness, mode=mode).values * np.float32(self.factor)
-        reach = max(thickness, 0.0) / 2
-        self._paint(image, np.where(_inside(self.renderer, plane, reach), values, np.float32(np.nan)))
+        values = self._values(self.renderer.mpr(plane, thickness=thickness, mode=mode))
+        inside = _inside(self.renderer, plane, max(thickness, 0.0) / 2)
+        if inside is not None:
+            values[~inside] = np.nan
+        self._paint(image, values)
 
     def paint_projection(self, image: npt.NDArray[np.float32], camera: Camera) -> None:
         """Paint the greatest values along the rays of a camera."""
-        found = self.renderer.project(camera, mode="maximum", outside=self.low / self.factor)
-        self._paint(image, found.values * np.float32(self.factor))
+        self._paint(image, self._values(self.renderer.project(camera, mode="maximum", outside=self.low / self.factor)))
+
+    def _values(self, image: Slice) -> npt.NDArray[np.float32]:
+        """Values of the range, as an array of its own."""
+        found = image.stored.astype(np.float32)
+        found *= np.float32(image.slope * self.factor)
+        found += np.float32(image.intercept * self.factor)
+        return found
 
     def _paint(self, image: npt.NDArray[np.float32], values: npt.NDArray[np.float32]) -> None:
         table = palette_table(self.palette)
+        last = len(table) - 1
         if self.wash:
-            scaled = (values - np.float32(self.low)) * np.float32((len(table) - 1) / (self.high - self.low))
-            there = np.isfinite(scaled)
-            entry = np.clip(np.where(there, scaled, 0) + np.float32(0.5), 0, len(table) - 1).astype(np.intp)
-            found = table[entry]
-            alpha = found[..., 3] * np.float32(self.opacity) * there
-            image += (found[..., :3] - image) * alpha[..., None]
+            scaled = values * np.float32(last / (self.high - self.low))
+            scaled += np.float32(0.5 - self.low * last / (self.high - self.low))
+            absent = np.isnan(scaled)
+            np.clip(scaled, 0, last, out=scaled)
+            scaled[absent] = last + 1
+            entry = scaled.astype(np.intp)
+            alpha = np.append(table[:, 3] * np.float32(self.opacity), np.float32(0))
+            colours = np.concatenate([table[:, :3], np.zeros((1, 3), np.float32)]) * alpha[:, None]
+            image *= np.take(1 - alpha, entry)[..., None]
+            image += np.take(colours, entry, axis=0)
         for level in self.levels:
             part = float(np.clip((level - self.low) / (self.high - self.low), 0, 1))
             with np.errstate(invalid="ignore"):
-                image[_rim(values >= level, 1)] = table[round(part * (len(table) - 1)), :3]
+                image[_rim(values >= level, 1)] = table[round(part * last), :3]
 
 
 class _Segments:
@@ -280,10 +293,14 @@ def _rim(labels: npt.NDArray[Any], width: int) -> npt.NDArray[np.bool_]:
     return differs
 
 
-def _inside(renderer: Renderer, plane: Plane, reach: float) -> npt.NDArray[np.bool_]:
-    """Pixels whose place, or one within `reach` mm along the normal, lies in the volume."""
+def _inside(renderer: Renderer, plane: Plane, reach: float) -> npt.NDArray[np.bool_] | None:
+    """Pixels whose place, or one within `reach` mm along the normal, lies in the volume; None: all of them."""
     shape, affine = renderer.view.layout[0], np.asarray(renderer.view.layout[5]).reshape(4, 4)
     mapping = np.linalg.solve(affine, plane.affine)
+    ends = [(c, r, 0.0, 1.0) for c in (0, plane.shape[1] - 1) for r in (0, plane.shape[0] - 1)]
+    corners = mapping[:3] @ np.transpose(ends)
+    if (corners >= -0.5).all() and (corners.max(axis=1) <= np.subtract(shape[::-1], 0.5)).all():
+        return None
     rows, columns = np.arange(plane.shape[0])[:, None], np.arange(plane.shape[1])[None, :]
     found = np.ones(plane.shape, bool)
     for axis, size in enumerate(reversed(shape)):
