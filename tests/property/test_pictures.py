@@ -217,7 +217,8 @@ def test_overlays(
     placed = render_twin.place(twin.outline(mask) if outline else mask, origin[0] - 1, origin[1] - 1, size)
     ink = colour if colour is not None else twin.quantise(np.array(value / 257))
     expected = twin.paint(picture, placed, ink, *shown.shape[:2])
-    assert np.abs(shown - expected).max() <= (0 if factor == 0 else 1.01)
+    # Scaled: one step of the picture, and half a step where paint that covers part of a pixel is rounded.
+    assert np.abs(shown - expected).max() <= (0 if factor == 0 else 1.51)
 
 
 @EXAMPLES
