@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -110,9 +111,11 @@ class Receiver:
     def cpu_seconds(self) -> float:
         assert self.process is not None
         root = psutil.Process(self.process.pid)
-        return sum(sum(each.cpu_times()[:4]) for each in (root, *root.children(recursive=True))) - sum(
-            sum(each.cpu_times()[2:4]) for each in root.children(recursive=True)
-        )
+        spent = sum(root.cpu_times()[:4])
+        for child in root.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile: the next look finds it in its parent's sum
+                spent += sum(child.cpu_times()[:2])
+        return spent
 
 
 def send(port: int, files: list[Path], associations: int, *, nagle: bool) -> float:
