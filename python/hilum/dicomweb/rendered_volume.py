@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -17,7 +18,7 @@ from hilum.dicomweb.negotiate import NotAcceptable, choose_rendered, parse_accep
 from hilum.dicomweb.parts import PRIVATE
 from hilum.dicomweb.render_query import DEFAULT_QUALITY, RenderQuery
 from hilum.dicomweb.volume_query import VolumeQuery, parse_volume_query
-from hilum.errors import UsageError
+from hilum.errors import NotFound, UsageError
 from hilum.pixels.formats import FORMATS, encode_animation, encode_picture
 from hilum.pixels.presentation_state import PRESENTATION_STATES
 from hilum.render.volumetric_state import VOLUMETRIC_STATES
@@ -50,9 +51,8 @@ class RenderedVolumes:
     """Answers ``renderedmpr`` and ``rendered3d``."""
 
     def __init__(self, archive: Archive, pool: Pool, retrieve: Retrieve) -> None:
+        self._archive = archive
         self._images = archive.volume_images
-        self._retriever = archive.retrieve
-        self._overlays = archive.overlays
         self._pool = pool
         self._stored = retrieve
 
@@ -71,7 +71,7 @@ class RenderedVolumes:
         if kind == "3d" and (query.slab is not None or query.curve):
             raise UsageError("mprslab and volumetriccurvepoint are for renderedmpr")
         ranges = parse_accept(request.accept)
-        records = await self._stored.records(match)
+        records = await self._records(match)
         if match.instance and is_presentation_state(records[0]):
             _check_state(records[0], query, kind)
             media_type = choose_rendered(ranges, _STILL)[0]
@@ -79,9 +79,16 @@ class RenderedVolumes:
         media_type = choose_rendered(ranges, _JSON if query.metadata else _offered(query))[0]
         return await self._pool.run(self._make, request, records, query, kind, media_type)
 
+    async def _records(self, match: Match) -> list[InstanceRecord]:
+        """Give the instances that a path names; those of series are remembered: who drags asks on and on."""
+        if match.series and not match.instance:
+            with suppress(NotFound):  # the other way tells why
+                return await self._pool.run(self._archive.series_records, match.study, match.series)
+        return await self._stored.records(match)
+
     def _make_state(self, request: Request, record: InstanceRecord, query: VolumeQuery, media_type: str) -> Answer:
         """Answer a volumetric presentation state as it says (PS3.18 B.35)."""
-        presented = StatePicture.of(self._images, self._retriever, record)
+        presented = StatePicture.of(self._images, self._archive.retrieve, record)
         told = f"{presented.source.volume.key} {presented.source.times}"
         etag = _tag(f"{told} {record.sha256.hex()} {query.variant()} {media_type}")
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
@@ -103,7 +110,7 @@ class RenderedVolumes:
         media_type: str,
     ) -> Answer:
         source = self._images.source(records, query.references, query.matches, query.time)
-        etag = _etag(source, query, kind, media_type, self._overlays.etag(query.image.overlays))
+        etag = _etag(source, query, kind, media_type, self._archive.overlays.etag(query.image.overlays))
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)

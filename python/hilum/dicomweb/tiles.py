@@ -116,7 +116,7 @@ class _Service(ABC):
         if series is None:
             raise NotFound("there is no such series")
         images = self._archive.volume_images
-        records = self._archive.index.instances(series.study_instance_uid, uid)
+        records = self._archive.series_records(series.study_instance_uid, uid)
         source = images.source(records, query.references, query.matches, query.time)
         told = query.variant() + self._archive.overlays.etag(query.image.overlays)
         return PlaneImage.of(images, source, volume_request(images, source, query, "mpr"), told)
