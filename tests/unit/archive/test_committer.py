@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +32,8 @@ def together(archive: hilum.Archive, *items: ingest.Prepared) -> list[Any]:
     """Commit objects of several senders as one group; what each was answered."""
     with archive._ingest._turns.writing:
         first = archive._ingest.submit([ingest.prepare(make_object(99, 1, os.getpid() % 1000), "never", LIMITS)])
+        while archive._ingest._turns._waiting:  # until it is taken: the others are the next group, all of them
+            time.sleep(0.001)
         futures = [archive._ingest.submit([item]) for item in items]
     first.result()
     return [future.result()[0] for future in futures]
