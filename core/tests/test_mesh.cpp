@@ -201,6 +201,17 @@ HILUM_TEST("NaN, infinity and thresholds beyond the type", {
     HILUM_CHECK_THROWS(Errc::invalid_argument, isosurface(volume.view(), {std::nan("")}, 1));
 });
 
+HILUM_TEST("places whose squares are no numbers are left alone", {
+    Mesh mesh = isosurface(noise(8, 2).view(), {2.0}, 1);
+    const std::size_t before = mesh.triangles.size();
+    for (auto& vertex : mesh.vertices) {
+        vertex[0] *= 1e30F;
+        vertex[1] = std::numeric_limits<float>::infinity();
+    }
+    decimate(mesh, {1, 0.0});
+    HILUM_CHECK(mesh.triangles.size() == before);
+});
+
 HILUM_TEST("a surface of too many vertices is refused before it is there", {
     std::vector<std::uint8_t> checkers(std::size_t{200} * 200 * 200);
     for (std::size_t n = 0; n < checkers.size(); ++n) {

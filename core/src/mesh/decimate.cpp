@@ -173,6 +173,9 @@ private:
             return;
         }
         const Joined joined = join(a, b);
+        if (!std::isfinite(joined.cost)) {  // places so far out that their squares are no numbers
+            return;
+        }
         if (wanted_.error > 0.0 && joined.cost > wanted_.error * wanted_.error * joined.weight) {
             return;
         }
