@@ -131,7 +131,7 @@ def time_matches(value: str, key: str) -> bool:
 def matches(values: dict[str, object], keys: dict[str, str], *, sensitive: bool) -> bool:
     for keyword, key in keys.items():
         value = str(values.get("Modality" if keyword == "ModalitiesInStudy" else keyword, ""))
-        if key.strip("*") == "":
+        if key.strip(" ").strip("*") == "":  # spaces around a text mean nothing (PS3.5 6.2)
             continue
         if keyword.startswith("RequestAttributes"):
             member = keyword.split(".")[1]

@@ -62,9 +62,8 @@ def read_presentation_state(dataset: pydicom.Dataset) -> PresentationState:
     LimitExceeded
         More than 16384 objects, 2^20 points or 65536 characters.
     """
-    kind = refuse_unsupported(str(dataset.get("SOPClassUID", "")))
     try:
-        return _read(dataset, kind)
+        return _read(dataset, refuse_unsupported(str(dataset.get("SOPClassUID", ""))))
     except HilumError:
         raise
     except Exception as error:  # pydicom converts values late, with errors of any class that may quote them

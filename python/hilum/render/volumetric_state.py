@@ -173,10 +173,10 @@ def read_volumetric_state(dataset: pydicom.Dataset) -> VolumetricState:
     DataError
         An attribute is missing or cannot be; the message names it.
     """
-    kind = VOLUMETRIC_STATES.get(str(dataset.get("SOPClassUID", "")))
-    if kind is None:
-        raise UsageError("volumetric presentation states that are rendered are planar MPR and volume rendering")
     try:
+        kind = VOLUMETRIC_STATES.get(str(dataset.get("SOPClassUID", "")))
+        if kind is None:
+            raise UsageError("volumetric presentation states that are rendered are planar MPR and volume rendering")
         return _read(dataset, kind)
     except HilumError:
         raise
