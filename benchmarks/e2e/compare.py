@@ -135,6 +135,7 @@ def section_import(report: Report, work: Path, runs: int) -> None:
 def wrk(
     server: servers.Server, paths: list[str], accept: str, connections: int, seconds: int, work: Path
 ) -> dict[str, Any]:
+    fetch(server, paths[0], accept)  # wrk counts only what is above 399 as refused
     listing = work / "paths.txt"
     listing.write_text("\n".join(paths) + "\n")
     load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency"]
@@ -144,7 +145,7 @@ def wrk(
     if line is None:
         raise SystemExit(f"wrk failed: {done.stderr[-300:] or done.stdout[-300:]}")
     answer: dict[str, Any] = json.loads(line[5:])
-    if answer["not_200"] or answer["errors"]:
+    if answer["refused"] or answer["errors"]:
         raise SystemExit(f"{server.name}: {answer} for {paths[0]}")
     answer["rate"] = answer["requests"] / answer["seconds"]
     return answer
