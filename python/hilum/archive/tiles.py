@@ -127,7 +127,7 @@ class Tiler:
             The object has no pixel data, or its tiles do not lie on one grid.
         """
         uid, _, number = name.partition(":")
-        if number and not (number.isdigit() and 0 < int(number[:10]) <= 0xFFFFFFFF):
+        if number and not (number.isascii() and number.isdigit() and len(number) < 10 and int(number)):
             raise UsageError("a frame is named by its number, from 1")
         record = self._index.lookup([uid])[0]
         if record is not None:

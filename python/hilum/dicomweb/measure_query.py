@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["MeasureQuery", "SegmentName", "parse_body", "parse_pairs"]
 
 _QUANTITIES: Final = get_args(Quantity)
+_MOST: Final = 1e300
+"""JSON's whole numbers may have any number of digits."""
 _AXES: Final = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -124,14 +125,14 @@ def _query(document: dict[str, Any]) -> MeasureQuery:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST <= value <= _MOST:
         raise UsageError(f"{name} must be a finite number")
     return float(value)
 
 
 def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
-        raise UsageError(f"{name} must be a whole number from 0")
+        raise UsageError(f"{name} must be a whole number from 0 to 2147483647")
     return value
 
 

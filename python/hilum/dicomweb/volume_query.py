@@ -43,6 +43,7 @@ _KNOWN: Final = frozenset(
         "timepoint",
     }
 )
+_LEAST: Final = 1e-3
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
 
 
@@ -101,8 +102,8 @@ def _vector(name: str, value: str) -> Vector:
 
 def _positive(name: str, value: str) -> float:
     found = _numbers(name, value)
-    if len(found) != 1 or found[0] <= 0:
-        raise UsageError(f"{name} must be one number above 0")
+    if len(found) != 1 or found[0] < _LEAST:
+        raise UsageError(f"{name} must be one number above 0, at least {_LEAST}")
     return found[0]
 
 
@@ -138,8 +139,8 @@ def _set(found: VolumeQuery, name: str, value: str) -> None:
     elif name == "renderedvolumetricmetadata":
         found.metadata = _choice(name, value, ("yes",)) == "yes"
     elif name == "timepoint":
-        if not (value.isascii() and value.isdigit() and 0 < int(value[:10]) <= 0xFFFFFFFF):
-            raise UsageError("timepoint must be a whole number from 1 on")
+        if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value)):
+            raise UsageError("timepoint must be a whole number from 1 to 999999999")
         found.time = int(value)
     elif name == "preset":
         preset(value)

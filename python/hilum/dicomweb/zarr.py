@@ -148,9 +148,9 @@ class Zarr:
         if rest == ["zarr.json"]:
             return _document(request, group_metadata(volume.frames, volume.stack, shapes, ""))
         match rest:
-            case [level, "zarr.json"] if level.isdecimal() and int(level) < len(shapes):
+            case [level, "zarr.json"] if _digits([level]) and int(level) < len(shapes):
                 return _document(request, array_metadata(volume.stack, shapes[int(level)]))
-            case [level, "c", *place] if level.isdecimal() and int(level) < len(shapes) and _digits(place):
+            case [level, "c", *place] if _digits([level, *place]) and place and int(level) < len(shapes):
                 pass
             case ["minmax", *place] if place and all(_digits([p]) or p in ("c", "zarr.json") for p in place):
                 pass

@@ -60,7 +60,7 @@ def parse_peers(lines: Sequence[str]) -> Mapping[str, Peer]:
         host, _, port = words[1].rpartition(":")
         if not host:
             host, port = words[1], "0"
-        if not port.isdigit() or int(port) > 65535:
+        if not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536):
             raise UsageError(f"{where}: the port is a number up to 65535")
         options = {"ae_title": words[0], "host": host.strip("[]"), "port": int(port)}
         for option in words[2:]:

@@ -99,4 +99,4 @@ def study_of(uid: str, date: str, series: str, instances: str) -> FoundStudy:
 
 def _number(text: str) -> int | None:
     text = text.strip()
-    return int(text) if text.isdigit() and len(text) < 12 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else None

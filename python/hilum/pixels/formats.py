@@ -58,6 +58,7 @@ DEEP: Final = ("png", "jp2", "raw")
 _MAX_SIDE: Final[dict[str, int]] = {"jpeg": 65500, "webp": 16383, "gif": 65535}
 _MAX_ANIMATION_BYTES: Final = 256 << 20
 _MIN_DELAY_MS: Final = 20
+_MAX_DELAY_MS: Final = 60_000
 _ICC_CHUNK: Final = 65519
 _LOSSLESS: Final = 100
 _J2K_LOSSLESS: Final = "1.2.840.10008.1.2.4.90"
@@ -176,7 +177,8 @@ def encode_animation(
         ``uint8``, all ``(rows, columns)`` or ``(rows, columns, 3)``.
     format : {"gif", "webp", "apng", "mp4"}
     delays_ms : float or sequence of float
-        Milliseconds of a frame, at least 20: browsers show shorter ones slower. Of MP4 all have the first one's.
+        Milliseconds of a frame, from 20 (browsers show shorter ones slower) to 60 000; others are given the nearest.
+        Of MP4 all have the first one's.
     quality : int
         Of WebP, of which 100 is lossless, and MP4.
     count : int
@@ -210,7 +212,7 @@ def encode_animation(
     if not frames:
         raise UsageError("an animation has at least one frame")
     given = [delays_ms] * len(frames) if isinstance(delays_ms, int | float) else list(delays_ms)
-    delays = [max(_MIN_DELAY_MS, round(delay)) for delay in given]
+    delays = [round(min(max(_MIN_DELAY_MS, delay), _MAX_DELAY_MS)) for delay in given]
     if format == "mp4":
         return encode_mp4(frames, 1000 / delays[0], quality)
     options: dict[str, Any] = _webp(quality) if format == "webp" else {"optimize": False}

@@ -192,8 +192,9 @@ def test_frames_are_named_from_one(archive: hilum.Archive, tiler: Tiler) -> None
     for name in (f"{uid}:{count + 1}", "1.2.3", f"{instance.series_instance_uid}:1"):
         with pytest.raises(NotFound):
             tiler.pyramid(name)
-    with pytest.raises(UsageError):
-        tiler.pyramid(f"{uid}:zero")
+    for number in ("zero", "0", "²", "1" * 5000):
+        with pytest.raises(UsageError, match="named by its number"):
+            tiler.pyramid(f"{uid}:{number}")
     with pytest.raises(NotFound, match="not a slide"):
         tiler.pyramid(instance.series_instance_uid)
 

@@ -19,7 +19,17 @@ def test_options() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["WS", "WS host:port", "A" * 17 + " h:1", "WS h:99999", "WS h:1 colour", "WS h:1 services=print", "A\\B h:1"],
+    [
+        "WS",
+        "WS host:port",
+        "A" * 17 + " h:1",
+        "WS h:99999",
+        "WS h:²",
+        "WS h:" + "1" * 5000,
+        "WS h:1 colour",
+        "WS h:1 services=print",
+        "A\\B h:1",
+    ],
 )
 def test_mistakes_are_named(line: str) -> None:
     with pytest.raises(UsageError, match=r"dimse\.peers, entry 2"):

@@ -91,6 +91,13 @@ def test_animations(format: str, frame: np.ndarray) -> None:
     assert total == 40 + 80 + 20 + 40
 
 
+def test_delays_are_brought_to_what_files_hold() -> None:
+    frames = [GREY, GREY[::-1], GREY]
+    for delay, shown in ((0.0, 20), (1e300, 60_000), (float("inf"), 60_000)):
+        image = Image.open(io.BytesIO(encode_animation(frames, "gif", delay)))
+        assert image.info["duration"] == shown
+
+
 def test_what_cannot_be_written() -> None:
     with pytest.raises(UsageError):
         encode_picture(DEEP, "jpeg")
