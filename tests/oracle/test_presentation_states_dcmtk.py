@@ -15,7 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from presentation_states import encoded, grey_state, image_dataset
+from presentation_states import encoded, grey_state, image_dataset, item_of, renamed
 
 import hilum
 
@@ -122,3 +122,33 @@ def test_tables_of_16_bits(tmp_path: Path) -> None:
         ),
     )
     compare(tmp_path, encoded(image), encoded(state))
+
+
+def test_variable_modality_tables_are_those_of_a_state_for_each_image(tmp_path: Path) -> None:
+    """PS3.3 C.11.35: DCMTK does not know the class, but a grayscale state with the table of one image."""
+    rng = np.random.default_rng(11)
+    images = [image_dataset(rng.integers(0, 4096, (30, 40), dtype=np.uint16), BitsStored=12, HighBit=11) for _ in "ab"]
+    window = hd.pr.SoftcopyVOILUTTransformation(1000, 3000, voi_lut_function="LINEAR")
+    table = hd.ModalityLUTTransformation(
+        modality_lut=hd.ModalityLUT("US", 0, np.sqrt(np.arange(4096) * 900).astype(np.uint16))
+    )
+    ours = [hd.ModalityLUTTransformation(rescale_intercept=-200.0, rescale_slope=0.9, rescale_type="US"), table]
+    state = renamed(grey_state(images, voi_lut_transformations=[window]), "1.2.840.10008.5.1.4.1.1.11.12")
+    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
+        state.pop(keyword, None)
+    state.VariableModalityLUTSequence = []
+    for image, own in zip(images, ours, strict=True):
+        reference = item_of(ReferencedSOPClassUID=image.SOPClassUID, ReferencedSOPInstanceUID=image.SOPInstanceUID)
+        item = item_of(ReferencedImageSequence=[reference])
+        item.update(own)
+        state.VariableModalityLUTSequence.append(item)
+    with hilum.open(tmp_path / "variable") as archive:
+        uids = [archive.store(encoded(ds)).sop_instance_uid for ds in (*images, state)]
+        found = {i.sop_instance_uid: i for study in archive.studies() for i in study.instances}
+        made = [found[uid].render_array(presentation_state=found[uids[2]]) for uid in uids[:2]]
+    for number, (image, own) in enumerate(zip(images, ours, strict=True)):
+        single = grey_state([image], voi_lut_transformations=[window], modality_lut_transformation=own)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        expected = rendered_by_both(folder, encoded(image), encoded(single))[1]
+        assert np.abs(made[number].astype(int) - expected).max() <= 1

@@ -108,6 +108,22 @@ def encoded(ds: Dataset) -> bytes:
     return stream.getvalue()
 
 
+def item_of(**attributes: Any) -> Dataset:
+    """An item of a sequence."""
+    item = Dataset()
+    for name, value in attributes.items():
+        setattr(item, name, value)
+    return item
+
+
+def renamed(state: Dataset, sop_class_uid: str) -> Dataset:
+    """A copy of the state as a new instance of another class."""
+    copy = detached(state)
+    copy.SOPClassUID = copy.file_meta.MediaStorageSOPClassUID = sop_class_uid
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    return copy
+
+
 def displayed_area(corners: tuple[int, int, int, int], mode: str = "SCALE TO FIT", **attributes: Any) -> Dataset:
     """An item of a Displayed Area Selection Sequence: left, top, right, bottom from 1."""
     item = Dataset()

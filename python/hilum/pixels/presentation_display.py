@@ -104,7 +104,7 @@ def _extent(area: DisplayedArea | None, wanted: RenderSettings) -> dict[str, Any
 
 def _grey(state: PresentationState, sop_instance_uid: str, frame: int, pixels: PixelDescription) -> dict[str, Any]:
     """Give the grey-scale transformations: modality, VOI, presentation."""
-    modality = state.modality_lut or state.rescale
+    modality = state.modality_of(sop_instance_uid, frame)
     voi = next((item for item in state.voi if covers(item.references, sop_instance_uid, frame)), None)
     found: dict[str, Any] = {"modality": modality, "presentation": "INVERSE" if state.inverse else "IDENTITY"}
     if state.presentation_lut is not None:
@@ -130,9 +130,17 @@ def _identity(modality: Rescale | Lut, pixels: PixelDescription) -> Window:
 
 
 def difference_settings(
-    state: PresentationState, sop_instance_uid: str, frame: int, pixels: PixelDescription, settings: RenderSettings
+    state: PresentationState,
+    sop_instance_uid: str,
+    frame: int,
+    pixels: PixelDescription,
+    settings: RenderSettings,
+    modality: Rescale | Lut,
 ) -> RenderSettings:
-    """Settings for the difference of a frame and its mask: its values are signed and have one bit more (PS3.4 N.2.1.2).
+    """Settings for the difference of a frame and its mask.
+
+    Its values are signed and have one bit more than those of the frames; where nothing changed they are 0 (PS3.4
+    N.2.1.2). Without a VOI LUT the next step is identity (N.2.1.3), so 0 is shown in the middle of the greys.
 
     Parameters
     ----------
@@ -140,6 +148,8 @@ def difference_settings(
         As of `display_settings`.
     settings : RenderSettings
         What that gave.
+    modality : Rescale or Lut
+        What was applied to the frames before.
 
     Returns
     -------
@@ -148,7 +158,7 @@ def difference_settings(
     settings = replace(settings, modality=Rescale(1.0))
     if any(covers(item.references, sop_instance_uid, frame) for item in state.voi):
         return settings
-    whole = _identity(state.modality_lut or state.rescale, pixels)
+    whole = _identity(modality, pixels)
     return replace(settings, window=Window(0.0, 2 * whole.width, "LINEAR_EXACT"))
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from hilum.errors import HilumError, UsageError
 from hilum.pixels.graphics_reader import annotations_of, layers_of
-from hilum.pixels.mask_subtraction import read_masks
+from hilum.pixels.mask_reader import read_masks, read_viewing
 from hilum.pixels.presentation_state import (
     DisplayedArea,
     ImageReference,
@@ -16,9 +14,9 @@ from hilum.pixels.presentation_state import (
     LayerOverlay,
     PresentationState,
     Superimposed,
-    Voi,
     refuse_unsupported,
 )
+from hilum.pixels.presentation_tables import first_lut, palette_of, rescale_of, voi_of
 from hilum.pixels.presentation_values import (
     MISSING,
     bad_value,
@@ -28,18 +26,19 @@ from hilum.pixels.presentation_values import (
     numbers_of,
     references_of,
 )
-from hilum.pixels.segmented import expand_segments
-from hilum.pixels.settings import Lut, OverlayPlane, Rescale, Shutter, Window
+from hilum.pixels.settings import OverlayPlane, Shutter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy.typing as npt
     import pydicom
 
-__all__ = ["palette_of", "palette_table", "read_presentation_state", "voi_of"]
+    from hilum.pixels.settings import Lut, Rescale
+
+__all__ = ["read_presentation_state"]
 
 _MAX_PLANE: Final = 64 << 20
+_VARIABLE_MODALITY: Final = "1.2.840.10008.5.1.4.1.1.11.12"
 
 
 def read_presentation_state(dataset: pydicom.Dataset) -> PresentationState:
@@ -71,6 +70,9 @@ def read_presentation_state(dataset: pydicom.Dataset) -> PresentationState:
 
 
 def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
+    variable = "VariableModalityLUTSequence" in ds or str(ds.SOPClassUID) == _VARIABLE_MODALITY
+    if variable and "RedPaletteColorLookupTableDescriptor" in ds:
+        kind = "pseudo-color"
     source, superimposed = _sides(ds) if kind == "blending" else (ds, None)
     references = tuple(_all_references(source))
     if not references:
@@ -82,11 +84,11 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
     return PresentationState(
         kind=kind,
         references=references,
-        rescale=_rescale(source),
-        modality_lut=_first_lut(source, "ModalityLUTSequence") if grey else None,
+        rescale=rescale_of(source),
+        modality_lut=first_lut(source, "ModalityLUTSequence") if grey else None,
         voi=tuple(voi_of(item) for item in items_of(source, "SoftcopyVOILUTSequence")) if grey else (),
         inverse=kind == "grayscale" and str(ds.get("PresentationLUTShape", "IDENTITY")) == "INVERSE",
-        presentation_lut=_first_lut(ds, "PresentationLUTSequence") if kind == "grayscale" else None,
+        presentation_lut=first_lut(ds, "PresentationLUTSequence") if kind == "grayscale" else None,
         palette=palette_of(ds) if kind == "pseudo-color" else None,
         rotation=rotation,
         flip=flip,
@@ -96,9 +98,29 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
         overlays=overlays,
         shutters=tuple(_shutters(ds, overlays)),
         icc_profile=bytes(ds.get("ICCProfile", None) or b""),
-        masks=read_masks(ds) if kind == "grayscale" else (),
+        masks=read_masks(ds) if kind in ("grayscale", "pseudo-color") else (),
+        viewing=read_viewing(ds),
+        modalities=tuple(map(_modality, _variable_items(ds))) if variable else (),
         superimposed=superimposed,
     )
+
+
+def _variable_items(ds: pydicom.Dataset) -> list[pydicom.Dataset]:
+    items = items_of(ds, "VariableModalityLUTSequence")
+    if not items:
+        raise bad_value("the presentation state has no VariableModalityLUTSequence (0028,3001)", MISSING)
+    return items
+
+
+def _modality(item: pydicom.Dataset) -> tuple[tuple[ImageReference, ...], Rescale | Lut]:
+    """Give the images and frames of an item, and their Modality LUT (PS3.3 C.11.35)."""
+    images = references_of(item)
+    if not images:
+        raise bad_value("an item of VariableModalityLUTSequence (0028,3001) has no ReferencedImageSequence", MISSING)
+    table = first_lut(item, "ModalityLUTSequence")
+    if table is None and "RescaleSlope" not in item:
+        raise bad_value("an item of VariableModalityLUTSequence (0028,3001) has no table or RescaleSlope", MISSING)
+    return images, table or rescale_of(item)
 
 
 def _sides(ds: pydicom.Dataset) -> tuple[pydicom.Dataset, Superimposed]:
@@ -118,8 +140,8 @@ def _sides(ds: pydicom.Dataset) -> tuple[pydicom.Dataset, Superimposed]:
     state = Superimposed(
         opacity[0],
         references,
-        _rescale(over),
-        _first_lut(over, "ModalityLUTSequence"),
+        rescale_of(over),
+        first_lut(over, "ModalityLUTSequence"),
         tuple(voi_of(item) for item in items_of(over, "SoftcopyVOILUTSequence")),
         palette_of(ds),
     )
@@ -129,76 +151,6 @@ def _sides(ds: pydicom.Dataset) -> tuple[pydicom.Dataset, Superimposed]:
 def _all_references(ds: pydicom.Dataset) -> Iterator[ImageReference]:
     for series in items_of(ds, "ReferencedSeriesSequence"):
         yield from references_of(series, str(series.get("SeriesInstanceUID", "")))
-
-
-def _table_bytes(value: object) -> npt.NDArray[np.uint16]:
-    if isinstance(value, bytes):
-        return np.frombuffer(value[: len(value) // 2 * 2], "<u2")
-    return np.atleast_1d(np.asarray(value, np.int64)).astype(np.uint16)
-
-
-def _lut(ds: pydicom.Dataset, descriptor: str = "LUTDescriptor", data: str = "LUTData") -> Lut:
-    described = numbers_of(ds, descriptor)
-    value = ds.get(data)
-    if len(described) != 3 or value is None:
-        raise bad_value(f"a look-up table without {descriptor} or {data}", MISSING)
-    count, first, bits = int(described[0]) or 65536, int(described[1]), int(described[2])
-    if not (1 <= count <= 65536 and 8 <= bits <= 16):
-        raise bad_value(f"{descriptor} cannot be")
-    if isinstance(value, bytes) and count <= len(value) < 2 * count:
-        entries = np.frombuffer(value, np.uint8)[:count].astype(np.uint16)
-    else:
-        entries = _table_bytes(value)
-    if len(entries) < count:
-        raise bad_value(f"{data} is shorter than {descriptor} says")
-    return Lut(tuple(entries[:count].tolist()), first, bits)
-
-
-def _first_lut(ds: pydicom.Dataset, keyword: str) -> Lut | None:
-    items = items_of(ds, keyword)
-    return _lut(items[0]) if items else None
-
-
-def _rescale(ds: pydicom.Dataset) -> Rescale:
-    slope = number_of(ds, "RescaleSlope", 1.0)
-    if slope == 0:
-        raise bad_value("RescaleSlope (0028,1053) is 0")
-    return Rescale(slope, number_of(ds, "RescaleIntercept", 0.0))
-
-
-def voi_of(item: pydicom.Dataset) -> Voi:
-    """Read the window or table of an item with the VOI LUT Macro (PS3.3 C.11.2b); DataError without one."""
-    center, width = numbers_of(item, "WindowCenter"), numbers_of(item, "WindowWidth")
-    lut = _first_lut(item, "VOILUTSequence")
-    window = None
-    if center and width:
-        function = str(item.get("VOILUTFunction") or "LINEAR")
-        if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-            raise bad_value("VOILUTFunction (0028,1056) is none of LINEAR, LINEAR_EXACT, SIGMOID")
-        if width[0] < (1 if function == "LINEAR" else 1e-9):
-            raise bad_value("WindowWidth (0028,1051) is below 1, or not above 0")
-        window = Window(center[0], width[0], function)  # type: ignore[arg-type]
-    elif lut is None:
-        raise bad_value("an item of SoftcopyVOILUTSequence (0028,3110) has neither a window nor a table", MISSING)
-    return Voi(references_of(item), window, lut)
-
-
-def palette_of(ds: pydicom.Dataset) -> tuple[Lut, Lut, Lut]:
-    """Read red, green and blue tables, plain or segmented (PS3.3 C.7.9)."""
-    red, green, blue = (palette_table(ds, f"{colour}PaletteColorLookupTable") for colour in ("Red", "Green", "Blue"))
-    return red, green, blue
-
-
-def palette_table(ds: pydicom.Dataset, name: str) -> Lut:
-    """Read one of them; `name`: ``RedPaletteColorLookupTable`` and the like."""
-    segments = ds.get(f"Segmented{name}Data")
-    if segments is None:
-        return _lut(ds, f"{name}Descriptor", f"{name}Data")
-    described = numbers_of(ds, f"{name}Descriptor")
-    if len(described) != 3 or described[2] != 16:
-        raise bad_value(f"{name}Descriptor is missing, or not of the 16 bits of presentation states", MISSING)
-    count = int(described[0]) or 65536
-    return Lut(expand_segments(_table_bytes(segments).tolist(), count), int(described[1]), 16)
 
 
 def _transformation(ds: pydicom.Dataset) -> tuple[int, bool]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from hilum.pixels.mask_subtraction import Mask
+    from hilum.pixels.mask_subtraction import Mask, Viewing
     from hilum.pixels.settings import Lut, OverlayPlane, Rescale, Rgb, Shutter, Window
 
 __all__ = [
@@ -49,7 +49,7 @@ PRESENTATION_STATES: Final[dict[str, tuple[str, Kind | None]]] = {
     _ROOT + "9": ("Volume Rendering Volumetric Presentation State", None),
     _ROOT + "10": ("Segmented Volume Rendering Volumetric Presentation State", None),
     _ROOT + "11": ("Multiple Volume Rendering Volumetric Presentation State", None),
-    _ROOT + "12": ("Variable Modality LUT Softcopy Presentation State", None),
+    _ROOT + "12": ("Variable Modality LUT Softcopy Presentation State", "grayscale"),
 }
 """SOP classes of presentation states: name, and the kind of those that are rendered."""
 
@@ -206,12 +206,21 @@ class PresentationState:
     icc_profile: bytes
     masks: tuple[Mask, ...] = ()
     """The first that is for a frame is subtracted from it, before VOI."""
+    viewing: tuple[Viewing, ...] = ()
+    """Of XA/XRF: how much of the mask is seen; the first that is for a frame."""
+    modalities: tuple[tuple[tuple[ImageReference, ...], Rescale | Lut], ...] = ()
+    """Of variable modality LUTs (PS3.3 C.11.35): the one of each image or frame; others have `rescale`."""
     superimposed: Superimposed | None = None
     """Of blending; all that is said of images above is of the underlying ones then."""
 
     def reference_to(self, sop_instance_uid: str, frame: int) -> bool:
         """Whether the state is for a frame, from 1, of an image."""
         return covers(self.references, sop_instance_uid, frame)
+
+    def modality_of(self, sop_instance_uid: str, frame: int) -> Rescale | Lut:
+        """Modality transformation of a frame, from 1, of an image (PS3.3 C.11.1, C.11.35)."""
+        own = (modality for images, modality in self.modalities if covers(images, sop_instance_uid, frame))
+        return next(own, self.modality_lut or self.rescale)
 
 
 def covers(references: tuple[ImageReference, ...], sop_instance_uid: str, frame: int) -> bool:
@@ -254,6 +263,7 @@ def refuse_unsupported(sop_class_uid: str) -> Kind:
         raise UsageError("the object is not a presentation state")
     if kind is None:
         raise UsageError(
-            f"a {name} is not rendered; rendered are Grayscale (also XA/XRF), Color, Pseudo-Color, Blending ones"
+            f"a {name} is not rendered; rendered are Grayscale (also XA/XRF), Color, Pseudo-Color, "
+            "Variable Modality LUT, Blending ones"
         )
     return kind

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 
 from hilum.errors import HilumError, UsageError
-from hilum.pixels.presentation_reader import palette_of, palette_table, voi_of
+from hilum.pixels.presentation_tables import palette_of, palette_table, voi_of
 from hilum.pixels.presentation_values import MISSING, bad_value, items_of, number_of, numbers_of
 from hilum.pixels.settings import Lut
 from hilum.render.geometry import Camera, Plane, Vector, unit

@@ -154,7 +154,7 @@ BAD = {
     "mask": (edit("MaskSubtractionSequence", [Dataset()]), DataError, "0028,6101"),
     "class": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2"), UsageError, "not a presentation state"),
     "blending of nothing": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.4"), DataError, "0070,0402"),
-    "variable": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.12"), UsageError, "Variable Modality LUT"),
+    "variable": (edit("SOPClassUID", "1.2.840.10008.5.1.4.1.1.11.12"), DataError, "0028,3001"),
 }
 
 
@@ -171,7 +171,9 @@ def test_every_other_kind_is_refused_by_name() -> None:
     for uid, (name, kind) in PRESENTATION_STATES.items():
         ds = Dataset()
         ds.SOPClassUID = uid
-        with pytest.raises(HilumError, match=name if kind is None else "ReferencedSeries|BlendingSequence"):
+        with pytest.raises(
+            HilumError, match=name if kind is None else "ReferencedSeries|BlendingSequence|VariableModality"
+        ):
             read_presentation_state(ds)
 
 
