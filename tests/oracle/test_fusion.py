@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
-from segmentations import COLOUR, SHAPE, images, make_segmentation, stream
+from segmentations import COLOUR, SHAPE, images, make_segmentation, object_attributes, stream
 from structure_sets import COLOUR as REGION_COLOUR
 from structure_sets import make_structure_set
 from volume_objects import FRAME_OF_REFERENCE, make_stack, ramp
@@ -229,14 +229,7 @@ def test_a_parametric_map_is_what_highdicom_maps(archive: hilum.Archive) -> None
     made = hd.pm.ParametricMap(
         source_images=sources,
         pixel_array=values,
-        series_instance_uid=hd.UID(),
-        series_number=1,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="x",
-        manufacturer_model_name="x",
-        software_versions="1",
-        device_serial_number="1",
+        **object_attributes(),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[hd.VOILUTTransformation(0.5, 1.0)],
@@ -273,6 +266,25 @@ def test_regions_are_painted_by_their_polygons_and_across_by_their_masks(archive
     rows = (image == REGION_COLOUR).all(axis=2).sum(axis=1)
     assert np.count_nonzero(rows) == 18  # 9 mm at 0.5 mm
     assert set(rows[rows > 0].tolist()) == {40}
+
+
+def test_segments_that_are_too_large_together_are_refused(
+    archive: hilum.Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = [stored(archive, stream(dataset)) for dataset in images()][2]
+    pixels = np.ones((*SHAPE, 2), np.float32) / 2
+    fractions = stored(archive, make_segmentation(pixels, "FRACTIONAL", [1, 2], fractional_type="OCCUPANCY"))
+    square = [(0.0, 0.0, 0.0), (0.0, 20.0, 0.0), (0.0, 20.0, 20.0), (0.0, 0.0, 20.0)]
+    across = {number: [("CLOSED_PLANAR", square)] for number in (1, 2)}
+    frame_of_reference = archive.volumes.frames([image.record]).frames_of_reference[0]
+    regions = stored(archive, make_structure_set(across, frame_of_reference=frame_of_reference))
+    for overlay, most in ((fractions, int(np.prod(SHAPE))), (regions, 500)):
+        monkeypatch.setattr("hilum.archive.overlays.MAX_VOXELS", most)
+        with pytest.raises(hilum.LimitExceeded, match="name fewer"):
+            image.render(overlays=[overlay])
+        assert image.render(overlays=[Overlay(overlay.sop_instance_uid, segments=(1,))])
+    monkeypatch.undo()
+    assert image.render(overlays=[fractions, regions])
 
 
 def test_fractions_are_the_more_opaque_the_larger(archive: hilum.Archive) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hilum.errors import UsageError
+from hilum.errors import LimitExceeded, UsageError
 from hilum.render import Camera, Renderer, Shading, TransferFunction, camera
 from hilum.render.labels import SegmentDisplay, label_maps
 from hilum.volumes.masks import Mask, Segment
@@ -138,6 +138,16 @@ def test_overlapping_masks_of_one_grid_share_a_volume_where_they_can() -> None:
     far[:, :2, :2] = 1
     apart = label_maps([ball, Mask(Segment(4, "", (1, 2, 3)), far, ball.affine, "1.2")])
     assert [segment.number for one in apart for segment in one.segments] == [1, 4] and len(apart) == 1
+
+
+def test_segments_of_too_many_voxels_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ball, slab, small = masks()
+    sizes = [int(np.prod(one.renderer.view.layout[0])) for one in label_maps([ball, slab, small])]
+    monkeypatch.setattr("hilum.render.labels.MAX_VOXELS", sum(sizes))
+    assert len(label_maps([ball, slab, small])) == 3
+    monkeypatch.setattr("hilum.render.labels.MAX_VOXELS", sum(sizes) - 1)
+    with pytest.raises(LimitExceeded, match="name fewer"):
+        label_maps([ball, slab, small])
 
 
 def test_the_surface_of_a_segment_is_shaded_by_its_mask() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import highdicom as hd
 import numpy as np
@@ -46,20 +46,27 @@ def describe(number: int) -> hd.seg.SegmentDescription:
     )
 
 
+def object_attributes() -> dict[str, Any]:
+    """What highdicom wants of any object: new UIDs, and equipment of no name."""
+    return {
+        "series_instance_uid": hd.UID(),
+        "series_number": 5,
+        "sop_instance_uid": hd.UID(),
+        "instance_number": 1,
+        "manufacturer": "x",
+        "manufacturer_model_name": "x",
+        "software_versions": "1",
+        "device_serial_number": "1",
+    }
+
+
 def make_segmentation(pixels: np.ndarray, kind: str, numbers: Sequence[int], **options: object) -> bytes:
     made = hd.seg.Segmentation(
         source_images=images(),
         pixel_array=pixels,
         segmentation_type=kind,
         segment_descriptions=[describe(n) for n in numbers],
-        series_instance_uid=hd.UID(),
-        series_number=5,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="x",
-        manufacturer_model_name="x",
-        software_versions="1",
-        device_serial_number="1",
+        **object_attributes(),
         **options,
     )
     stream = io.BytesIO()

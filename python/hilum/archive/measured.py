@@ -49,10 +49,19 @@ def find_segment(archive: Archive, sop_instance_uid: str, number: int, grid: Gri
 
 
 class SurfaceTurn:
-    """Lets one surface be made at a time: each takes much memory for a short while."""
+    """Lets one surface be made at a time: each takes much memory for a short while.
 
-    def __init__(self, wait_s: float = 30.0) -> None:
+    Parameters
+    ----------
+    wait_s : float
+        Longest time to wait: seconds.
+    waiting : int
+        How many may wait; more would leave no threads for others.
+    """
+
+    def __init__(self, wait_s: float = 30.0, waiting: int = 2) -> None:
         self._lock = threading.Lock()
+        self._room = threading.Semaphore(1 + waiting)
         self._wait_s = wait_s
 
     @contextmanager
@@ -62,11 +71,16 @@ class SurfaceTurn:
         Raises
         ------
         Unavailable
-            Others take too long.
+            Others take too long, or too many wait.
         """
-        if not self._lock.acquire(timeout=self._wait_s):
-            raise Unavailable("another surface is being made; try again")
+        if not self._room.acquire(blocking=False):
+            raise Unavailable("several surfaces are being made; try again")
         try:
-            yield
+            if not self._lock.acquire(timeout=self._wait_s):
+                raise Unavailable("another surface is being made; try again")
+            try:
+                yield
+            finally:
+                self._lock.release()
         finally:
-            self._lock.release()
+            self._room.release()

@@ -12,12 +12,13 @@ import numpy as np
 
 from hilum.archive.frame_plane import picture_plane
 from hilum.archive.segmented import read_segmentation
-from hilum.errors import Conflict, DataError, NotFound, UsageError
+from hilum.errors import Conflict, DataError, LimitExceeded, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.render.fusion import ContourLayer, FractionLayer, LabelLayer, MovedLayer, ValueLayer
 from hilum.render.labels import SegmentDisplay, label_maps
 from hilum.render.renderer import Renderer
 from hilum.volumes.contours import STRUCTURE_SETS, StructureSet
+from hilum.volumes.masks import MAX_VOXELS
 from hilum.volumes.registration import REGISTRATIONS, read_registration, rigid_between
 from hilum.volumes.segments import SEGMENTATIONS
 from hilum.volumes.values import DOSE_KEYWORDS, DOSES, PARAMETRIC_MAPS, read_dose, read_parametric_map
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from hilum.render.fusion import Layer
     from hilum.render.geometry import Plane
     from hilum.render.labels import LabelMap
-    from hilum.volumes.masks import Segment
+    from hilum.volumes.masks import Mask, Segment
     from hilum.volumes.segments import Segmentation
     from hilum.volumes.values import ValueGrid
     from hilum.volumes.volume import Volume
@@ -125,7 +126,10 @@ class _Regions:
 
     def maps(self, number: int) -> tuple[LabelMap, ...]:
         if number not in self._maps:
-            self._maps[number] = tuple(label_maps([self.structure.mask(number)]))
+            made = tuple(label_maps([self.structure.mask(number)]))
+            if self.nbytes + _bytes_of(made) > MAX_VOXELS:
+                raise LimitExceeded(f"regions of more than {MAX_VOXELS} voxels together: name fewer of them")
+            self._maps[number] = made
         return self._maps[number]
 
 
@@ -159,11 +163,12 @@ class Overlays:
             An overlay is in another frame of reference and no registration in its study relates them, or it is no
             volume (`NotAVolume`).
         UsageError
-            The object is nothing to lay over an image, or is not shown in the way that was asked for.
+            The object is nothing to lay over an image, or is not shown in the way that was asked for; more than 16
+            overlays.
         DataError
             It is damaged.
         LimitExceeded
-            More than 16 overlays, or one is too large.
+            It is too large, or its segments are together.
         """
         if len(overlays) > MAX_OVERLAYS:
             raise UsageError(f"at most {MAX_OVERLAYS} overlays lie over an image")
@@ -419,7 +424,12 @@ def _read_labels(segmentation: Segmentation, numbers: tuple[int, ...]) -> _Label
     uid = segmentation.frame_of_reference_uid
     if segmentation.kind != "FRACTIONAL":
         return _Labels(tuple(label_maps(segmentation.mask(number) for number in chosen)), (), uid)
-    masks = [mask for mask in map(segmentation.mask, chosen) if mask.voxels.size]
+    masks: list[Mask] = []
+    for mask in map(segmentation.mask, chosen):
+        if mask.voxels.size:
+            masks.append(mask)
+        if sum(one.voxels.size for one in masks) > MAX_VOXELS:
+            raise LimitExceeded(f"segments of more than {MAX_VOXELS} voxels together: name fewer of them")
     fractions = tuple(
         (mask.segment, Renderer(from_array(mask.voxels, affine=mask.affine)), mask.maximum) for mask in masks
     )

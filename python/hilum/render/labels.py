@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from hilum.errors import UsageError
+from hilum.errors import LimitExceeded, UsageError
 from hilum.render.renderer import Renderer
-from hilum.volumes.masks import check_voxels
+from hilum.volumes.masks import MAX_VOXELS, check_voxels
 from hilum.volumes.view import affine_of, from_array
 
 if TYPE_CHECKING:
@@ -135,14 +135,19 @@ def label_maps(masks: Iterable[Mask]) -> list[LabelMap]:
     Raises
     ------
     LimitExceeded
-        A volume of more voxels than a mask may have.
+        A volume of more voxels than a mask may have, or the boxes around what is inside have more together.
     """
     found: list[_Lattice] = []
+    together = 0
     for mask in masks:
-        box = _box(mask.inside)
+        inside = mask.inside
+        box = _box(inside)
         if box is None:
             continue
-        inside = mask.inside[box]
+        inside = inside[box].copy()  # a view would keep the whole
+        together += inside.size
+        if together > MAX_VOXELS:
+            raise LimitExceeded(f"segments of more than {MAX_VOXELS} voxels together: name fewer of them")
         affine = mask.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ np.array([part.start for part in reversed(box)])
         for lattice in found:

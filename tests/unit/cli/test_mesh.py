@@ -85,5 +85,9 @@ def test_one_surface_at_a_time() -> None:
     turn = SurfaceTurn(wait_s=0.01)
     with turn(), pytest.raises(Unavailable), turn():
         pass
-    with turn():
+    full = SurfaceTurn(wait_s=60, waiting=0)
+    with full(), pytest.raises(Unavailable, match="several"), full():
         pass
+    for free in (turn, full):
+        with free():
+            pass

@@ -50,6 +50,16 @@ def test_polygons_are_filled_as_defined(polygons: list[np.ndarray]) -> None:
         assert away < 1e-6
 
 
+def test_polygons_of_many_crossings_are_filled_in_parts() -> None:
+    shape = (300, 40)
+    points = np.random.default_rng(3).uniform((-3, -3), (43, 303), (3000, 2))
+    triangles = [points[[0, at, at + 1]] for at in range(1, len(points) - 1)]  # what lies in an odd number of them
+    np.testing.assert_array_equal(fill_polygons([points], shape), fill_polygons(triangles, shape))
+    zigzag = np.column_stack([np.zeros(300_000), np.tile([0.0, 300.0], 150_000)])
+    with pytest.raises(LimitExceeded, match="too many points"):
+        fill_polygons([zigzag], shape)
+
+
 def test_a_polygon_agrees_with_pillow_but_on_its_edge() -> None:
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     radius = 60 + 20 * np.sin(5 * angles)
