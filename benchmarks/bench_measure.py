@@ -82,6 +82,16 @@ def vtk_image(vtk: Any, voxels: npt.NDArray[Any]) -> Any:
     return image
 
 
+def flying_edges(vtk: Any, image: Any, *, normals: bool) -> Any:
+    """VTK's surface of an image at the threshold, not made yet."""
+    edges = vtk.vtkFlyingEdges3D()
+    edges.SetInputData(image)
+    edges.SetValue(0, THRESHOLD)
+    edges.SetComputeNormals(normals)
+    edges.ComputeGradientsOff()
+    return edges
+
+
 @pytest.mark.informational
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("peer", ["hilum", "VTK flying edges", "scikit-image"])
@@ -101,11 +111,7 @@ def test_isosurface(benchmark: BenchmarkFixture, voxels: npt.NDArray[Any], peer:
         image = vtk_image(vtk, voxels)
 
         def run() -> Any:
-            edges = vtk.vtkFlyingEdges3D()
-            edges.SetInputData(image)
-            edges.SetValue(0, THRESHOLD)
-            edges.ComputeNormalsOn()
-            edges.ComputeGradientsOff()
+            edges = flying_edges(vtk, image, normals=True)
             edges.Update()
             return edges.GetOutput()
 
@@ -134,11 +140,7 @@ def test_decimation_to_a_tenth(benchmark: BenchmarkFixture, voxels: npt.NDArray[
     image = vtk_image(vtk, voxels)
 
     def run() -> Any:
-        edges = vtk.vtkFlyingEdges3D()
-        edges.SetInputData(image)
-        edges.SetValue(0, THRESHOLD)
-        edges.ComputeNormalsOff()
-        edges.ComputeGradientsOff()
+        edges = flying_edges(vtk, image, normals=False)
         less = vtk.vtkQuadricDecimation()
         less.SetInputConnection(edges.GetOutputPort())
         less.SetTargetReduction(0.9)

@@ -351,7 +351,7 @@ class Overlays:
         """Give the factor to the units of the range, and a range: SUV of PET, else the window of the middle image."""
         if modality == "PT":
             try:
-                series = volume.series
+                series = volume.frames
                 return self._archive.volumes.suv_factor(series, volume.stack, "bw"), (0.0, _SUV)
             except DataError:
                 pass

@@ -157,7 +157,7 @@ class VolumeImages:
         found = []
         for index, stack in enumerate(assembly.stacks or (assembly.stack(0),)):
             volume = volumes.volume(records, index)
-            series = volume.series
+            series = volume.frames
             hit: npt.NDArray[np.bool_] = np.ones(len(stack.frames), bool)
             if parts:
                 uids = {r for r, record in enumerate(series.records) if record.sop_instance_uid in parts}

@@ -5,27 +5,36 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from hilum.cli.common import ArchiveOption, ConfigOption
 
 __all__ = ["serve"]
 
 
 def serve(
-    archive: Annotated[Path | None, typer.Option(help="Folder of the archive; made when it does not exist.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on, for HTTP and DICOM.")] = None,
+    archive: ArchiveOption = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on, for HTTP and DICOM; default: the configured one, else loopback.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="HTTP port; 0: any that is free.")] = None,
     dicom_port: Annotated[int | None, typer.Option(min=0, max=65535, help="DICOM port; 0: any that is free.")] = None,
-    aet: Annotated[str | None, typer.Option("--aet", help="Our application entity title.")] = None,
+    aet: Annotated[str | None, typer.Option("--aet", help="Our application entity title.", metavar="TITLE")] = None,
     workers: Annotated[int | None, typer.Option(min=0, max=256, help="HTTP processes; 0: one per processor.")] = None,
     dicom: Annotated[bool | None, typer.Option("--dicom/--no-dicom", help="Whether to open the DICOM port.")] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen elsewhere than loopback without TLS and token.")
     ] = False,
-    access_log: Annotated[str, typer.Option(help="File for one JSON line per request; '-': standard error.")] = "",
-    config: Annotated[Path | None, typer.Option(help="TOML file with the settings.")] = None,
+    access_log: Annotated[
+        str, typer.Option(help="File for one JSON line per request; '-': standard error.", metavar="FILE")
+    ] = "",
+    config: ConfigOption = None,
 ) -> None:
     """Serve DICOMweb, the viewer and the DICOM port until interrupted."""
     from hilum.config import check_value, load_settings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hilum.errors import DataError, HilumError, LimitExceeded, NotAVolume, NotFound
-from hilum.volumes.masks import Grid, Mask, Segment, check_voxels, colour_of
+from hilum.errors import DataError, HilumError, LimitExceeded, NotAVolume
+from hilum.volumes.masks import Grid, Mask, Segment, check_voxels, colour_of, segment_of
 from hilum.volumes.polygons import fill_polygons
 
 if TYPE_CHECKING:
@@ -137,10 +137,7 @@ class StructureSet:
         NotFound
             There is none.
         """
-        for segment in self.segments:
-            if segment.number == number:
-                return segment
-        raise NotFound(f"there is no region of interest {number}")
+        return segment_of(self.segments, number)
 
     def contours(self, number: int) -> tuple[Contour, ...]:
         """Return the contours of a region, none for one that was not drawn; errors: those of `segment`."""

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 
-from hilum.errors import LimitExceeded, UsageError
+from hilum.errors import LimitExceeded, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from hilum.pixels.settings import Rgb
 
-__all__ = ["COLOURS", "MAX_VOXELS", "Code", "Grid", "Mask", "Segment", "check_voxels", "colour_of"]
+__all__ = ["COLOURS", "MAX_VOXELS", "Code", "Grid", "Mask", "Segment", "check_voxels", "colour_of", "segment_of"]
 
 Code: TypeAlias = tuple[str, str, str]
 """Code value, coding scheme designator, code meaning (PS3.3 8.8); empty texts: not said."""
@@ -68,6 +70,20 @@ class Segment:
     """Tracking UID (0062,0021)."""
     background: bool = False
     """It is what is no segment: property (125040, DCM), or the value of a label map for it."""
+
+
+def segment_of(segments: Sequence[Segment], number: int) -> Segment:
+    """Find a segment or region by its number.
+
+    Raises
+    ------
+    NotFound
+        There is none.
+    """
+    for segment in segments:
+        if segment.number == number:
+            return segment
+    raise NotFound(f"there is no segment or region {number}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

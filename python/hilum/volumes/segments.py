@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hilum.errors import DataError, HilumError, NotAVolume, NotFound
+from hilum.errors import DataError, HilumError, NotAVolume
 from hilum.pixels.cielab import rgb_of_cielab
-from hilum.volumes.masks import Mask, Segment, check_voxels, colour_of
+from hilum.volumes.masks import Mask, Segment, check_voxels, colour_of, segment_of
 from hilum.volumes.planes import lay_planes
 
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ class Segmentation:
         NotFound
             There is none.
         """
-        for segment in self.segments:
-            if segment.number == number:
-                return segment
-        raise NotFound(f"there is no segment {number}")
+        return segment_of(self.segments, number)
 
     def mask(self, number: int) -> Mask:
         """Decode the mask of a segment: the slices between its first and last one.

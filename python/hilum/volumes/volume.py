@@ -62,11 +62,6 @@ class Volume:
         return self._stack
 
     @property
-    def series(self) -> SeriesFrames:
-        """Frames of its instances; `stack` counts them."""
-        return self._series
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """``(z, y, x)``, or ``(t, z, y, x)`` with several time points."""
         lead = (len(self._stack.times),) if self._stack.times else ()
@@ -254,8 +249,7 @@ class Volume:
     @property
     def frame_of_reference_uid(self) -> str:
         """Frame of Reference UID (0020,0052); empty if not said."""
-        of_objects: tuple[str, ...] = self._series.frames_of_reference
-        return of_objects[int(self._series.objects[int(self._stack.frames[0, 0])])]
+        return self._stack.frame_of_reference_uid
 
     def scale(self, quantity: Quantity = "modality") -> Scale:
         """Say what makes a quantity of stored values. Errors: those of `suv`; UsageError for another quantity."""

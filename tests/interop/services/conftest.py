@@ -104,6 +104,20 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer
 
 
 @pytest.fixture(scope="module")
+def archive(live_server: LiveServer) -> Iterator[hilum.Archive]:
+    """The archive of the live server, for reading."""
+    with hilum.open(live_server.root, read_only=True) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def largest_ct(archive: hilum.Archive) -> hilum.Series:
+    """The largest CT of the sample studies."""
+    found = [series for study in archive.studies() for series in study.series if series.modality == "CT"]
+    return max(found, key=lambda one: one.number_of_instances)
+
+
+@pytest.fixture(scope="module")
 def served_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[bytes]], LiveServer]]:
     """Start a server over the sample studies and some objects; it lives as long as the tests of a module."""
     started: list[LiveServer] = []

@@ -9,32 +9,18 @@ import httpx
 import numpy as np
 import pytest
 
-import hilum
 from hilum.volumes.regions import Box, Sphere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.interop.services.conftest import LiveServer
 
-
-@pytest.fixture(scope="module")
-def archive(live_server: LiveServer) -> Iterator[hilum.Archive]:
-    with hilum.open(live_server.root, read_only=True) as opened:
-        yield opened
+    import hilum
 
 
 @pytest.fixture(scope="module")
-def series(archive: hilum.Archive) -> hilum.Series:
-    """The largest CT of the sample studies."""
-    found = [s for study in archive.studies() for s in study.series if s.modality == "CT"]
-    return max(found, key=lambda one: one.number_of_instances)
-
-
-@pytest.fixture(scope="module")
-def url(live_server: LiveServer, series: hilum.Series) -> str:
+def url(live_server: LiveServer, largest_ct: hilum.Series) -> str:
     root = live_server.dicomweb.removesuffix("/dicom-web")
-    return f"{root}/volumes/studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
+    return f"{root}/volumes/studies/{largest_ct.study_instance_uid}/series/{largest_ct.series_instance_uid}"
 
 
 def post(address: str, body: Any, **headers: str) -> httpx.Response:
@@ -46,16 +32,16 @@ def middle_of(volume: hilum.Volume) -> list[float]:
     return found
 
 
-def test_a_series_tells_its_volumes(url: str, series: hilum.Series) -> None:
+def test_a_series_tells_its_volumes(url: str, largest_ct: hilum.Series) -> None:
     answer = httpx.get(url, timeout=60).json()
-    volume = series.volume()
+    volume = largest_ct.volume()
     assert answer["volumes"][0]["shape"] == list(volume.shape)
     np.testing.assert_allclose(answer["volumes"][0]["affine"], volume.affine)
     assert answer["volumes"][0]["units"] == "HU"
 
 
-def test_statistics_profile_and_curve_are_those_of_the_library(url: str, series: hilum.Series) -> None:
-    volume = series.volume()
+def test_statistics_profile_and_curve_are_those_of_the_library(url: str, largest_ct: hilum.Series) -> None:
+    volume = largest_ct.volume()
     centre = middle_of(volume)
     x, y, z = centre
     sphere = {"sphere": {"centre": centre, "radius": 15.0}}
@@ -80,11 +66,11 @@ def test_statistics_profile_and_curve_are_those_of_the_library(url: str, series:
 
 
 @pytest.mark.parametrize("kind", ["model/stl", "model/obj", "model/gltf-binary"])
-def test_a_surface_in_each_form(url: str, series: hilum.Series, kind: str) -> None:
+def test_a_surface_in_each_form(url: str, largest_ct: hilum.Series, kind: str) -> None:
     params: dict[str, Any] = {"threshold": 150, "faces": 2000, "largest": 1}
     answer = httpx.get(f"{url}/mesh", params=params, headers={"Accept": kind}, timeout=60)
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
-    mesh = series.volume().mesh(threshold=150, faces=2000, largest=1)
+    mesh = largest_ct.volume().mesh(threshold=150, faces=2000, largest=1)
     assert answer.content == mesh.to_bytes({"model/stl": "stl", "model/obj": "obj"}.get(kind, "glb"))
     if kind == "model/stl":
         assert struct.unpack("<I", answer.content[80:84])[0] == len(mesh.triangles) > 100

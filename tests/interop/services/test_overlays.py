@@ -10,18 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import hilum
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.interop.services.conftest import LiveServer
 
-
-@pytest.fixture(scope="module")
-def archive(live_server: LiveServer) -> Iterator[hilum.Archive]:
-    with hilum.open(live_server.root, read_only=True) as opened:
-        yield opened
+    import hilum
 
 
 @pytest.fixture(scope="module")

@@ -11,21 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import hilum
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
     from tests.interop.services.conftest import LiveServer
 
-
-@pytest.fixture(scope="module")
-def series(live_server: LiveServer) -> Iterator[hilum.Series]:
-    """The largest CT of the sample studies."""
-    with hilum.open(live_server.root, read_only=True) as archive:
-        found = [s for study in archive.studies() for s in study.series if s.modality == "CT"]
-        yield max(found, key=lambda one: one.number_of_instances)
+    import hilum
 
 
 def get(server: LiveServer, path: str, accept: str = "*/*") -> httpx.Response:
@@ -46,14 +36,14 @@ def pixels(answer: httpx.Response) -> npt.NDArray[np.uint8]:
     ],
 )
 def test_parts_are_those_of_the_rendered_plane(
-    live_server: LiveServer, series: hilum.Series, parameters: dict[str, str]
+    live_server: LiveServer, largest_ct: hilum.Series, parameters: dict[str, str]
 ) -> None:
-    uid = series.series_instance_uid
+    uid = largest_ct.series_instance_uid
     name = quote(f"{uid}:plane;" + ";".join(f"{key}={value}" for key, value in parameters.items()))
     told = get(live_server, f"/iiif/3/{name}/info.json").json()
     wide, high = told["width"], told["height"]
     query = "&".join(f"{key}={value}" for key, value in {**parameters, "viewport": f"{wide},{high}"}.items())
-    place = f"/dicom-web/studies/{series.study_instance_uid}/series/{uid}/renderedmpr?{query}"
+    place = f"/dicom-web/studies/{largest_ct.study_instance_uid}/series/{uid}/renderedmpr?{query}"
     whole = pixels(get(live_server, place, "image/png"))
     assert whole.shape == (high, wide)
     assert whole.std() > 5
@@ -75,8 +65,8 @@ def test_parts_are_those_of_the_rendered_plane(
     assert half.shape[1] == wide // 2
 
 
-def test_a_plane_is_not_sent_twice(live_server: LiveServer, series: hilum.Series) -> None:
-    path = f"/iiif/3/{series.series_instance_uid}:plane/full/max/0/default.jpg"
+def test_a_plane_is_not_sent_twice(live_server: LiveServer, largest_ct: hilum.Series) -> None:
+    path = f"/iiif/3/{largest_ct.series_instance_uid}:plane/full/max/0/default.jpg"
     answer = get(live_server, path)
     assert answer.headers["content-type"] == "image/jpeg"
     again = httpx.get(live_server.url + path, headers={"If-None-Match": answer.headers["etag"]}, timeout=60)
@@ -97,13 +87,12 @@ def test_a_plane_is_not_sent_twice(live_server: LiveServer, series: hilum.Series
         (";viewpointposition=1,2,3", 400),
     ],
 )
-def test_names_that_cannot_be(live_server: LiveServer, series: hilum.Series, parameters: str, status: int) -> None:
-    answer = get(live_server, f"/iiif/3/{series.series_instance_uid}:plane{parameters}/info.json")
+def test_names_that_cannot_be(live_server: LiveServer, largest_ct: hilum.Series, parameters: str, status: int) -> None:
+    answer = get(live_server, f"/iiif/3/{largest_ct.series_instance_uid}:plane{parameters}/info.json")
     assert (answer.status_code, bool(answer.text)) == (status, True)
 
 
-def test_planes_of_what_is_no_volume_or_not_there(live_server: LiveServer) -> None:
+def test_planes_of_what_is_no_volume_or_not_there(live_server: LiveServer, archive: hilum.Archive) -> None:
     assert get(live_server, "/iiif/3/1.2.3:plane/info.json").status_code == 404
-    with hilum.open(live_server.root, read_only=True) as archive:
-        found = [s for study in archive.studies() for s in study.series if s.modality in ("CR", "DX", "MG", "US")]
+    found = [s for study in archive.studies() for s in study.series if s.modality in ("CR", "DX", "MG", "US")]
     assert get(live_server, f"/iiif/3/{found[0].series_instance_uid}:plane/info.json").status_code == 409

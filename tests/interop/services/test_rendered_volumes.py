@@ -11,30 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import hilum
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.interop.services.conftest import LiveServer
 
-
-@pytest.fixture(scope="module")
-def archive(live_server: LiveServer) -> Iterator[hilum.Archive]:
-    with hilum.open(live_server.root, read_only=True) as opened:
-        yield opened
+    import hilum
 
 
 @pytest.fixture(scope="module")
-def series(archive: hilum.Archive) -> hilum.Series:
-    """The largest CT of the sample studies."""
-    found = [s for study in archive.studies() for s in study.series if s.modality == "CT"]
-    return max(found, key=lambda one: one.number_of_instances)
-
-
-@pytest.fixture(scope="module")
-def url(live_server: LiveServer, series: hilum.Series) -> str:
-    return f"{live_server.dicomweb}/studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
+def url(live_server: LiveServer, largest_ct: hilum.Series) -> str:
+    return f"{live_server.dicomweb}/studies/{largest_ct.study_instance_uid}/series/{largest_ct.series_instance_uid}"
 
 
 def get(address: str, accept: str = "image/png", **params: Any) -> httpx.Response:
@@ -46,8 +31,8 @@ def pixels(answer: httpx.Response) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(answer.content)))
 
 
-def test_an_axial_plane_through_a_slice_is_that_slice(url: str, series: hilum.Series) -> None:
-    volume = series.volume()
+def test_an_axial_plane_through_a_slice_is_that_slice(url: str, largest_ct: hilum.Series) -> None:
+    volume = largest_ct.volume()
     k = volume.shape[0] // 2
     affine = volume.affine
     rows, columns = volume.shape[1:]
@@ -139,9 +124,9 @@ def pictures(video: bytes) -> list[np.ndarray]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def test_b33_study_as_an_mpr(live_server: LiveServer, series: hilum.Series) -> None:
+def test_b33_study_as_an_mpr(live_server: LiveServer, largest_ct: hilum.Series) -> None:
     """PS3.18 B.33: a video, or a still image."""
-    study = f"{live_server.dicomweb}/studies/{series.study_instance_uid}/renderedmpr"
+    study = f"{live_server.dicomweb}/studies/{largest_ct.study_instance_uid}/renderedmpr"
     matched = {"CardiacRRIntervalSpecified": "140-260", **B33}
     video = get(study, "video/mp4", **B33)
     assert (video.status_code, video.headers["content-type"]) == (200, "video/mp4")
@@ -152,12 +137,12 @@ def test_b33_study_as_an_mpr(live_server: LiveServer, series: hilum.Series) -> N
     assert "viewpointup" in answer.headers["warning"]
 
 
-def test_b34_one_phase_as_a_slab(url: str, series: hilum.Series) -> None:
+def test_b34_one_phase_as_a_slab(url: str, largest_ct: hilum.Series) -> None:
     """PS3.18 B.34, with an instance of this series as its volume input."""
     answer = get(
         f"{url}/renderedmpr",
         "image/jpeg",
-        volumeinputreference=series.instances[0].sop_instance_uid,
+        volumeinputreference=largest_ct.instances[0].sop_instance_uid,
         renderingmethod="maximum_ip",
         mprslab="20",
         viewpointposition="100,101,200",
@@ -172,11 +157,11 @@ def test_b34_one_phase_as_a_slab(url: str, series: hilum.Series) -> None:
     assert other.status_code == 404
 
 
-def test_b35_what_is_no_presentation_state_and_no_volume(live_server: LiveServer, series: hilum.Series) -> None:
+def test_b35_what_is_no_presentation_state_and_no_volume(live_server: LiveServer, largest_ct: hilum.Series) -> None:
     """PS3.18 B.35 spells the resource with a capital D; a single image makes no volume."""
-    instance = series.instances[0]
+    instance = largest_ct.instances[0]
     address = (
-        f"{live_server.dicomweb}/studies/{series.study_instance_uid}/series/{series.series_instance_uid}"
+        f"{live_server.dicomweb}/studies/{largest_ct.study_instance_uid}/series/{largest_ct.series_instance_uid}"
         f"/instances/{instance.sop_instance_uid}/rendered3D"
     )
     assert get(address, "image/jpeg").status_code == 409

@@ -12,18 +12,17 @@ from dicomweb_client.api import DICOMwebClient
 from PIL import Image
 from volumetric_states import colour, item, lay, look, volumetric_state
 
-import hilum
 from hilum.render.geometry import Camera, Plane
 from hilum.render.presets import Shading, TransferFunction
 from hilum.render.renderer import Renderer
 from hilum.volumes.view import from_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import numpy.typing as npt
     from pydicom.dataset import Dataset
     from tests.interop.services.conftest import LiveServer
+
+    import hilum
 
 PALETTE = np.linspace((0, 0, 0, 0), (255, 200, 90, 128), 64).round().astype(np.uint8)
 
@@ -80,10 +79,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(live_server: LiveServer) -> Iterator[Scene]:
-    with hilum.open(live_server.root, read_only=True) as archive:
-        found = [s for study in archive.studies() for s in study.series if s.modality == "CT"]
-        yield Scene(live_server, max(found, key=lambda one: one.number_of_instances))
+def scene(live_server: LiveServer, largest_ct: hilum.Series) -> Scene:
+    return Scene(live_server, largest_ct)
 
 
 def pixels(answer: httpx.Response) -> npt.NDArray[np.uint8]:
