@@ -186,6 +186,19 @@ def test_events_tell_what_happened_in_order(index: Index) -> None:
     assert len(index.events(limit=1)) == 1
 
 
+def test_every_change_makes_another_revision(index: Index) -> None:
+    seen = [index.revision()]
+    index.apply([entry("1.1.1.1")])
+    seen.append(index.revision())
+    index.lookup(["1.1.1.1"])
+    assert index.revision() == seen[-1]
+    index.remove("instance", "1.1.1.1", received_ns=RECEIVED_NS)
+    seen.append(index.revision())
+    index.clear()
+    seen.append(index.revision())
+    assert len(set(seen)) == 4
+
+
 def test_compaction_moves_objects(index: Index) -> None:
     one = entry("1.1.1.1")
     index.apply([one])

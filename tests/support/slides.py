@@ -53,6 +53,7 @@ def write_slide(
     jpeg: bool = False,
     missing: Collection[tuple[int, int]] | None = None,
     series: int = 1,
+    optical_path: str = "1",
 ) -> list[bytes]:
     """Write one level; the tiles as they are stored.
 
@@ -62,6 +63,8 @@ def write_slide(
         ``(rows, columns, 3)`` uint8.
     missing : collection of (column, row), optional
         Makes it TILED_SPARSE, without these tiles.
+    optical_path : str
+        Its identifier.
     """
     rows, columns = pixels.shape[:2]
     across, down = -(-columns // tile), -(-rows // tile)
@@ -88,7 +91,7 @@ def write_slide(
     shared.PixelMeasuresSequence = Sequence([measures])
     dataset.SharedFunctionalGroupsSequence = Sequence([shared])
     light = Dataset()
-    light.OpticalPathIdentifier = "1"
+    light.OpticalPathIdentifier = optical_path
     dataset.OpticalPathSequence = Sequence([light])
     dataset.FrameOfReferenceUID = f"{ROOT}.9"
     dataset.Columns = dataset.Rows = tile

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hilum.archive.tiles import PLAIN_TILE
+from hilum.archive.pyramid import PLAIN_TILE
 from hilum.errors import UsageError
 from hilum.render.geometry import Plane, plane
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from hilum.archive.tiles import Region
+    from hilum.archive.pyramid import Region
     from hilum.archive.volume_images import VolumeImages, VolumeRequest, VolumeSource
     from hilum.pixels.settings import Window
 

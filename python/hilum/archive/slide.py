@@ -11,7 +11,7 @@ from hilum.pixels.cielab import rgb_of_cielab
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["TileGrid", "grid_of"]
+__all__ = ["TileGrid", "grid_of", "optical_paths", "place_of_path"]
 
 _COLUMNS: Final = "00280011"
 _ROWS: Final = "00280010"
@@ -67,15 +67,21 @@ class TileGrid:
         return self.places.get((column, row))
 
 
-def grid_of(document: Mapping[str, Any], *, optical_path: int = 0, focal_plane: int = 0) -> TileGrid | None:
+def optical_paths(document: Mapping[str, Any]) -> list[str]:
+    """Optical Path Identifiers (0048,0106) of an object's DICOM JSON, in their order; one empty one where none is."""
+    items = document.get(_PATHS, {}).get("Value") or [{}]
+    return [_text(item, _PATH) for item in items]
+
+
+def grid_of(document: Mapping[str, Any], *, optical_path: str | None = None, focal_plane: int = 0) -> TileGrid | None:
     """Read the grid of one plane from an object's DICOM JSON.
 
     Parameters
     ----------
     document : mapping
         DICOM JSON (PS3.18 F) of the instance.
-    optical_path : int
-        From 0, in the order of the Optical Path Sequence.
+    optical_path : str, optional
+        Its identifier (0048,0106); the first one that has frames unless said.
     focal_plane : int
         From 0, from the plane next to the slide upwards.
 
@@ -98,8 +104,6 @@ def grid_of(document: Mapping[str, Any], *, optical_path: int = 0, focal_plane: 
     across, down = -(-total[0] // tile[0]), -(-total[1] // tile[1])
     if across * down > _MAX_TILES:
         raise DataError("the total pixel matrix has too many tiles for its size (0048,0006), (0048,0007)")
-    if optical_path < 0 or focal_plane < 0:
-        raise NotFound("optical paths and focal planes count from 0")
     absent = _rgb(document.get(_ABSENT, {}).get("Value"))
     frames = max(1, _number(document, "00280008"))
     per_frame = document.get(_PER_FRAME, {}).get("Value") or []
@@ -107,21 +111,20 @@ def grid_of(document: Mapping[str, Any], *, optical_path: int = 0, focal_plane: 
         places = _sparse(document, per_frame, tile, optical_path, focal_plane)
         return TileGrid(*total, *tile, 0, places, absent)
     planes = max(1, _number(document, _FOCAL_PLANES))
-    paths = max(1, len(document.get(_PATHS, {}).get("Value") or []))
-    if frames != across * down * planes * paths:
-        if frames < across * down:
-            raise DataError(f"{frames} frames do not cover a total pixel matrix of {across} x {down} tiles")
-        paths = max(1, frames // (across * down * planes))
-    if focal_plane >= planes or optical_path >= paths:
-        raise NotFound(f"the slide has {paths} optical paths and {planes} focal planes")
-    return TileGrid(*total, *tile, (optical_path * planes + focal_plane) * across * down, None, absent)
+    if frames < across * down:
+        raise DataError(f"{frames} frames do not cover a total pixel matrix of {across} x {down} tiles")
+    path = 0 if optical_path is None else place_of_path(optical_path, optical_paths(document))
+    first = (path * planes + focal_plane) * across * down
+    if not 0 <= focal_plane < planes or first + across * down > frames:
+        raise NotFound(f"the slide has {planes} focal planes, and {frames} frames")
+    return TileGrid(*total, *tile, first, None, absent)
 
 
 def _sparse(
     document: Mapping[str, Any],
     per_frame: Sequence[Mapping[str, Any]],
     tile: tuple[int, int],
-    optical_path: int,
+    optical_path: str | None,
     focal_plane: int,
 ) -> dict[tuple[int, int], int]:
     shared = _first(document, _SHARED)
@@ -136,14 +139,20 @@ def _sparse(
         identification = _first(groups, _PATH_IDENTIFICATION) or _first(shared, _PATH_IDENTIFICATION)
         z = float((position.get(_Z_OFFSET, {}).get("Value") or [0])[0] or 0)
         found.append((_text(identification, _PATH), z, (column // tile[0], row // tile[1]), frame))
-    order = [_text(item, _PATH) for item in document.get(_PATHS, {}).get("Value") or []]
     present = {path for path, *_ in found}
-    paths = [path for path in order if path in present] or sorted(present)
-    heights = sorted({z for _, z, *_ in found})
-    if optical_path >= len(paths) or focal_plane >= len(heights):
-        raise NotFound(f"the slide has {len(paths)} optical paths and {len(heights)} focal planes")
-    wanted = paths[optical_path], heights[focal_plane]
-    return {place: frame for path, z, place, frame in found if (path, z) == wanted}
+    paths = [path for path in optical_paths(document) if path in present] or sorted(present)
+    path = paths[0 if optical_path is None else place_of_path(optical_path, paths)]
+    heights = sorted({z for name, z, *_ in found if name == path})
+    if not 0 <= focal_plane < len(heights):
+        raise NotFound(f"the optical path has {len(heights)} focal planes")
+    return {place: frame for name, z, place, frame in found if (name, z) == (path, heights[focal_plane])}
+
+
+def place_of_path(optical_path: str, paths: Sequence[str]) -> int:
+    """Position of an optical path among identifiers; NotFound when it is none of them."""
+    if optical_path not in paths:
+        raise NotFound(f"there is no such optical path (0048,0106); there is {', '.join(paths[:32]) or 'none'}")
+    return paths.index(optical_path)
 
 
 def _first(item: Mapping[str, Any], tag: str) -> Mapping[str, Any]:

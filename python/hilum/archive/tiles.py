@@ -2,93 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.archive.caches import MemoryCache
-from hilum.archive.partial import block_around, halvings, is_windowed, resolutions
-from hilum.archive.slide import TileGrid, grid_of
+from hilum.archive.partial import block_around, halvings, is_windowed
+from hilum.archive.pyramid import Pyramids
 from hilum.errors import LimitExceeded, NotFound, UsageError
 from hilum.types import PixelDescription
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     import numpy.typing as npt
 
+    from hilum.archive.pyramid import Pyramid, PyramidLevel, Region
     from hilum.archive.retrieve import Retriever
-    from hilum.index.base import Index, InstanceRecord
+    from hilum.index.base import Index
     from hilum.pixels.description import RenderingAttributes
     from hilum.pixels.settings import RenderSettings
 
-__all__ = ["PLAIN_TILE", "Pyramid", "PyramidLevel", "Region", "Tiler"]
+__all__ = ["Tiler"]
 
-Region = tuple[int, int, int, int]
-"""``(x, y, columns, rows)`` in pixels of the largest level, from the upper left corner."""
-
-PLAIN_TILE: Final = 512
-"""Columns and rows of a tile of an image that is not stored in tiles."""
 _EXPLICIT: Final = "1.2.840.10008.1.2.1"
 _JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
 _MAX_COMPOSED: Final = 1 << 24
 """Pixels that are put together for one answer; above it, each stored tile is made smaller first."""
 _MAX_TILES: Final = 4096
-_MAX_PYRAMIDS: Final = 256
 _STRIPES: Final = 16
-_ASPECT_TOLERANCE: Final = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class PyramidLevel:
-    """One stored resolution."""
-
-    record: InstanceRecord
-    grid: TileGrid
-    attributes: RenderingAttributes
-    """Of the first frame; they hold for all tiles."""
-    is_colour: bool
-    resolutions: int | None = None
-    """How often a plain frame can be halved by decoding less of it; None: it is decoded whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pyramid:
-    """An image that can be asked for in parts: a frame, a tiled instance, or a slide of several instances."""
-
-    levels: tuple[PyramidLevel, ...]
-    """The largest first."""
-    tag: str
-    """Changes when any of the objects does."""
-
-    @property
-    def columns(self) -> int:
-        """Of the largest level."""
-        return self.levels[0].grid.columns
-
-    @property
-    def rows(self) -> int:
-        """Of the largest level."""
-        return self.levels[0].grid.rows
-
-    @property
-    def background(self) -> tuple[int, int, int] | None:
-        """Red, green, blue of what no tile covers; None of a grey image."""
-        level = self.levels[0]
-        return level.grid.absent if level.is_colour else None
-
-    @property
-    def tile(self) -> tuple[int, int]:
-        """Columns and rows of the tiles that are best asked for."""
-        grid = self.levels[0].grid
-        if grid.across * grid.down == 1:
-            return PLAIN_TILE, PLAIN_TILE
-        return grid.tile_columns, grid.tile_rows
 
 
 class Tiler:
@@ -104,104 +46,9 @@ class Tiler:
 
     def __init__(self, retriever: Retriever, index: Index, memory_bytes: int) -> None:
         self._retrieve = retriever
-        self._index = index
+        self.pyramids = Pyramids(retriever, index)
         self._decoded = MemoryCache(memory_bytes, largest=memory_bytes)
-        self._pyramids: OrderedDict[tuple[bytes, ...], Pyramid] = OrderedDict()
-        self._lock = threading.Lock()
         self._decoding = [threading.Lock() for _ in range(_STRIPES)]
-
-    def pyramid(self, name: str) -> Pyramid:
-        """Find what a name stands for.
-
-        Parameters
-        ----------
-        name : str
-            SOP Instance UID: the whole tiled image, or the first frame of another; SOP Instance UID, ``:`` and a frame
-            number from 1: that frame; Series Instance UID: the slide that its VOLUME images are levels of.
-
-        Raises
-        ------
-        NotFound
-            There is no such object or frame, or the series is not a slide.
-        DataError
-            The object has no pixel data, or its tiles do not lie on one grid.
-        """
-        uid, _, number = name.partition(":")
-        if number and not (number.isascii() and number.isdigit() and len(number) < 10 and int(number)):
-            raise UsageError("a frame is named by its number, from 1")
-        record = self._index.lookup([uid])[0]
-        if record is not None:
-            return self._kept([record], int(number) if number else 0)
-        series = None if number else self._index.series(uid)
-        if series is None:
-            raise NotFound("there is no such instance, frame or series")
-        return self._kept(self._index.instances(series.study_instance_uid, uid), 0, slide=True)
-
-    def _kept(self, records: Sequence[InstanceRecord], number: int, *, slide: bool = False) -> Pyramid:
-        key = (str(number).encode(), *(record.sha256 for record in records))
-        with self._lock:
-            found = self._pyramids.get(key)
-            if found is not None:
-                self._pyramids.move_to_end(key)
-                return found
-        levels = self._slide_levels(records) if slide else [self._level(records[0], number)]
-        tag = hashlib.sha256(b"/".join(key)).hexdigest()[:24]
-        made = Pyramid(tuple(levels), tag)
-        with self._lock:
-            self._pyramids[key] = made
-            while len(self._pyramids) > _MAX_PYRAMIDS:
-                self._pyramids.popitem(last=False)
-        return made
-
-    def _slide_levels(self, records: Sequence[InstanceRecord]) -> list[PyramidLevel]:
-        found = []
-        for record in records:
-            if record.pixels is None:
-                continue
-            document = self._document(record)
-            kinds = document.get("00080008", {}).get("Value") or []
-            grid = grid_of(document) if "VOLUME" in kinds[2:3] else None
-            if grid is not None:
-                found.append(self._of_grid(record, grid))
-        if not found:
-            raise NotFound("the series is not a slide; name one of its instances")
-        found.sort(key=lambda level: -level.grid.columns)
-        base = found[0].grid
-        # A level shows the same as the largest one, smaller: another shape or another colour is another image.
-        return [
-            level
-            for level in found
-            if abs(level.grid.rows * base.columns / (level.grid.columns * base.rows) - 1) <= _ASPECT_TOLERANCE
-            and level.is_colour == found[0].is_colour
-        ]
-
-    def _level(self, record: InstanceRecord, number: int) -> PyramidLevel:
-        pixels = self._retrieve.require_pixels(record)
-        if not number:
-            grid = grid_of(self._document(record))
-            if grid is not None:
-                return self._of_grid(record, grid)
-        frame = max(1, number) - 1
-        if frame >= self._retrieve.frame_count(record):
-            raise NotFound(f"there is no frame {number}: the object has {self._retrieve.frame_count(record)}")
-        plain = TileGrid(pixels.columns, pixels.rows, pixels.columns, pixels.rows, frame, None, (0, 0, 0))
-        return self._of_grid(record, plain)
-
-    def _of_grid(self, record: InstanceRecord, grid: TileGrid) -> PyramidLevel:
-        pixels = self._retrieve.require_pixels(record)
-        attributes = self._retrieve.rendering_attributes(record, grid.first)
-        colour = pixels.samples_per_pixel > 1 or pixels.photometric_interpretation.startswith("PALETTE")
-        halved = None
-        if grid.across * grid.down == 1 and not colour:
-            stored = self._retrieve.stored_frame(record, grid.first)
-            halved = resolutions(stored, record.transfer_syntax_uid, pixels, attributes)
-        return PyramidLevel(record, grid, attributes, colour, halved)
-
-    def _document(self, record: InstanceRecord) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self._retrieve.instance_json(record))
-        return document
-
-    # Parts
 
     def pixels(
         self, pyramid: Pyramid, region: Region, size: tuple[int, int], settings: RenderSettings
@@ -238,21 +85,12 @@ class Tiler:
 
     def stored_tile(self, pyramid: Pyramid, region: Region, size: tuple[int, int]) -> bytes | None:
         """Return the JPEG file of a stored tile when it is all that is asked for; None when it has to be made."""
-        level = _best_level(pyramid, region, size)
-        grid, record = level.grid, level.record
-        if record.transfer_syntax_uid != _JPEG_BASELINE or size != (grid.tile_columns, grid.tile_rows):
+        place = pyramid.stored_place(region, size)
+        if place is None or place[0].record.transfer_syntax_uid != _JPEG_BASELINE:
             return None
-        across, down = _factors(pyramid, level)
-        left, top = region[0] / across, region[1] / down
-        wide, high = region[2] / across, region[3] / down
-        if wide != size[0] or high != size[1] or left % grid.tile_columns or top % grid.tile_rows:
-            return None
-        column, row = int(left) // grid.tile_columns, int(top) // grid.tile_rows
-        frame = grid.frame_at(column, row)
-        if frame is None:
-            return None
-        data = self._retrieve.stored_frame(record, frame)
-        return data if _is_plain_jpeg(data, self._retrieve.require_pixels(record)) else None
+        level, frame = place
+        data = self._retrieve.stored_frame(level.record, frame)
+        return data if _is_plain_jpeg(data, level.pixels) else None
 
     def _part(
         self, pyramid: Pyramid, region: Region, size: tuple[int, int], settings: RenderSettings
@@ -263,9 +101,9 @@ class Tiler:
             raise UsageError("the region and the size must be at least one pixel wide and high")
         if x + columns > pyramid.columns or y + rows > pyramid.rows:
             raise UsageError(f"the region is not inside of the image of {pyramid.columns} x {pyramid.rows}")
-        level = _best_level(pyramid, region, size)
+        best = pyramid.best(region, size)
+        level, (across, down) = pyramid.levels[best], pyramid.factors[best]
         grid = level.grid
-        across, down = _factors(pyramid, level)
         left, top = min(grid.columns - 1, int(x / across)), min(grid.rows - 1, int(y / down))
         right = min(grid.columns, max(left + 1, ceil((x + columns) / across)))
         bottom = min(grid.rows, max(top + 1, ceil((y + rows) / down)))
@@ -273,8 +111,7 @@ class Tiler:
         part = self._part_of_frame(level, box, size) if is_windowed(settings) else None
         samples, inside = part if part is not None else self._samples(level, box)
         settings = replace(settings, region=inside, width=size[0], height=size[1], square_pixels=False, exact_size=True)
-        pixels = self._retrieve.require_pixels(level.record)
-        return samples.data, _EXPLICIT, _described(samples, pixels, level.is_colour), level.attributes, settings
+        return samples.data, _EXPLICIT, _described(samples, level.pixels, level.is_colour), level.attributes, settings
 
     def _samples(self, level: PyramidLevel, box: tuple[int, int, int, int]) -> tuple[npt.NDArray[Any], Region]:
         """Decoded samples that hold a box (left, top, right, bottom) of a level, and where it lies in them."""
@@ -282,7 +119,7 @@ class Tiler:
 
         grid = level.grid
         left, top, right, bottom = box
-        if grid.across * grid.down == 1:
+        if not level.is_tiled:
             frame = grid.frame_at(0, 0)
             if frame is None:
                 raise NotFound("the image has no frame at this place")
@@ -341,8 +178,7 @@ class Tiler:
         from hilum.codecs.decode import frame_dtype
         from hilum.codecs.jpeg2000 import decode_part
 
-        record, frame = level.record, level.grid.first
-        pixels = self._retrieve.require_pixels(record)
+        record, frame, pixels = level.record, level.grid.first, level.pixels
         columns, rows = block[2] - block[0], block[3] - block[1]
         key = f"{record.sha256.hex()}/{frame}/{reduce}/{block}"
         with self._decoding[hash(key) % _STRIPES]:
@@ -358,9 +194,8 @@ class Tiler:
         """A frame as stored values or RGB, from memory when it was asked for lately."""
         import numpy as np
 
-        record = level.record
+        record, pixels = level.record, level.pixels
         key = f"{record.sha256.hex()}/{frame}"
-        pixels = self._retrieve.require_pixels(record)
         with self._decoding[hash(key) % _STRIPES]:  # many tiles of one frame are asked for at once: decode it once
             kept = self._decoded.get(key)
             if kept is None:
@@ -374,26 +209,6 @@ class Tiler:
 
 def _head(array: npt.NDArray[Any]) -> bytes:
     return array.dtype.str.encode().ljust(8, b"\0")
-
-
-def _factors(pyramid: Pyramid, level: PyramidLevel) -> tuple[float, float]:
-    """Pixels of the largest level for one of a level, across and down: whole where rounding alone hides that."""
-    factors = []
-    for whole, part in ((pyramid.columns, level.grid.columns), (pyramid.rows, level.grid.rows)):
-        factor = whole / part
-        near = round(factor)
-        factors.append(float(near) if part in (whole // near, -(-whole // near)) else factor)
-    return factors[0], factors[1]
-
-
-def _best_level(pyramid: Pyramid, region: Region, size: tuple[int, int]) -> PyramidLevel:
-    """Smallest level that has a pixel for each that is asked for."""
-    fitting = [
-        level
-        for level in pyramid.levels
-        if all(ceil(region[2 + i] / factor) >= size[i] for i, factor in enumerate(_factors(pyramid, level)))
-    ]
-    return fitting[-1] if fitting else pyramid.levels[0]
 
 
 def _shrunk(tile: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:

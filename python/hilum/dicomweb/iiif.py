@@ -10,7 +10,7 @@ from hilum.errors import UsageError
 
 if TYPE_CHECKING:
     from hilum.archive.plane_tiles import PlaneImage
-    from hilum.archive.tiles import Pyramid, Region
+    from hilum.archive.pyramid import Pyramid, Region
 
 __all__ = ["MAX_AREA", "ImageRequest", "information", "parse_image_request"]
 

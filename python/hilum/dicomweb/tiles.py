@@ -1,9 +1,11 @@
 """Tiles of large images: IIIF Image API 3.0, Deep Zoom and XYZ, of any frame and of whole slide images.
 
-Three address schemes over two sources of pixels. Stored images (``hilum.archive.tiles``) are named as there: by a SOP
-Instance UID, ``UID:frame``, or the Series Instance UID of a slide. ``UID:plane;PARAMETER=VALUE;...`` is a plane through
-the volume of a series (``hilum.archive.plane_tiles``), with the parameters of ``renderedmpr``. ``window``, ``quality``
-and the like are those of the rendered resources of WADO-RS.
+Three address schemes over two sources of pixels. Stored images are named as by ``hilum.archive.pyramid``: by a SOP
+Instance UID, ``UID:frame``, or the Series Instance UID of a slide, with ``;opticalpath=`` and ``;focalplane=``.
+``UID:plane;PARAMETER=VALUE;...`` is a plane through the volume of a series (``hilum.archive.plane_tiles``), with the
+parameters of ``renderedmpr``. ``window``, ``quality`` and the like are those of the rendered resources of WADO-RS.
+
+A tile that is as it is stored is answered in the event loop: it is a read of the page cache, and a thread costs more.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hilum.archive.archive import Archive
-    from hilum.archive.tiles import Pyramid, Region, Tiler
+    from hilum.archive.pyramid import Pyramid, Region
+    from hilum.archive.tiles import Tiler
     from hilum.dicomweb.app import Pool
     from hilum.dicomweb.http import Receive, Scope, Send, Stream
     from hilum.dicomweb.iiif import ImageRequest
@@ -49,10 +52,16 @@ __all__ = ["Iiif", "Tiles"]
 
 _PLANE: Final = ":plane"
 _FORMATS: Final[dict[str, FileFormat]] = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp"}
+_JPEG_TYPE: Final = (b"content-type", b"image/jpeg")
+_INLINE_PIXELS: Final = 1 << 19
+"""Stored tiles up to this size are read in the event loop."""
 _ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
 _TILE: Final = re.compile(r"(\d{1,9})_(\d{1,9})\.([a-z]{3,4})")
 _ROW: Final = re.compile(r"(\d{1,9})\.([a-z]{3,4})")
+_NAME: Final = ":;=,+"
+"""What stays as it is in the name of an image in an address, beside letters, digits, ``-._~``."""
 _LD_JSON: Final = b'application/ld+json;profile="http://iiif.io/api/image/3/context.json"'
+_NOTHING_ASKED: Final = parse_render_query([])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,9 @@ class _Service(ABC):
             return http.empty(204, _ALLOW)
         if request.method not in ("GET", "HEAD"):
             return http.text(405, "tiles answer GET", _ALLOW)
-        pieces = [unquote(piece) for piece in request.path.removeprefix("/").split("/")]
+        pieces = request.path.removeprefix("/").split("/")
+        if "%" in request.path:
+            pieces = [unquote(piece) for piece in pieces]
         return await self._answer(request, pieces)
 
     @abstractmethod
@@ -99,9 +110,10 @@ class _Service(ABC):
 
     async def _image(self, name: str) -> Pyramid | PlaneImage:
         """Find what a name stands for."""
-        if _PLANE in name:
-            return await self._pool.run(self._plane, name)
-        return await self._pool.run(self._tiler.pyramid, name)
+        known = self._tiler.pyramids.known(name)
+        if known is not None:
+            return known
+        return await self._pool.run(self._plane if _PLANE in name else self._tiler.pyramids.find, name)
 
     def _plane(self, name: str) -> PlaneImage:
         uid, _, parameters = name.partition(_PLANE)
@@ -122,30 +134,41 @@ class _Service(ABC):
         return PlaneImage.of(images, source, volume_request(images, source, query, "mpr"), told)
 
     async def _picture(self, request: Request, image: Pyramid | PlaneImage, extension: str, part: _Part) -> Answer:
-        """Make a picture in a thread, unless the client has it."""
+        """Give the stored tile when that is all that is asked for, else make a picture in a thread.
+
+        Nothing when the client has it already.
+        """
         if extension not in _FORMATS:
             raise UsageError(f"the format must be one of {', '.join(_FORMATS)}")
         name = _FORMATS[extension]
-        what = hashlib.sha256(request.path.encode() + b"?" + request.scope["query_string"]).hexdigest()[:24]
+        queried: bytes = request.scope["query_string"]
+        what = hashlib.sha256(request.path.encode() + b"?" + queried).hexdigest()[:24]
         etag = f'"{image.tag}-{what}"'.encode()
         headers: http.Headers = [(b"etag", etag), PRIVATE]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
-        query = parse_render_query(request.query)
-        body = await self._pool.run(self._file, image, part, name, query)
-        kind = (b"content-type", media_type_of(name).encode())
+        query = parse_render_query(request.query) if queried else _NOTHING_ASKED
+        body = None
+        if name == "jpeg" and query.window is None and query.quality is None and part.finish is None:
+            body = await self._stored(image, part)
+        if body is None:
+            body = await self._pool.run(self._file, image, part, name, query)
+        kind = _JPEG_TYPE if name == "jpeg" else (b"content-type", media_type_of(name).encode())
         return Answer(200, [*headers, kind, (b"content-length", b"%d" % len(body))], body)
 
+    async def _stored(self, image: Pyramid | PlaneImage, part: _Part) -> bytes | None:
+        """JPEG file of a stored tile when nothing but a tile is asked for."""
+        if isinstance(image, PlaneImage):
+            return None
+        if part.size[0] * part.size[1] <= _INLINE_PIXELS:
+            return self._tiler.stored_tile(image, part.region, part.size)
+        return await self._pool.run(self._tiler.stored_tile, image, part.region, part.size)
+
     def _file(self, image: Pyramid | PlaneImage, part: _Part, name: FileFormat, query: RenderQuery) -> bytes:
-        """Give the stored tile as it is when nothing but a tile is asked for, else a picture of the part."""
+        """Picture of the part."""
         if isinstance(image, PlaneImage):
             samples = image.pixels(part.region, part.size, query.window)
         else:
-            plain = part.finish is None and query.window is None and query.quality is None
-            if name == "jpeg" and plain:
-                stored = self._tiler.stored_tile(image, part.region, part.size)
-                if stored is not None:
-                    return stored
             samples = self._tiler.pixels(image, part.region, part.size, RenderSettings(window=query.window))
         if part.finish is not None:
             samples = part.finish(samples)
@@ -161,16 +184,14 @@ class Iiif(_Service):
         if pieces[:1] != ["3"] or len(pieces) not in (2, 3, 6) or not pieces[1]:
             raise NotFound("an image is at /iiif/3/NAME/info.json or /iiif/3/NAME/REGION/SIZE/ROTATION/QUALITY.FORMAT")
         name = pieces[1]
-        address = f"{request.base_url()}/3/{name}"
-        if len(pieces) == 2:
-            location = (b"location", f"{address}/info.json".encode("latin-1", "replace"))
-            await self._image(name)
-            return http.text(303, "see info.json", location)
         pyramid = await self._image(name)
+        if len(pieces) == 2:
+            location = (b"location", f"{request.base_url()}/3/{quote(name, safe=_NAME)}/info.json".encode())
+            return http.text(303, "see info.json", location)
         if len(pieces) == 3:
             if pieces[2] != "info.json":
                 raise NotFound("an image is described at /iiif/3/NAME/info.json")
-            return self._information(request, pyramid, address)
+            return self._information(request, pyramid, f"{request.base_url()}/3/{quote(name, safe=_NAME)}")
         quality, _, extension = pieces[5].rpartition(".")
         wanted = parse_image_request(pyramid, pieces[2], pieces[3], pieces[4], quality)
         finish = None

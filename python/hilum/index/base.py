@@ -369,6 +369,10 @@ class Index(Protocol):
         """Newest event; None when nothing has happened yet."""
         ...
 
+    def revision(self) -> int:
+        """Return a number that is another one after every change, by any process."""
+        ...
+
     def latest_ns(self) -> int:
         """Latest receive time of an object or a deletion that was ever taken in, 0 when there is none."""
         ...

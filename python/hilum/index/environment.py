@@ -536,6 +536,14 @@ class Environment:
         finally:
             self._leave()
 
+    def last_transaction(self) -> int:
+        """Number of the newest commit of any process."""
+        env = self._enter()
+        try:
+            return int(env.info()["last_txnid"])
+        finally:
+            self._leave()
+
     def reader_numbers(self) -> list[int]:
         """Numbers of the snapshots that are read now, by any process."""
         env = self._enter()

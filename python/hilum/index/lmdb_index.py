@@ -399,6 +399,10 @@ class LmdbIndex:
             sequence = int.from_bytes(cursor.key(), "big")
         return next(iter(self.events(sequence - 1, 1)), None)
 
+    def revision(self) -> int:
+        """Number of the last transaction (see ``Index.revision``)."""
+        return self._env.last_transaction()
+
     def is_deleted(self, uid: str, received_ns: int) -> bool:
         """Whether a tombstone covers what was received then (see ``Index.is_deleted``)."""
         with self._env.read() as txn:

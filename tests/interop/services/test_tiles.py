@@ -138,6 +138,18 @@ def test_rotations(
     assert np.array_equal(found, turn(squares()[:48, 16:96]))
 
 
+def test_optical_path_is_part_of_the_name(client: httpx.Client, served: LiveServer) -> None:
+    plain = client.get(f"/iiif/3/{COLOURED}/full/max/0/default.png")
+    for name in (f"{COLOURED};opticalpath=1", f"{COLOURED}%3Bopticalpath%3D1;focalplane=1"):
+        document = client.get(f"/iiif/3/{name}/info.json").json()
+        assert document["id"].startswith(f"{served.url}/iiif/3/{COLOURED};opticalpath=1")
+        assert client.get(f"{document['id']}/full/max/0/default.png").content == plain.content
+    for name, status in (("opticalpath=2", 404), ("focalplane=2", 404), ("opticalpath", 400), ("path=1", 400)):
+        answer = client.get(f"/iiif/3/{COLOURED};{name}/info.json")
+        assert answer.status_code == status
+        assert "no such optical path" in answer.text or name != "opticalpath=2"
+
+
 def test_qualities_and_formats(client: httpx.Client) -> None:
     base = f"/iiif/3/{COLOURED}/full/max/0"
     colour, grey, bitonal = (picture(client.get(f"{base}/{name}.png")) for name in ("color", "gray", "bitonal"))

@@ -50,7 +50,7 @@ def picture(data: bytes) -> npt.NDArray[np.uint8]:
 
 
 def test_series_is_one_slide_of_all_levels(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
-    slide = tiler.pyramid(f"{ROOT}.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1")
     assert (slide.columns, slide.rows, slide.tile) == (COLUMNS, ROWS, (32, 32))
     assert [(level.grid.columns, level.grid.rows) for level in slide.levels] == [(210, 150), (105, 75), (53, 38)]
     for factor, level in zip((1, 2, 4), levels, strict=True):
@@ -65,18 +65,18 @@ def test_region_at_its_own_size_is_cut_out(
     tiler: Tiler, levels: list[npt.NDArray[np.uint8]], region: tuple[int, int, int, int]
 ) -> None:
     x, y, wide, high = region
-    cut = tiler.pixels(tiler.pyramid(f"{ROOT}.1.1"), region, (wide, high), PLAIN)
+    cut = tiler.pixels(tiler.pyramids.find(f"{ROOT}.1.1"), region, (wide, high), PLAIN)
     assert np.array_equal(cut, levels[0][y : y + high, x : x + wide])
 
 
 def test_size_is_met_exactly(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
-    slide = tiler.pyramid(f"{ROOT}.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1")
     for size in ((1, 1), (3, 200), (37, 41), (420, 300), (209, 1)):
         assert tiler.pixels(slide, (0, 0, COLUMNS, ROWS), size, PLAIN).shape == (size[1], size[0], 3)
 
 
 def test_reduced_size_is_a_mean_of_what_it_covers(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
-    slide = tiler.pyramid(f"{ROOT}.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1")
     small = tiler.pixels(slide, (0, 0, 208, 144), (52, 36), PLAIN)
     wanted = levels[0][:144, :208].reshape(36, 4, 52, 4, 3).mean(axis=(1, 3))
     assert np.abs(small - wanted).max() <= 2
@@ -86,7 +86,7 @@ def test_missing_tiles_are_the_background(archive: hilum.Archive, tiler: Tiler, 
     pixels = tissue(96, 96)
     write_slide(tmp_path / "sparse.dcm", pixels, missing={(1, 1), (2, 0)})
     archive.import_paths([tmp_path / "sparse.dcm"])
-    slide = tiler.pyramid(f"{ROOT}.1.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1.1")
     pixels[32:64, 32:64] = 255
     pixels[0:32, 64:96] = 255
     assert np.array_equal(tiler.pixels(slide, (0, 0, 96, 96), (96, 96), PLAIN), pixels)
@@ -96,7 +96,7 @@ def test_missing_tiles_are_the_background(archive: hilum.Archive, tiler: Tiler, 
 def test_stored_jpeg_tile_goes_out_as_it_is(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
     stored = write_slide(tmp_path / "jpeg.dcm", tissue(80, 96), jpeg=True)
     archive.import_paths([tmp_path / "jpeg.dcm"])
-    slide = tiler.pyramid(f"{ROOT}.1.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1.1")
     for row in range(2):
         for column in range(3):
             tile = tiler.stored_tile(slide, (32 * column, 32 * row, 32, 32), (32, 32))
@@ -118,13 +118,86 @@ def test_jpeg_whose_colours_need_dicom_to_be_understood_is_made_anew(
     dataset.PhotometricInterpretation = "RGB"
     dataset.save_as(path)
     archive.import_paths([path])
-    assert tiler.stored_tile(tiler.pyramid(f"{ROOT}.1.1"), (0, 0, 32, 32), (32, 32)) is None
+    assert tiler.stored_tile(tiler.pyramids.find(f"{ROOT}.1.1"), (0, 0, 32, 32), (32, 32)) is None
+
+
+def test_optical_paths_are_images_of_their_own(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    """Channels in instances of their own, with levels of their own; the first is shown unless another is named."""
+    red, green = tissue(96, 96), 255 - tissue(96, 96)
+    write_slide(tmp_path / "1.dcm", red, number=1, optical_path="RED")
+    write_slide(tmp_path / "2.dcm", green, number=2, optical_path="GREEN 2")
+    write_slide(tmp_path / "3.dcm", halved(green), number=3, optical_path="GREEN 2")
+    archive.import_paths([tmp_path])
+    for name, pixels, levels in (
+        (f"{ROOT}.1", red, 1),
+        (f"{ROOT}.1;opticalpath=RED;focalplane=1", red, 1),
+        (f"{ROOT}.1;opticalpath=GREEN 2", green, 2),
+        (f"{ROOT}.1.2;opticalpath=GREEN 2", green, 1),
+    ):
+        slide = tiler.pyramids.find(name)
+        assert len(slide.levels) == levels
+        assert np.array_equal(tiler.pixels(slide, (0, 0, 96, 96), (96, 96), PLAIN), pixels)
+    tags = {tiler.pyramids.find(f"{ROOT}.1{path}").tag for path in ("", ";opticalpath=RED", ";opticalpath=GREEN 2")}
+    assert len(tags) == 3
+    for name, wrong in ((f"{ROOT}.1", "RED, GREEN 2"), (f"{ROOT}.1.2", "GREEN 2")):
+        with pytest.raises(NotFound, match=f"no such optical path .*; there is {wrong}$"):
+            tiler.pyramids.find(f"{name};opticalpath=BLUE")
+    with pytest.raises(NotFound, match="focal planes"):
+        tiler.pyramids.find(f"{ROOT}.1;focalplane=2")
+    for malformed in (
+        ";opticalpath=",
+        ";focalplane=0",
+        ";focalplane=²",
+        ";focalplane=1234567",
+        ";colour=1",
+        ";;",
+        ":1;opticalpath=RED",
+    ):
+        with pytest.raises(UsageError):
+            tiler.pyramids.find(f"{ROOT}.1.1{malformed}")
+
+
+def test_sparse_optical_path_has_its_own_tiles(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    path = tmp_path / "sparse.dcm"
+    pixels = tissue(32, 64)
+    write_slide(path, pixels, missing=())
+    dataset = pydicom.dcmread(path)
+    for item, name in zip(dataset.PerFrameFunctionalGroupsSequence, ("A", "B"), strict=True):
+        light = pydicom.Dataset()
+        light.OpticalPathIdentifier = name
+        item.OpticalPathIdentificationSequence = [light]
+    paths = [pydicom.Dataset(), pydicom.Dataset()]
+    paths[0].OpticalPathIdentifier, paths[1].OpticalPathIdentifier = "A", "B"
+    dataset.OpticalPathSequence = paths
+    dataset.save_as(path)
+    archive.import_paths([path])
+    for name, shown in (("A", slice(0, 32)), ("B", slice(32, 64))):
+        wanted = np.full_like(pixels, 255)
+        wanted[:, shown] = pixels[:, shown]
+        slide = tiler.pyramids.find(f"{ROOT}.1.1;opticalpath={name}")
+        assert np.array_equal(tiler.pixels(slide, (0, 0, 64, 32), (64, 32), PLAIN), wanted)
+
+
+def test_found_pyramids_are_known_until_the_archive_changes(
+    archive: hilum.Archive, tiler: Tiler, levels: list[npt.NDArray[np.uint8]]
+) -> None:
+    name = f"{ROOT}.1"
+    assert tiler.pyramids.known(name) is None
+    slide = tiler.pyramids.find(name)
+    assert tiler.pyramids.known(name) is slide
+    archive.import_paths([DEMO / "us-cine.dcm"])
+    assert tiler.pyramids.known(name) is None
+    assert tiler.pyramids.find(name) is slide
+    archive.delete("series", name)
+    assert tiler.pyramids.known(name) is None
+    with pytest.raises(NotFound):
+        tiler.pyramids.find(name)
 
 
 def test_radiograph_is_tiled_too_and_decoded_once(archive: hilum.Archive, tiler: Tiler) -> None:
     archive.import_paths([DEMO / "cr-chest.dcm"])
     (instance,) = archive.instances()
-    chest = tiler.pyramid(instance.sop_instance_uid)
+    chest = tiler.pyramids.find(instance.sop_instance_uid)
     whole = picture(instance.render(format="png"))
     assert (chest.rows, chest.columns) == whole.shape
     rows = [
@@ -151,7 +224,7 @@ def test_small_picture_of_a_radiograph_is_its_lower_resolution(
     stored = archive.retrieve.stored_frame(archive.index.lookup([instance.sop_instance_uid])[0], 0)
     (tmp_path / "frame.j2k").write_bytes(stored)
     lower = glymur.Jp2k(tmp_path / "frame.j2k")[::factor, ::factor]
-    chest = tiler.pyramid(instance.sop_instance_uid)
+    chest = tiler.pyramids.find(instance.sop_instance_uid)
     size = lower.shape[1], lower.shape[0]
     centre, width = 15000.0, 30000.0
     ramp = np.clip((lower - (centre - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
@@ -166,7 +239,7 @@ def test_small_picture_of_a_radiograph_is_its_lower_resolution(
 def test_what_lies_on_the_whole_frame_keeps_it_whole(archive: hilum.Archive, tiler: Tiler) -> None:
     archive.import_paths([DEMO / "cr-chest.dcm"])
     (instance,) = archive.instances()
-    chest = tiler.pyramid(instance.sop_instance_uid)
+    chest = tiler.pyramids.find(instance.sop_instance_uid)
     size = -(-chest.columns // 4), -(-chest.rows // 4)
     whole = (0, 0, chest.columns, chest.rows)
     automatic = RenderSettings(auto_window=True, width=size[0], height=size[1], exact_size=True)
@@ -187,20 +260,20 @@ def test_frames_are_named_from_one(archive: hilum.Archive, tiler: Tiler) -> None
     (instance,) = archive.instances()
     uid, count = instance.sop_instance_uid, instance.number_of_frames
     size = instance.pixels.columns, instance.pixels.rows
-    last = tiler.pyramid(f"{uid}:{count}")
+    last = tiler.pyramids.find(f"{uid}:{count}")
     assert np.array_equal(tiler.pixels(last, (0, 0, *size), size, PLAIN), instance.frame(count - 1, rgb=True))
     for name in (f"{uid}:{count + 1}", "1.2.3", f"{instance.series_instance_uid}:1"):
         with pytest.raises(NotFound):
-            tiler.pyramid(name)
+            tiler.pyramids.find(name)
     for number in ("zero", "0", "²", "1" * 5000):
         with pytest.raises(UsageError, match="named by its number"):
-            tiler.pyramid(f"{uid}:{number}")
+            tiler.pyramids.find(f"{uid}:{number}")
     with pytest.raises(NotFound, match="not a slide"):
-        tiler.pyramid(instance.series_instance_uid)
+        tiler.pyramids.find(instance.series_instance_uid)
 
 
 def test_what_cannot_be(tiler: Tiler, levels: list[npt.NDArray[np.uint8]]) -> None:
-    slide = tiler.pyramid(f"{ROOT}.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1")
     for region, size in (
         ((0, 0, 211, 1), (1, 1)),
         ((-1, 0, 1, 1), (1, 1)),
@@ -226,7 +299,7 @@ def test_level_that_is_too_large_for_so_small_a_picture_is_refused(
     dataset.PerFrameFunctionalGroupsSequence = [groups]
     dataset.save_as(path)
     archive.import_paths([path])
-    slide = tiler.pyramid(f"{ROOT}.1.1")
+    slide = tiler.pyramids.find(f"{ROOT}.1.1")
     with pytest.raises(LimitExceeded):
         tiler.pixels(slide, (0, 0, 3200, 3200), (10, 10), PLAIN)
     assert (tiler.pixels(slide, (64, 64, 1600, 1600), (800, 800), PLAIN) == 255).all()
@@ -264,13 +337,13 @@ def test_optical_paths_and_focal_planes_follow_one_another() -> None:
         "00280008": {"Value": [24]},
         "00209311": {"Value": ["TILED_FULL"]},
         "00480303": {"Value": [3]},
-        "00480105": {"Value": [{}, {}]},
+        "00480105": {"Value": [{"00480106": {"Value": ["DAPI"]}}, {"00480106": {"Value": ["FITC"]}}]},
     }
-    grid = grid_of(document, optical_path=1, focal_plane=2)
+    grid = grid_of(document, optical_path="FITC", focal_plane=2)
     assert grid is not None
     assert [grid.frame_at(i, j) for j in range(2) for i in range(2)] == [20, 21, 22, 23]
     assert grid.frame_at(2, 0) is None
-    for path, plane in ((2, 0), (0, 3), (-1, 0)):
+    for path, plane in (("", 0), ("dapi", 0), ("DAPI", 3), ("FITC", -1)):
         with pytest.raises(NotFound):
             grid_of(document, optical_path=path, focal_plane=plane)
 

@@ -13,7 +13,7 @@ from hilum.dicomweb.iiif import MAX_AREA, MAX_SIDE, information, parse_image_req
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from hilum.archive.tiles import Pyramid
+    from hilum.archive.pyramid import Pyramid
 
 
 def image(columns: int = 300, rows: int = 200, tile: int = 512) -> Pyramid:
