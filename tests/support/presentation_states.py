@@ -161,3 +161,21 @@ def blending_state(
         state.pop(keyword, None)
     state.pop("DisplayedAreaSelectionSequence", None)
     return state
+
+
+def registration(
+    matrix: list[float], target: str, source: str, sop_class: str = "1.2.840.10008.5.1.4.1.1.66.1"
+) -> Dataset:
+    """A spatial registration that brings one frame of reference to another."""
+    ds = image_dataset(np.zeros((1, 1), np.uint8), Modality="REG", FrameOfReferenceUID=target)
+    ds.SeriesInstanceUID = generate_uid()
+    del ds.PixelData
+    steps = item_of(MatrixSequence=[item_of(FrameOfReferenceTransformationMatrix=matrix)])
+    ds.RegistrationSequence = [item_of(FrameOfReferenceUID=source, MatrixRegistrationSequence=[steps])]
+    return renamed(ds, sop_class)
+
+
+def reference_to(ds: Dataset) -> list[Dataset]:
+    one = item_of(ReferencedSOPClassUID=ds.SOPClassUID, ReferencedSOPInstanceUID=ds.SOPInstanceUID)
+    series = item_of(SeriesInstanceUID=ds.SeriesInstanceUID, ReferencedSOPSequence=[one])
+    return [item_of(StudyInstanceUID=ds.StudyInstanceUID, ReferencedSeriesSequence=[series])]

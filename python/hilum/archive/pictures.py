@@ -19,7 +19,7 @@ from hilum.errors import DataError, HilumError, LimitExceeded, NotFound, UsageEr
 from hilum.pixels import icc
 from hilum.pixels.formats import ANIMATED, Picture, encode_animation, encode_picture
 from hilum.pixels.legends import KEYWORDS, LEGENDS, draw_legends
-from hilum.pixels.presentation_state import PRESENTATION_STATES, refuse_unsupported
+from hilum.pixels.presentation_state import PRESENTATION_STATES, ImageReference, refuse_unsupported
 from hilum.pixels.settings import RenderSettings, Window
 
 if TYPE_CHECKING:
@@ -277,7 +277,24 @@ class Pictures:
                     self._states[record.sha256] = known
                     if len(self._states) > _KEPT_STATES:
                         self._states.popitem(last=False)
-        return known
+        return self._whole_series(known) if known.advanced else known
+
+    def _whole_series(self, state: PresentationState) -> PresentationState:
+        """Fill in the images of inputs that are whole series (PS3.3 C.11.33): those that are stored now."""
+        advanced = state.advanced
+        assert advanced is not None
+        inputs = tuple(
+            one if one.references else replace(one, references=self._series(one.series_instance_uid))
+            for one in advanced.inputs
+        )
+        advanced = replace(advanced, inputs=inputs)
+        return replace(state, advanced=advanced, references=advanced.shown.references)
+
+    def _series(self, uid: str) -> tuple[ImageReference, ...]:
+        images = [one for one in self._overlays.records(uid) if self._retriever.frame_count(one)]
+        if not images:
+            raise NotFound("a series of the presentation state has no images here")
+        return tuple(ImageReference(one.sop_instance_uid, (), uid) for one in images)
 
     def targets(self, record: InstanceRecord) -> list[tuple[InstanceRecord, int]]:
         """Frames, from 0, to which a presentation state refers, in its order; those that are stored.
@@ -358,7 +375,7 @@ class Pictures:
 
         state, pixels = self.state(state_record), self._retriever.require_pixels(record)
         uid, number = record.sop_instance_uid, frame + 1
-        if state.superimposed is not None:
+        if state.superimposed is not None or state.advanced is not None:
             image = self._blender.blended(state, record, frame, request.settings)
         else:
             settings = display_settings(state, uid, number, pixels, request.settings)

@@ -11,11 +11,12 @@ from hilum.pixels.presentation_state import covers
 from hilum.pixels.settings import Lut, Overlay, RenderSettings, Rescale, Window
 
 if TYPE_CHECKING:
+    from hilum.pixels.advanced_blending import BlendingInput
     from hilum.pixels.presentation_state import DisplayedArea, PresentationState
     from hilum.pixels.settings import Rgb
     from hilum.types import PixelDescription
 
-__all__ = ["difference_settings", "display_settings", "placement_of", "sides_of"]
+__all__ = ["difference_settings", "display_settings", "input_state", "placement_of", "sides_of"]
 
 _OWN: Final = ("width", "height", "screen_spacing", "bits", "interpolation", "format", "quality")
 
@@ -162,7 +163,7 @@ def difference_settings(
     return replace(settings, window=Window(0.0, 2 * whole.width, "LINEAR_EXACT"))
 
 
-def sides_of(state: PresentationState) -> tuple[PresentationState, PresentationState, PresentationState, float]:
+def sides_of(state: PresentationState) -> tuple[PresentationState, PresentationState, float]:
     """Take a blending presentation state apart.
 
     Parameters
@@ -172,23 +173,12 @@ def sides_of(state: PresentationState) -> tuple[PresentationState, PresentationS
     Returns
     -------
     tuple
-        States for the underlying images, for the superimposed ones and for the colour picture of both; and the opacity
-        of the superimposed ones.
+        States for the underlying images and for the superimposed ones; and the opacity of these.
     """
     over = state.superimposed
     if over is None:
         raise UsageError("the presentation state does not blend")
-    bare = replace(
-        state,
-        kind="grayscale",
-        rotation=0,
-        flip=False,
-        areas=(),
-        annotations=(),
-        overlays=(),
-        shutters=(),
-        superimposed=None,
-    )
+    bare = _bare(state)
     superimposed = replace(
         bare,
         kind="pseudo-color",
@@ -198,7 +188,49 @@ def sides_of(state: PresentationState) -> tuple[PresentationState, PresentationS
         voi=over.voi,
         palette=over.palette,
     )
-    return bare, superimposed, replace(state, kind="color", superimposed=None), over.opacity
+    return bare, superimposed, over.opacity
+
+
+def _bare(state: PresentationState) -> PresentationState:
+    """Leave out what is for the blended picture."""
+    return replace(
+        state,
+        kind="grayscale",
+        rotation=0,
+        flip=False,
+        areas=(),
+        annotations=(),
+        overlays=(),
+        shutters=(),
+        superimposed=None,
+        advanced=None,
+    )
+
+
+def input_state(state: PresentationState, one: BlendingInput, pixels: PixelDescription) -> PresentationState:
+    """State for the images of one input of an advanced blending state (PS3.4 N.2.6).
+
+    Parameters
+    ----------
+    state : PresentationState
+    one : BlendingInput
+    pixels : PixelDescription
+        Of the image: colours stay, grey values get those of the input's palette or stay grey.
+
+    Returns
+    -------
+    PresentationState
+    """
+    colour = pixels.samples_per_pixel > 1 or pixels.photometric_interpretation.startswith("PALETTE")
+    return replace(
+        _bare(state),
+        kind="color" if colour else "pseudo-color" if one.palette else "grayscale",
+        references=one.references,
+        rescale=one.rescale,
+        modality_lut=one.modality_lut,
+        voi=one.voi,
+        palette=one.palette,
+    )
 
 
 def placement_of(

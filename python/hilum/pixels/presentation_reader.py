@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from hilum.errors import HilumError, UsageError
+from hilum.errors import HilumError
+from hilum.pixels.advanced_blending import read_advanced_blending, registrations_of
 from hilum.pixels.graphics_reader import annotations_of, layers_of
 from hilum.pixels.mask_reader import read_masks, read_viewing
 from hilum.pixels.presentation_state import (
@@ -74,10 +75,11 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
     if variable and "RedPaletteColorLookupTableDescriptor" in ds:
         kind = "pseudo-color"
     source, superimposed = _sides(ds) if kind == "blending" else (ds, None)
-    references = tuple(_all_references(source))
-    if not references:
+    advanced = read_advanced_blending(ds) if kind == "advanced-blending" else None
+    references = advanced.shown.references if advanced else tuple(_all_references(source))
+    if not references and advanced is None:
         raise bad_value("the presentation state refers to no image: ReferencedSeriesSequence (0008,1115)", MISSING)
-    grey = kind != "color"
+    grey = kind not in ("color", "advanced-blending")
     layers = tuple(sorted(layers_of(ds), key=lambda layer: layer.order))
     rotation, flip = _transformation(ds)
     overlays = tuple(_overlays(ds))
@@ -102,6 +104,7 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> PresentationState:
         viewing=read_viewing(ds),
         modalities=tuple(map(_modality, _variable_items(ds))) if variable else (),
         superimposed=superimposed,
+        advanced=advanced,
     )
 
 
@@ -125,8 +128,6 @@ def _modality(item: pydicom.Dataset) -> tuple[tuple[ImageReference, ...], Rescal
 
 def _sides(ds: pydicom.Dataset) -> tuple[pydicom.Dataset, Superimposed]:
     """Give the item of the underlying images, and what lies over them (PS3.3 C.11.14)."""
-    if items_of(ds, "ReferencedSpatialRegistrationSequence"):
-        raise UsageError("blending by a spatial registration (0070,0404) is not rendered")
     sides = {str(item.get("BlendingPosition", "")): item for item in items_of(ds, "BlendingSequence")}
     if set(sides) != {"UNDERLYING", "SUPERIMPOSED"}:
         raise bad_value("BlendingSequence (0070,0402) has not one UNDERLYING and one SUPERIMPOSED item", MISSING)
@@ -144,6 +145,7 @@ def _sides(ds: pydicom.Dataset) -> tuple[pydicom.Dataset, Superimposed]:
         first_lut(over, "ModalityLUTSequence"),
         tuple(voi_of(item) for item in items_of(over, "SoftcopyVOILUTSequence")),
         palette_of(ds),
+        registrations_of(ds),
     )
     return sides["UNDERLYING"], state
 

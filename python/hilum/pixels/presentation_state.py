@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
+    from hilum.pixels.advanced_blending import AdvancedBlending
     from hilum.pixels.mask_subtraction import Mask, Viewing
     from hilum.pixels.settings import Lut, OverlayPlane, Rescale, Rgb, Shutter, Window
 
@@ -33,7 +34,7 @@ __all__ = [
     "refuse_unsupported",
 ]
 
-Kind: TypeAlias = Literal["grayscale", "color", "pseudo-color", "blending"]
+Kind: TypeAlias = Literal["grayscale", "color", "pseudo-color", "blending", "advanced-blending"]
 Point: TypeAlias = tuple[float, float]
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1.11."
@@ -45,7 +46,7 @@ PRESENTATION_STATES: Final[dict[str, tuple[str, Kind | None]]] = {
     _ROOT + "5": ("XA/XRF Grayscale Softcopy Presentation State", "grayscale"),
     _ROOT + "6": ("Grayscale Planar MPR Volumetric Presentation State", None),
     _ROOT + "7": ("Compositing Planar MPR Volumetric Presentation State", None),
-    _ROOT + "8": ("Advanced Blending Presentation State", None),
+    _ROOT + "8": ("Advanced Blending Presentation State", "advanced-blending"),
     _ROOT + "9": ("Volume Rendering Volumetric Presentation State", None),
     _ROOT + "10": ("Segmented Volume Rendering Volumetric Presentation State", None),
     _ROOT + "11": ("Multiple Volume Rendering Volumetric Presentation State", None),
@@ -176,6 +177,8 @@ class Superimposed:
     modality_lut: Lut | None
     voi: tuple[Voi, ...]
     palette: tuple[Lut, Lut, Lut]
+    registrations: tuple[str, ...] = ()
+    """SOP Instance UIDs of spatial registrations (0070,0404)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +187,8 @@ class PresentationState:
 
     kind: Kind
     references: tuple[ImageReference, ...]
-    """In the order of the state; at least one."""
+    """In the order of the state; at least one. Of advanced blending those of the input with the picture's geometry;
+    none: all images of its series."""
     rescale: Rescale
     """Slope and intercept; 1, 0 without a Modality LUT (PS3.3 C.11.1)."""
     modality_lut: Lut | None
@@ -212,6 +216,8 @@ class PresentationState:
     """Of variable modality LUTs (PS3.3 C.11.35): the one of each image or frame; others have `rescale`."""
     superimposed: Superimposed | None = None
     """Of blending; all that is said of images above is of the underlying ones then."""
+    advanced: AdvancedBlending | None = None
+    """Of advanced blending."""
 
     def reference_to(self, sop_instance_uid: str, frame: int) -> bool:
         """Whether the state is for a frame, from 1, of an image."""
@@ -251,7 +257,7 @@ def refuse_unsupported(sop_class_uid: str) -> Kind:
 
     Returns
     -------
-    {"grayscale", "color", "pseudo-color", "blending"}
+    {"grayscale", "color", "pseudo-color", "blending", "advanced-blending"}
 
     Raises
     ------
@@ -264,6 +270,6 @@ def refuse_unsupported(sop_class_uid: str) -> Kind:
     if kind is None:
         raise UsageError(
             f"a {name} is not rendered; rendered are Grayscale (also XA/XRF), Color, Pseudo-Color, "
-            "Variable Modality LUT, Blending ones"
+            "Variable Modality LUT, Blending, Advanced Blending ones"
         )
     return kind

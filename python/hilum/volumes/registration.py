@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pydicom
 
-__all__ = ["REGISTRATIONS", "read_registration", "rigid_between"]
+__all__ = ["REGISTRATIONS", "is_rigid", "read_registration", "rigid_between"]
 
 REGISTRATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.1"})
 """Spatial Registration Storage."""
@@ -66,6 +66,10 @@ def rigid_between(
     if abs(float(np.linalg.det(turn))) < 1e-6:
         return None
     found = np.asarray(np.linalg.solve(matrices[target], matrices[source]), np.float64)
-    linear = found[:3, :3]
-    rigid = np.abs(linear @ linear.T - np.eye(3)).max() < 1e-4 and np.linalg.det(linear) > 0
-    return found if rigid else None
+    return found if is_rigid(found) else None
+
+
+def is_rigid(matrix: npt.NDArray[np.float64]) -> bool:
+    """Whether a 4x4 turns and moves alone: no scale, shear or mirror."""
+    linear = matrix[:3, :3]
+    return bool(np.abs(linear @ linear.T - np.eye(3)).max() < 1e-4 and np.linalg.det(linear) > 0)

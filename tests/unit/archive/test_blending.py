@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from presentation_states import blending_state, displayed_area, encoded, image_dataset
+from presentation_states import (
+    blending_state,
+    displayed_area,
+    encoded,
+    image_dataset,
+    reference_to,
+    registration,
+)
 
 import hilum
 from hilum.errors import DataError, NotFound, UsageError
@@ -80,6 +87,18 @@ def test_turned_grid(archive: Archive) -> None:
     over = plane(above, "2", ImageOrientationPatient=[0, 1, 0, 1, 0, 0])
     picture = shown(archive, under, [over], blending_state([under], [over], PALETTE, 0.5))
     assert np.abs(picture - mixed(above.T, 0.5)).max() <= 1.5
+
+
+def test_a_registration_relates_two_frames_of_reference(archive: Archive) -> None:
+    """The superimposed image lies 5 columns to the right and 30 mm higher in its own frame of reference."""
+    above = RNG.integers(0, 256, (40, 50), dtype=np.uint8)
+    under, over = plane(UNDER, "1"), plane(above, "2", ImagePositionPatient=[5, 0, 30])
+    state = blending_state([under], [over], PALETTE, 0.5)
+    over.FrameOfReferenceUID = "1.2.826.0.1.3680043.10.1561.9.73"
+    matrix: list[float] = [1, 0, 0, -5, 0, 1, 0, 0, 0, 0, 1, -30, 0, 0, 0, 1]
+    reg = registration(matrix, under.FrameOfReferenceUID, over.FrameOfReferenceUID)
+    state.ReferencedSpatialRegistrationSequence = reference_to(reg)
+    assert np.abs(shown(archive, under, [over, reg], state) - mixed(above, 0.5)).max() <= 1.5
 
 
 def test_the_nearest_slice_is_taken_and_the_area_shown(archive: Archive) -> None:
