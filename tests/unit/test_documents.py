@@ -13,20 +13,21 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/guide/embedding.md", "docs/guide/transcoding.md", "docs/guide/volumes.md"]
+    "document",
+    ["README.md", *(f"docs/guide/{name}.md" for name in ("embedding", "rendering", "transcoding", "volumes"))],
 )
 def test_examples_run(document: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / document).read_text(), re.DOTALL)
     assert blocks
-    for number, block in enumerate(blocks):
-        code = block.replace('"studies"', repr(str(tmp_path / str(number))))
+    names: dict[str, object] = {}  # a later block goes on where the one before ended
+    for block in blocks:
+        code = block.replace('"studies"', repr(str(tmp_path)))
         code = code.replace('"/media/cd"', repr(str(REPOSITORY / "tests" / "data" / "demo")))
-        names: dict[str, object] = {}
         exec(compile(code, document, "exec"), names)
-        archive = names["archive"]
-        assert isinstance(archive, hilum.Archive)
-        assert archive.studies()
-        archive.close()
+    archive = names["archive"]
+    assert isinstance(archive, hilum.Archive)
+    assert archive.studies()
+    archive.close()
 
 
 @pytest.mark.parametrize("document", [*sorted((REPOSITORY / "docs").rglob("*.md")), REPOSITORY / "README.md"], ids=str)
