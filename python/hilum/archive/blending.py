@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hilum.archive.image_planes import ImagePlanes, mapping, rigid
+from hilum.archive.registrations import Registrations
 from hilum.errors import DataError, NotFound, UsageError
 from hilum.pixels.advanced_blending import blend
 from hilum.pixels.description import RenderingAttributes
@@ -49,6 +50,7 @@ class Blender:
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
         self._planes = ImagePlanes(retriever)
+        self._registrations = Registrations(retriever)
 
     def blended(
         self, state: PresentationState, record: InstanceRecord, frame: int, wanted: RenderSettings
@@ -115,7 +117,7 @@ class Blender:
     ) -> npt.NDArray[np.uint8]:
         under, over, opacity = sides_of(state)
         below = self._side(under, record, frame)
-        matrices = self._planes.registration(state.superimposed.registrations if state.superimposed else ())
+        matrices = self._registrations.matrices(state.superimposed.registrations if state.superimposed else ())
         best: tuple[float, InstanceRecord, ImagePlane] | None = None
         for found in self._images(over.references, record):
             other = self._planes.of(found)
@@ -162,7 +164,7 @@ class Blender:
             if plane.frame_of_reference_uid != target:
                 raise UsageError("an input in another frame of reference is blended by a rigid registration only")
             return plane
-        matrices = self._planes.registration(one.registrations)
+        matrices = self._registrations.matrices(one.registrations)
         if plane.frame_of_reference_uid not in matrices or target not in matrices:
             raise DataError("a registration (0070,0404) does not relate its input to the presentation state", code=8)
         return plane.moved(rigid(matrices[plane.frame_of_reference_uid]), target)

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from hilum.errors import DataError, NotFound, UsageError
-from hilum.volumes.registration import REGISTRATIONS, is_rigid, read_registration
+from hilum.errors import DataError, UsageError
+from hilum.volumes.registration import is_rigid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy.typing as npt
     import pydicom
 
@@ -32,9 +30,7 @@ _KEYWORDS: Final = (
 )
 _PARALLEL: Final = 0.999
 _KEPT_PLANES: Final = 8192
-_KEPT_REGISTRATIONS: Final = 64
 _MISSING: Final = 7
-_DEFORMABLE: Final = "1.2.840.10008.5.1.4.1.1.66.3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +94,7 @@ def _plane_of(dataset: pydicom.Dataset) -> ImagePlane:
 
 
 class ImagePlanes:
-    """Reads the planes of images and the registrations between them; thread-safe.
+    """Reads the planes of images; thread-safe.
 
     Parameters
     ----------
@@ -108,7 +104,6 @@ class ImagePlanes:
     def __init__(self, retriever: Retriever) -> None:
         self._retriever = retriever
         self._planes: OrderedDict[bytes, ImagePlane] = OrderedDict()
-        self._registrations: OrderedDict[bytes, dict[str, npt.NDArray[np.float64]]] = OrderedDict()
         self._lock = Lock()
 
     def of(self, record: InstanceRecord) -> ImagePlane:
@@ -132,37 +127,6 @@ class ImagePlanes:
                 if len(self._planes) > _KEPT_PLANES:
                     self._planes.popitem(last=False)
         return plane
-
-    def registration(self, uids: Iterable[str]) -> dict[str, npt.NDArray[np.float64]]:
-        """Matrices of spatial registrations, by frame of reference, to the registered one; see `read_registration`.
-
-        Raises
-        ------
-        NotFound
-            One is not stored.
-        UsageError
-            A deformable registration, or another object.
-        DataError
-            One is damaged.
-        """
-        found: dict[str, npt.NDArray[np.float64]] = {}
-        for record in self._retriever.lookup(list(uids)):
-            if record is None:
-                raise NotFound("a spatial registration of the presentation state is not here")
-            if record.sop_class_uid == _DEFORMABLE:
-                raise UsageError("Deformable Spatial Registrations are not applied; rigid Spatial Registrations are")
-            if record.sop_class_uid not in REGISTRATIONS:
-                raise UsageError("ReferencedSpatialRegistrationSequence (0070,0404) names no Spatial Registration")
-            with self._lock:
-                known = self._registrations.get(record.sha256)
-            if known is None:
-                known = read_registration(self._retriever.dataset(record))
-                with self._lock:
-                    self._registrations[record.sha256] = known
-                    if len(self._registrations) > _KEPT_REGISTRATIONS:
-                        self._registrations.popitem(last=False)
-            found.update(known)
-        return found
 
 
 def rigid(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

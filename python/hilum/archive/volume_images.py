@@ -15,6 +15,7 @@ from hilum.pixels.settings import Window
 from hilum.render.fusion import fuse, fuse_projections
 from hilum.render.geometry import Camera, Plane, finest_spacing, plane, unit
 from hilum.render.renderer import Renderer
+from hilum.volumes.view import open_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +90,7 @@ class VolumeImages:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._renderers: OrderedDict[tuple[str, int], Renderer] = OrderedDict()
+        self._renderers: OrderedDict[tuple[str, int, bytes], Renderer] = OrderedDict()
         self._lock = threading.Lock()
 
     # Which volume
@@ -172,15 +173,28 @@ class VolumeImages:
                 found.append(VolumeSource(volume, times, middle))
         return found
 
-    def renderer(self, volume: Volume, time: int) -> Renderer:
-        """Give what renders a time point; its bricks are made if they are not there. Errors: `Volume.view`."""
-        key = (volume.key, time)
+    def renderer(self, volume: Volume, time: int, matrix: npt.NDArray[np.float64] | None = None) -> Renderer:
+        """Give what renders a time point; its bricks are made if they are not there. Errors: `Volume.view`.
+
+        Parameters
+        ----------
+        volume : Volume
+        time : int
+            From 0.
+        matrix : ndarray, optional
+            4x4 to another frame of reference, in which the volume is rendered: LPS, mm, affine.
+        """
+        key = (volume.key, time, b"" if matrix is None else matrix.tobytes())
         with self._lock:
             known = self._renderers.get(key)
             if known is not None:
                 self._renderers.move_to_end(key)
                 return known
-        made = Renderer(volume.view(0, time))
+        if matrix is None:
+            made = Renderer(volume.view(0, time))
+        else:
+            stack = replace(volume.stack, affine=matrix @ volume.stack.affine)
+            made = Renderer(open_view(volume.path, stack, 0, time))
         with self._lock:
             made = self._renderers.setdefault(key, made)
             while len(self._renderers) > _KEPT_RENDERERS:

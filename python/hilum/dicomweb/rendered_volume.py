@@ -89,12 +89,13 @@ class RenderedVolumes:
     def _make_state(self, request: Request, record: InstanceRecord, query: VolumeQuery, media_type: str) -> Answer:
         """Answer a volumetric presentation state as it says (PS3.18 B.35)."""
         presented = StatePicture.of(self._images, self._archive.retrieve, record)
-        told = f"{presented.source.volume.key} {presented.source.times}"
+        told = " ".join(f"{source.volume.key} {source.times}" for source in presented.volumes)
         etag = _tag(f"{told} {record.sha256.hex()} {query.variant()} {media_type}")
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
-        headers += _warning_headers(presented.warnings + self._warnings(presented.source, query))
+        notes = [note for source in presented.volumes for note in self._warnings(source, query)]
+        headers += _warning_headers(presented.warnings + list(dict.fromkeys(notes)))
         view = query.image.viewport
         image = presented.render(self._images, None if view is None else (view.width, view.height))
         body = encode_picture(image, FORMATS[media_type], _quality(query))

@@ -154,13 +154,15 @@ def _input(item: pydicom.Dataset) -> BlendingInput:
 
 def registrations_of(item: pydicom.Dataset) -> tuple[str, ...]:
     """Read which objects a Referenced Spatial Registration Sequence (0070,0404) names; DataError for none."""
+    studies = items_of(item, "ReferencedSpatialRegistrationSequence")
     found = [
         str(one.get("ReferencedSOPInstanceUID", ""))
-        for study in items_of(item, "ReferencedSpatialRegistrationSequence")
+        for study in studies
         for series in items_of(study, "ReferencedSeriesSequence")
         for one in items_of(series, "ReferencedSOPSequence")
     ]
-    if "" in found or (not found and items_of(item, "ReferencedSpatialRegistrationSequence")):
+    found += [str(one.ReferencedSOPInstanceUID) for one in studies if "ReferencedSOPInstanceUID" in one]
+    if "" in found or (not found and studies):
         raise bad_value("ReferencedSpatialRegistrationSequence (0070,0404) names no object", MISSING)
     return tuple(found)
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from PIL import Image
+from presentation_states import registration, renamed
+from scipy import ndimage
 from volumetric_states import colour, item, lay, look, volumetric_state
 
 from hilum.render.geometry import Camera, Plane
@@ -18,6 +20,8 @@ from hilum.render.renderer import Renderer
 from hilum.volumes.view import from_array
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     from pydicom.dataset import Dataset
     from tests.interop.services.conftest import LiveServer
@@ -153,6 +157,154 @@ def test_a_plane_in_colour(scene: Scene) -> None:
     expected = np.stack([np.interp(place, np.arange(len(PALETTE)), PALETTE[:, c]) for c in range(3)], -1)
     assert shown.shape == (*scene.volume.shape[1:], 3)
     assert np.abs(shown - expected).max() <= 1
+
+
+ELSEWHERE = "1.2.826.0.1.3680043.10.1561.9.74"
+AFFINE = np.array([[0, 1.2, 0, 40], [-0.9, 0.1, 0, -15], [0, 0, 1.1, 7], [0, 0, 0, 1]])
+
+
+def registered(scene: Scene, state: Dataset, sop_class: str = "1.2.840.10008.5.1.4.1.1.66.1") -> Dataset:
+    """The state in another frame of reference, to which an affine registration brings its volume."""
+    own = scene.volume.stack.frame_of_reference_uid
+    reg = renamed(registration([*AFFINE.ravel().tolist()], ELSEWHERE, own), sop_class)
+    reg.StudyInstanceUID = state.StudyInstanceUID
+    scene.client.store_instances([reg])
+    state.FrameOfReferenceUID = ELSEWHERE
+    for one in state.VolumetricPresentationInputSetSequence:
+        one.ReferencedSpatialRegistrationSequence = [
+            item(ReferencedSOPClassUID=reg.SOPClassUID, ReferencedSOPInstanceUID=reg.SOPInstanceUID)
+        ]
+    return state
+
+
+def test_an_affine_registration_moves_the_volume(scene: Scene) -> None:
+    """A plane of the registered frame of reference: the volume resampled where the matrix puts it (C.11.23.3)."""
+    stored, fill = scene.volume.to_numpy(), scene.volume.stack.fill
+    layout = {"slope": scene.volume.slope, "intercept": scene.volume.intercept, "fill": fill}
+    there = Renderer(from_array(stored, affine=AFFINE @ scene.affine, **layout))
+    middle = np.mean(there.extent(), axis=0)
+    across, down, size = np.array([0.8, 0.6, 0.0]), np.array([-0.48, 0.64, -0.6]), 120.0
+    corner = middle - across * size / 2 - down * size / 2
+    state = registered(scene, lay(scene.state(6), corner, across, down, size, size))
+    shown = pixels(scene.get(state, "renderedmpr", viewport="120,120"))
+    x, y, z = (corner + (across + down) / 2).tolist()
+    plane = Plane((x, y, z), tuple(across), tuple(down), (1.0, 1.0), (120, 120))
+    points = np.stack([plane.origin + r * down + c * across for r in range(120) for c in range(120)])
+    index = np.linalg.solve(AFFINE @ scene.affine, np.concatenate([points, np.ones((len(points), 1))], 1).T)[:3]
+    values = ndimage.map_coordinates(stored.astype(float), index[::-1], order=1, mode="constant", cval=fill)
+    expected = linear(values.reshape(120, 120) * scene.volume.slope + scene.volume.intercept)
+    inside = ((index >= 0) & (index <= np.array(stored.shape)[::-1, None] - 1)).all(0).reshape(120, 120)
+    assert inside.mean() > 0.15
+    assert np.abs(shown - expected)[inside].max() <= 1.5
+    deep, _ = scene.front(method="MAXIMUM_IP")
+    far = registered(scene, colour(deep, PALETTE))
+    assert pixels(scene.get(far, "rendered3d", viewport="64,48")).shape == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "text"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.66.3", 400, "Deformable"),
+        ("1.2.840.10008.5.1.4.1.1.88.11", 400, "0070,0404"),
+        ("not here", 404, "registration"),
+        ("another frame", 409, "does not relate"),
+    ],
+)
+def test_registrations_that_cannot_be_applied(scene: Scene, change: str, status: int, text: str) -> None:
+    state = scene.axial()[0]
+    if change.startswith("1.2"):
+        registered(scene, state, change)
+    else:
+        registered(scene, state)
+    one = state.VolumetricPresentationInputSetSequence[0]
+    if change == "not here":
+        one.ReferencedSpatialRegistrationSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+    elif change == "another frame":
+        state.FrameOfReferenceUID = "1.2.3.4"
+    answer = scene.get(state, "renderedmpr")
+    assert (answer.status_code, text in answer.text) == (status, True), answer.text
+
+
+COLD = np.linspace((0, 10, 60, 0), (20, 90, 255, 255), 256).round().astype(np.uint8)
+
+
+def composited(scene: Scene, tables: Sequence[npt.NDArray[np.uint8]]) -> tuple[Dataset, int]:
+    """The middle slice, of as many inputs as palettes: the same volume in different windows."""
+    state, k = scene.axial(7)
+    (source,), components, inputs = state.VolumetricPresentationInputSetSequence, [], []
+    for number, palette in enumerate(tables, 1):
+        component = colour(state, palette, streams=False).PresentationStateClassificationComponentSequence[0]
+        component.ComponentInputSequence = [item(VolumetricPresentationInputIndex=number)]
+        components.append(component)
+        inputs.append(
+            item(
+                VolumetricPresentationInputNumber=number, Crop="NO", WindowCenter=40 * number, WindowWidth=400,
+                VolumetricPresentationInputSetUID=source.VolumetricPresentationInputSetUID, VOILUTFunction="LINEAR",
+            )
+        )  # fmt: skip
+    state.PresentationStateClassificationComponentSequence = components
+    state.VolumetricPresentationStateInputSequence = inputs
+    state.PresentationStateCompositorComponentSequence = [weighting(16) for _ in tables[1:]]
+    return state, k
+
+
+def weighting(levels: int) -> Dataset:
+    """Weights of both opacities: the second input over the first one, as far as that is opaque."""
+    first, second = np.mgrid[0:levels, 0:levels] / (levels - 1)
+    weights = [first * (1 - second), second]
+    return item(
+        WeightingTransferFunctionSequence=[
+            item(LUTDescriptor=[levels * levels, 0, 8], LUTData=np.rint(w * 255).astype(np.uint8).tobytes())
+            for w in weights
+        ]
+    )
+
+
+def test_several_inputs_are_composited(scene: Scene) -> None:
+    """PS3.4 FF.2.3.3.2, pixel by pixel: half of the index from each opacity, one minus the next one after the first."""
+    tables = [PALETTE, COLD, PALETTE[::-1].copy()]
+    state, k = composited(scene, tables)
+    shown = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+    values = scene.volume.values()[k]
+    layers = []
+    for number, palette in enumerate(tables, 1):
+        place = linear(values, 40 * number) / 255 * (len(palette) - 1)
+        layers.append(np.stack([np.interp(place, np.arange(len(palette)), palette[:, c]) / 255 for c in range(4)], -1))
+    expected = layers[0][..., :3]
+    alpha = layers[0][..., 3]
+    for number, layer in enumerate(layers[1:]):
+        before = alpha if number == 0 else 1 - layer[..., 3]
+        first, second = (np.floor(np.rint(a * 65535) / 4096) / 15 for a in (before, layer[..., 3]))
+        weights = [np.rint(w * 255) / 255 for w in (first * (1 - second), second)]
+        expected = np.clip(expected * weights[0][..., None] + layer[..., :3] * weights[1][..., None], 0, 1)
+    off = np.abs(shown - expected * 255).max(-1)
+    assert np.mean(off <= 1.5) > 0.995  # where an opacity lies between two steps of 16, either may be taken
+
+
+def test_composites_that_cannot_be(scene: Scene) -> None:
+    def answer_of(number: int = 7, **attributes: Any) -> httpx.Response:
+        state = change(composited(scene, [PALETTE, COLD])[0], **attributes)
+        state.SOPClassUID = state.file_meta.MediaStorageSOPClassUID = f"1.2.840.10008.5.1.4.1.1.11.{number}"
+        return scene.get(state, "renderedmpr")
+
+    missing = answer_of(PresentationStateCompositorComponentSequence=[])
+    assert (missing.status_code, "0070,1805" in missing.text) == (422, True), missing.text
+    odd = answer_of(PresentationStateCompositorComponentSequence=[weighting(3)])
+    assert (odd.status_code, "0070,1806" in odd.text) == (422, True), odd.text
+    none = answer_of(VolumetricPresentationStateInputSequence=[])
+    assert (none.status_code, "0070,1201" in none.text) == (422, True), none.text
+    grey = answer_of(6, PixelPresentation="MONOCHROME")
+    assert (grey.status_code, "several volumes" in grey.text) == (400, True), grey.text
+    state = composited(scene, [PALETTE, COLD])[0]
+    state.PresentationStateClassificationComponentSequence[0].ComponentType = "TWO_TO_RGBA"
+    two = scene.get(state, "renderedmpr")
+    assert (two.status_code, "TWO_TO_RGBA" in two.text) == (400, True), two.text
+    state = composited(scene, [PALETTE, COLD])[0]
+    state.PresentationStateClassificationComponentSequence[0].ComponentInputSequence = [
+        item(VolumetricPresentationInputIndex=9)
+    ]
+    unknown = scene.get(state, "renderedmpr")
+    assert (unknown.status_code, "0070,1804" in unknown.text) == (422, True), unknown.text
 
 
 def test_b35_volume_rendering(scene: Scene) -> None:
