@@ -13,7 +13,7 @@ app = typer.Typer(help="Show and check the settings.", no_args_is_help=True)
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Read the settings and say what is wrong with them; exit status 2 if anything is."""
+    """Read the settings and say what is wrong with them. Exit status 2 if anything is."""
     settings = settings_of(config)
     changed = len(settings.sources)
     print(f"the settings are right; {changed} of them {'is' if changed == 1 else 'are'} not at the default")
@@ -21,7 +21,7 @@ def check(config: ConfigOption = None) -> None:
 
 @app.command()
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Print every setting as TOML, with its meaning and where its value came from; secrets are masked."""
+    """Print every setting as TOML, with its meaning. Comments say where a value came from; secrets are masked."""
     lines = settings_of(config).describe()
     if as_json:
         print_json([{name: getattr(line, name) for name in type(line).__slots__} for line in lines])

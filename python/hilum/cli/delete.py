@@ -25,7 +25,7 @@ def delete(
     archive: ArchiveOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Delete studies, series or instances; `hilum pack compact` frees their space."""
+    """Delete studies, series or instances. `hilum pack compact` frees their space."""
     wanted: list[tuple[Level, list[str]]] = [
         ("study", study or []),
         ("series", series or []),

@@ -115,7 +115,7 @@ def get(
         bool, typer.Option("--both-roles", help="Propose SCU and SCP for storage classes, as Siemens syngo wants it.")
     ] = False,
 ) -> None:
-    """Fetch objects from a DICOM node (C-GET), as files or into an archive."""
+    """Fetch objects from a DICOM node (C-GET). As files or into an archive."""
     from hilum.archive.archive import open as open_root
     from hilum.dimse import client
 
@@ -157,7 +157,7 @@ def store(
     ] = None,
     associations: Associations = 1,
 ) -> None:
-    """Send files to a DICOM node (C-STORE), byte for byte, in their transfer syntax."""
+    """Send files to a DICOM node (C-STORE). Byte for byte, in their transfer syntax."""
     from hilum.dimse import client
 
     sent = _Sent(ledger)

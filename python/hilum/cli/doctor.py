@@ -23,7 +23,7 @@ _PACKAGES = ("numpy", "pydicom", "pynetdicom", "lmdb", "zarr", "numcodecs", "gly
 
 
 def doctor(archive: ArchiveOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Print versions, codecs, processor features, limits and the state of the archive; exit status 1 on trouble."""
+    """Print versions, codecs, limits and the archive's state. Exit status 1 on trouble."""
     report: dict[str, Any] = {"hilum": _version("hilum")}
     troubles: list[str] = []
     report["python"] = f"{platform.python_version()} ({platform.machine()}, {platform.system()} {platform.release()})"

@@ -51,7 +51,7 @@ def export(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write studies as Part-10 files, byte for byte as they were received, or in one transfer syntax.
+    """Write studies as Part-10 files. Byte for byte as they were received, or in one transfer syntax.
 
     Names are those of a DICOM file-set (PS3.10 8.2): PA000001/ST000001/SE000001/IM000001. Existing files are never
     overwritten.

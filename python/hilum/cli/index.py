@@ -14,7 +14,7 @@ app = typer.Typer(help="Rebuild and check the index.", no_args_is_help=True)
 
 @app.command()
 def rebuild(archive: ArchiveOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Make the index again from the packs; nobody else may use the archive meanwhile."""
+    """Make the index again from the packs. Nobody else may use the archive meanwhile."""
     from hilum.archive.archive import rebuild_index
 
     settings = settings_of(config)
@@ -32,7 +32,7 @@ def rebuild(archive: ArchiveOption = None, config: ConfigOption = None, as_json:
 
 @app.command()
 def verify(archive: ArchiveOption = None, config: ConfigOption = None) -> None:
-    """Check every record, key and counter of the index; exit status 1 if anything is wrong."""
+    """Check every record, key and counter of the index. Exit status 1 if anything is wrong."""
     with open_to_verify(archive, config) as opened:
         findings = opened.index.verify()
     for finding in findings:

@@ -42,7 +42,7 @@ def mesh(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a surface: closed triangles in patient coordinates (LPS), mm; binary glTF in metres, Y up."""
+    """Write a surface as STL, OBJ or binary glTF. Closed triangles in LPS and mm; of glTF in metres, Y up."""
     if to.suffix.lower() not in (".stl", ".obj", ".glb"):
         raise UsageError(f"{to}: the ending must be .stl, .obj or .glb")
     with open_archive(archive, config, read_only=True) as opened:

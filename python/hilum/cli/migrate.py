@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="Bring over a whole archive: find every study, retrieve, verify, reconcile.", no_args_is_help=True
+    help="Bring over a whole archive. Find every study, retrieve, verify, reconcile.", no_args_is_help=True
 )
 
 Name = Annotated[str, typer.Option("--name", help="Of the ledger ROOT/migrations/NAME.sqlite; default: the source.")]
@@ -178,7 +178,7 @@ def dicomweb(
         Path | None, typer.Option("--tls-ca", help="PEM file of the authorities of its certificate.")
     ] = None,
 ) -> None:
-    """From a DICOMweb service: QIDO-RS and WADO-RS, in the stored transfer syntaxes."""
+    """From a DICOMweb service: QIDO-RS and WADO-RS. In the stored transfer syntaxes."""
     from hilum.dimse.tls import client_context
     from hilum.migrate.web_source import WebSource
 
@@ -190,13 +190,13 @@ def dicomweb(
 
 @app.command("report")
 def report(
-    name: Annotated[str, typer.Argument(help="Of the ledger; none: list them.")] = "",
+    name: Annotated[str, typer.Argument(help="Of the ledger; none: list them.", metavar="NAME")] = "",
     json: JsonFile = None,
     csv: CsvFile = None,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Show what is known of a migration, without asking the peer; exit status 1 when it is not complete."""
+    """Show what is known of a migration. The peer is not asked; exit status 1 when it is not complete."""
     from hilum.migrate.ledger import Ledger, ledger_path
 
     with open_archive(archive, config, read_only=True) as opened:

@@ -55,7 +55,7 @@ def compact(
     ] = 0.2,
     as_json: JsonOption = False,
 ) -> None:
-    """Free the space of deleted objects: copy what lives to a new pack, then delete the old one."""
+    """Free the space of deleted objects. What lives is copied to a new pack, then the old one is deleted."""
     with open_archive(archive, config) as opened:
         report = opened.compact(least_dead=least_dead)
     if as_json:

@@ -14,7 +14,7 @@ __all__ = ["refusals"]
 
 
 def refusals(
-    peer: Annotated[str, typer.Argument(help="AE title or address; none: all.")] = "",
+    peer: Annotated[str, typer.Argument(help="AE title or address; none: all.", metavar="PEER")] = "",
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 20,
     archive: ArchiveOption = None,
     config: ConfigOption = None,

@@ -14,7 +14,7 @@ from hilum.errors import UsageError
 __all__ = ["asks_peer", "first_line"]
 
 Host: TypeAlias = Annotated[str, typer.Argument(help="Host name or address of the peer.", metavar="PEER")]
-Port: TypeAlias = Annotated[int, typer.Argument(help="TCP port of the peer.", min=1, max=65535)]
+Port: TypeAlias = Annotated[int, typer.Argument(help="TCP port of the peer.", min=1, max=65535, metavar="PORT")]
 Calling: TypeAlias = Annotated[str, typer.Option("-aet", "--aet", "--aetitle", help="Our AE title.")]
 Called: TypeAlias = Annotated[str, typer.Option("-aec", "--aec", "--call", help="AE title of the peer.")]
 ConnectTimeout: TypeAlias = Annotated[

@@ -36,7 +36,7 @@ def serve(
     ] = "",
     config: ConfigOption = None,
 ) -> None:
-    """Serve DICOMweb, the viewer and the DICOM port until interrupted."""
+    """Serve DICOMweb, the viewer and the DICOM port."""
     from hilum.config import check_value, load_settings
     from hilum.errors import HilumError
     from hilum.server import ServeOptions

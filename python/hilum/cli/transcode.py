@@ -28,7 +28,7 @@ def transcode(
     verify: Annotated[bool, typer.Option(help="Decode what was encoded without loss, and compare.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a file in another transfer syntax; all else of it stays as it is.
+    """Write a file in another transfer syntax. All else of it stays as it is.
 
     With loss it becomes a new object: a new SOP Instance UID, Image Type DERIVED, and what was lost is recorded.
     """

@@ -11,7 +11,7 @@ __all__ = ["verify"]
 
 
 def verify(archive: ArchiveOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Re-hash every stored object and compare packs and index both ways; exit status 1 if anything is wrong."""
+    """Re-hash every object, compare packs and index both ways. Exit status 1 if anything is wrong."""
     with open_to_verify(archive, config) as opened, bytes_bar("verify") as progress:
         report = opened.verify(progress)
     if as_json:

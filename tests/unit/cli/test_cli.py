@@ -80,6 +80,14 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("group", [[], ["index"], ["migrate"], ["pack"], ["config"]])
+def test_every_command_is_described_in_one_line(run: Run, group: list[str]) -> None:
+    answer = run(*group, "--help")
+    commands = answer.out.partition("Commands:\n")[2].splitlines()
+    assert answer.status == 0 and len(commands) >= 2
+    assert [line for line in commands if not line.startswith("  ") or not line.endswith(".") or "..." in line] == []
+
+
 def test_version(run: Run) -> None:
     assert run("--version").out.startswith("hilum ")
 

@@ -308,7 +308,7 @@ function row(study) {
     h("span", { class: "modalities" }, ...modalities.slice(0, 4).map(modalityBadge), modalities.length > 4 ? h("small", {}, `+${modalities.length - 4}`) : null),
     h("span", { class: "what" }, text(study, Tag.StudyDescription)),
     h("span", { class: "accession" }, text(study, Tag.AccessionNumber)),
-    h("span", { class: "size" }, images === undefined ? "" : h("span", {}, images.toLocaleString("en"), h("small", { class: "unit" }, " images")),
+    h("span", { class: "size" }, images === undefined ? "" : h("span", {}, images.toLocaleString("en"), h("small", { class: "unit" }, images === 1 ? " image" : " images")),
       series === undefined ? "" : h("small", {}, ` in ${series.toLocaleString("en")} series`))));
 }
 
