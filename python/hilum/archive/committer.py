@@ -381,15 +381,7 @@ class Committer:
             if Outcome.DELETED in outcomes:
                 self.next_ns(self._index.latest_ns())  # another process was ahead of this one's clock
             items = [item for job in jobs for item in job.items]
-            lost = {}  # what came twice and was to be stored once must not seem to be stored
-            for item in items:
-                outcome = outcome_of.get(id(item))
-                if isinstance(outcome, HilumError):
-                    lost[item.scan.sop_instance_uid] = outcome
-            results = [
-                _result(item, outcome_of.get(id(item)) or lost.get(item.scan.sop_instance_uid) or Outcome.DUPLICATE)
-                for item in items
-            ]
+            results = [_result(item, outcome) for item, outcome in zip(items, _told(items, outcome_of), strict=True)]
         except BaseException as error:
             self._turns.answer(jobs, error)
         else:
@@ -414,7 +406,8 @@ class Committer:
         self._backlog = entries
         outcomes: list[Outcome | HilumError]
         try:
-            self._index.move(moves)
+            if moves:
+                self._index.move(moves)
             outcomes = [*self._index.apply(entries, packs=ends, tombstones=self._tombstones)]
         except UsageError:
             outcomes = self._apply_one_by_one(entries)
@@ -441,6 +434,22 @@ class Committer:
                 raise
         self._backlog = []
         return outcomes
+
+
+def _told(items: Sequence[Prepared], outcome_of: dict[int, Outcome | HilumError]) -> list[Outcome | HilumError]:
+    """Outcome of each object; what came twice and was to be stored once must not seem to be stored when it was not."""
+    found = [outcome_of.get(id(item)) for item in items]
+    if None not in found:
+        return [outcome for outcome in found if outcome is not None]
+    lost = {
+        item.scan.sop_instance_uid: outcome
+        for item, outcome in zip(items, found, strict=True)
+        if isinstance(outcome, HilumError)
+    }
+    return [
+        outcome or lost.get(item.scan.sop_instance_uid) or Outcome.DUPLICATE
+        for item, outcome in zip(items, found, strict=True)
+    ]
 
 
 def _result(item: Prepared, outcome: Outcome | HilumError) -> StoreResult | HilumError:

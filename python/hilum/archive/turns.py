@@ -42,27 +42,37 @@ class Job:
 
     items: Sequence[Prepared]
     memory: int
-    future: Future[Answer] = field(default_factory=Future)
-    turn: threading.Lock | None = None
-    """Held while its thread waits; None: nobody waits in `Turns.commit`."""
+    future: Future[Answer] | None
+    """Of `Turns.submit`."""
+    turn: threading.Lock | None
+    """Held while its thread waits in `Turns.commit`."""
     leads: bool = False
     """Whether its thread is the one that writes next."""
+    answered: Answer | BaseException = field(default_factory=list)
+    """For the thread that waits."""
 
     @classmethod
-    def of(cls, items: Sequence[Prepared]) -> Job:
-        """Make a job of objects."""
-        job = cls(items, sum(item.memory() for item in items))
-        job.future.set_running_or_notify_cancel()
-        return job
+    def of(cls, items: Sequence[Prepared], *, waits: bool) -> Job:
+        """Make a job of objects; ``waits``: for a thread that waits in `Turns.commit`."""
+        memory = sum(item.memory() for item in items)
+        if waits:
+            turn = threading.Lock()
+            turn.acquire()
+            return cls(items, memory, None, turn)
+        future: Future[Answer] = Future()
+        future.set_running_or_notify_cancel()
+        return cls(items, memory, future, None)
 
     def answer(self, answer: Answer | BaseException) -> None:
         """Tell who waits."""
-        if isinstance(answer, BaseException):
-            self.future.set_exception(answer)
-        else:
-            self.future.set_result(answer)
         if self.turn is not None:
+            self.answered = answer
             self.turn.release()
+        elif self.future is not None:
+            if isinstance(answer, BaseException):
+                self.future.set_exception(answer)
+            else:
+                self.future.set_result(answer)
 
 
 class Turns(Generic[T]):
@@ -132,7 +142,8 @@ class Turns(Generic[T]):
         Unavailable
             Still full after `timeout` seconds, or closed.
         """
-        job = Job.of(items)
+        job = Job.of(items, waits=False)
+        assert job.future is not None
         with self._lock:
             self._enter(job, timeout)
             if not self._leading:
@@ -149,9 +160,8 @@ class Turns(Generic[T]):
         """
         if threading.current_thread() is threading.main_thread():  # an interrupt must not end a group half-way
             return self.submit(items).result()
-        job = Job.of(items)
-        job.turn = threading.Lock()
-        job.turn.acquire()
+        job = Job.of(items, waits=True)
+        assert job.turn is not None
         with self._lock:
             self._enter(job, None)
             if not self._leading:
@@ -162,7 +172,9 @@ class Turns(Generic[T]):
             self._take_turn()
             self._index_some()
             job.turn.acquire()
-        return job.future.result()
+        if isinstance(job.answered, BaseException):
+            raise job.answered
+        return job.answered
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -175,7 +187,8 @@ class Turns(Generic[T]):
     def answer(self, jobs: Sequence[Job], answers: Answer | BaseException) -> None:
         """Answer jobs with one error, or with their part of the answers."""
         with self._lock:
-            self._memory -= sum(job.memory for job in jobs)
+            for job in jobs:
+                self._memory -= job.memory
             self._room.notify_all()
         start = 0
         for job in jobs:
@@ -198,7 +211,7 @@ class Turns(Generic[T]):
 
     def _enter(self, job: Job, timeout: float | None) -> None:
         """Queue a job; with the lock held."""
-        if not self._room.wait_for(lambda: self._has_room(job), timeout):
+        if not self._has_room(job) and not self._room.wait_for(lambda: self._has_room(job), timeout):
             raise Unavailable("too many objects are waiting to be stored; try again later")
         if self._closing:
             raise Unavailable("the archive is closed")

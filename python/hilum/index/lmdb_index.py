@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from hilum.index.base import Entry, SearchResult, Tombstone
     from hilum.index.environment import Transaction
     from hilum.index.query import Query
+    from hilum.index.remembered import Remembered
     from hilum.index.schema import PrivateKey
     from hilum.types import Level, Location
 
@@ -83,6 +84,7 @@ class LmdbIndex:
     ) -> None:
         self.path = Path(path)
         self.private_keys = tuple(private_keys)
+        self._remembered: Remembered | None = None
         self._private = {key.tag: key for key in self.private_keys}
         self._rules = posting_rules(self.private_keys)
         tags = {spec.path[0] for spec in ATTRIBUTES if spec.level == 1}
@@ -123,14 +125,21 @@ class LmdbIndex:
             check_entry(entry)
         if not entries and not packs and not tombstones:
             return []
-        return self._env.write(lambda txn: self._apply(txn, entries, packs or {}, tombstones))
+        outcomes, batch = self._env.write(lambda txn: self._apply(txn, entries, packs or {}, tombstones))
+        if batch is not None:
+            self._remembered = batch.remember()
+        return outcomes
 
     def _batch(self, txn: Transaction) -> Batch:
-        return Batch(txn, self._rules, self._patient_tags)
+        remembered, self._remembered = self._remembered, None  # nobody else gets it, nor this when it has to run again
+        if remembered is not None and remembered.number != txn.number - 1:
+            remembered = None
+        return Batch(txn, self._rules, self._patient_tags, remembered)
 
     def _apply(
         self, txn: Transaction, entries: Sequence[Entry], packs: Mapping[int, int], tombstones: Sequence[Tombstone]
-    ) -> list[Outcome]:
+    ) -> tuple[list[Outcome], Batch | None]:
+        """Outcomes, and the batch when it did nothing but insert."""
         batch = self._batch(txn)
         for tombstone in tombstones:
             batch.bury(tombstone.sop_instance_uid, tombstone.received_ns)
@@ -144,7 +153,7 @@ class LmdbIndex:
         for i in others:
             outcomes[i] = batch.resolve(entries[i])
         batch.finish(packs)
-        return outcomes
+        return outcomes, None if others or tombstones else batch
 
     def remove(self, level: Level, uid: str, *, received_ns: int, study_uid: str | None = None) -> list[InstanceRecord]:
         """Delete what a UID names (see ``Index.remove``); ``level`` patient is not supported by UID."""
@@ -256,6 +265,8 @@ class LmdbIndex:
     def _lookup(self, txn: Transaction, uids: Sequence[str]) -> list[InstanceRecord | None]:
         keys = [uid_key(uid.encode(errors="replace")) for uid in uids]
         ids = {key: record[4:] for key, record in txn.get_many("instance_uid", keys)}
+        if not ids:
+            return [None] * len(uids)
         records = dict(txn.get_many("instance", ids.values()))
         parents = _Parents(txn)
         out: list[InstanceRecord | None] = []

@@ -42,6 +42,10 @@ class Parents:
         self.batch = batch
         self.txn = batch.txn
         self.puts: dict[str, Items] = defaultdict(list)
+        self.replaced: dict[str, Items] = defaultdict(list)
+        """As `puts`, for records that are there already."""
+        self.bodies: dict[int, bytes] = {}
+        """What was written of each series, study and patient, by id."""
         self.new_series: dict[int, list[Series]] = defaultdict(list)
         self.removed_series: dict[int, list[Series]] = defaultdict(list)
         self.merge: set[int] = set()
@@ -77,6 +81,25 @@ class Parents:
         for name in names:
             if items := self.puts.pop(name, None):
                 self.txn.put_many(name, items)
+            if items := self.replaced.pop(name, None):
+                self.txn.replace_many(name, items)
+
+    def _write(self, name: str, one: Series | Study | Patient, body: bytes) -> None:
+        (self.puts if one.stored is None else self.replaced)[name].append((id_key(one.id), body))
+        self.bodies[one.id] = body
+
+    def settle(self) -> None:
+        """Make series, studies and patients what they are for the next transaction, once this one is committed."""
+        written: list[Series | Study | Patient] = [
+            *self.batch.series_by_id.values(),
+            *self.batch.studies_by_id.values(),
+        ]
+        written += self.patients.values()
+        for one in written:
+            if one.id in self.bodies:
+                one.stored = b"\0\0\0\0" + self.bodies[one.id]
+        for study in self.batch.studies_by_id.values():
+            study.before = (study.patient, study.order, 1, study.series, study.instances, study.total_bytes)
 
     # --- series ------------------------------------------------------------------------------------------------------
 
@@ -101,13 +124,13 @@ class Parents:
             return
         body = series.encode(self.batch.study_by_id(series.study).attributes)
         if series.stored is None or body != series.stored[4:]:
-            self.puts["series"].append((id_key(series.id), body))
+            self._write("series", series, body)
 
     def _new_attributes(self, series: Series, study: Study, *, new: bool) -> None:
         before = "" if new else modality_of(series.attributes)
         old_child = series.child_key
         *lists, series.attributes = self.batch.triple(series.id, series.variant)
-        series.parents = (lists[0], lists[1])
+        series.parents, series.short = (lists[0], lists[1]), None
         series.number = series_number(series.attributes)
         after = modality_of(series.attributes)
         if before != after:
@@ -156,6 +179,14 @@ class Parents:
             if study.stored is not None:
                 self._delete_study(study)
             return
+        if not (
+            study.stored is None
+            or study.id in self.merge
+            or study.id in self.new_series
+            or study.id in self.batch.changed_classes
+        ):
+            self._recount(study)
+            return
         before = None if study.stored is None else decode_blobs(study.stored, STUDY_FIXED.size)
         merged = study.stored is None or study.id in self.merge or self._differs(study)
         serieses = self._series_in(study) if merged else []
@@ -170,14 +201,26 @@ class Parents:
         body = study.encode(derived)
         if study.stored is None:
             key = order_key(study.order, study.id)
-            self.puts["study"].append((id_key(study.id), body))
+            self._write("study", study, body)
             self.fresh.append((key, 2, (study.attributes, derived)))
             self.fresh.extend((key, 3, (attributes,)) for attributes in {s.attributes for s in serieses})
             return
         if body != study.stored[4:]:
-            self.puts["study"].append((id_key(study.id), body))
+            self._write("study", study, body)
         if before and (merged or study.id in self.new_series or body != study.stored[4:]):
             self._post_study(study, before, serieses, merged=merged)
+
+    def _recount(self, study: Study) -> None:
+        """Write a study of which nothing but numbers can have changed."""
+        _, _, _, _, instances, size = study.before
+        if (study.instances, study.total_bytes) == (instances, size):
+            return
+        patient = self._patient_by_id(study.patient)
+        patient.instances += study.instances - instances
+        patient.total_bytes += study.total_bytes - size
+        key = order_key(study.order, study.id)
+        self.counters.add(2, key, 0, 0, study.instances - instances, study.total_bytes - size)
+        self._write("study", study, study.encode())
 
     def _differs(self, study: Study) -> bool:
         """Whether a new series has attributes that its study's record has not."""
@@ -290,6 +333,8 @@ class Parents:
 
     def _patient_by_id(self, identity: int) -> Patient:
         patient = self.patients.get(identity)
+        if patient is None and (patient := self.batch.remembered.patients.get(identity)) is not None:
+            self.patients[identity] = patient
         if patient is None:
             patient = Patient.decode(identity, self.batch.record("patient", identity))
             self.patients[identity] = patient
@@ -322,7 +367,7 @@ class Parents:
             self.puts["patient_key"].append((person_key(patient.key), id_key(patient.id)))
             self.puts["order"].append((PATIENT_ROOT + key, b""))
             self.counters.add(1, key, 1, 0, 0, 0)
-        self.puts["patient"].append((id_key(patient.id), patient.encode()))
+        self._write("patient", patient, patient.encode())
 
     def _studies_of(self, patient: Patient) -> list[Study]:
         keys = [key[8:] for key, _ in self.txn.walk("child", prefix=id_key(patient.id))]

@@ -307,6 +307,8 @@ class Series:
     """Patient's and study's attribute lists of that instance."""
     attributes: bytes = b""
     stored: bytes | None = None
+    short: tuple[bytes, bytes, bytes] | None = None
+    """The attributes of the study, and how the record has `parents` beside them; None: to be found out."""
 
     @classmethod
     def decode(cls, identity: int, record: bytes, study_record: bytes | None = None) -> Series:
@@ -341,10 +343,12 @@ class Series:
     def encode(self, study_attributes: bytes) -> bytes:
         """Body of the record; what its study's attributes tell is left out."""
         fixed = SERIES_FIXED.pack(self.study, self.variant, self.instances, self.total_bytes, self.number, 0)
+        if self.short is None or self.short[0] != study_attributes:
+            self.short = (study_attributes, *_short_parents(study_attributes, *self.parents))
         blobs = [
             self.key_uid.encode(),
             encode_counts(self.sop_classes),
-            *_short_parents(study_attributes, *self.parents),
+            *self.short[1:],
             self.attributes,
             self.derived,
         ]

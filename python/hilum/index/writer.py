@@ -28,6 +28,7 @@ from hilum.index.base import REPLACES, Entry, EventKind, Outcome
 from hilum.index.layout import EVENT, INLINE_TABLE, LATEST, NO_IDS, PACK, TOMBSTONE, VARIANT
 from hilum.index.parents import Parents
 from hilum.index.records import INSTANCE_FIXED, MAX_ID, SERIES_FIXED, Series, Study, instance_fixed
+from hilum.index.remembered import MOST, Remembered
 from hilum.index.schema import INSTANCE_NUMBER
 
 if TYPE_CHECKING:
@@ -74,16 +75,30 @@ def check_entry(entry: Entry) -> None:
 
 
 class Batch:
-    """Work of one transaction. Call ``finish`` exactly once, at the end."""
+    """Work of one transaction. Call ``finish`` exactly once, at the end.
 
-    def __init__(self, txn: Transaction, rules: PostingRules, patient_tags: list[int]) -> None:
+    Parameters
+    ----------
+    txn : Transaction
+    rules : PostingRules
+    patient_tags : list of int
+    remembered : Remembered, optional
+        Of the transaction just before this one; it becomes this batch's own.
+    """
+
+    def __init__(
+        self, txn: Transaction, rules: PostingRules, patient_tags: list[int], remembered: Remembered | None = None
+    ) -> None:
         self.txn = txn
+        self.number = txn.number
         self.rules = rules
         self.patient_tags = patient_tags
-        self.next_id = self._meta(b"next_id", 1)
-        self.first_new_id = self.next_id
-        self.next_event = self._meta(b"next_event", 1)
-        self.latest_ns = self._latest_before = self._meta(LATEST, 0)
+        self.remembered = remembered or Remembered(
+            0, self._meta(b"next_id", 1), self._meta(b"next_event", 1), self._meta(LATEST, 0), {}, {}, {}, {}
+        )
+        self.next_id = self.first_new_id = self.remembered.next_id
+        self.next_event = self.remembered.next_event
+        self.latest_ns = self.remembered.latest_ns
         self.studies: dict[str, Study] = {}
         self.studies_by_id: dict[int, Study] = {}
         self.serieses: dict[tuple[str, str], Series] = {}
@@ -93,10 +108,14 @@ class Batch:
         self.variant_cache: dict[tuple[int, int], Triple] = {}
         self.rescan: set[int] = set()
         self.changed_series: set[int] = set()
+        self.changed_classes: set[int] = set()
+        """Studies that have got or lost a SOP class."""
         self.packs: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         self.pack_ids: dict[int, tuple[int, int]] = {}
         self.happened: dict[tuple[EventKind, str, str], list[str]] = {}
         self._pending: tuple[list[tuple[bytes, bytes]], ...] = ([], [], [], [])
+        self._parents = Parents(self)
+        self._pack_fields: dict[int, tuple[int, ...]] = {}
 
     def _meta(self, key: bytes, default: int) -> int:
         record = self.txn.get("meta", key)
@@ -125,6 +144,9 @@ class Batch:
         """Study by UID."""
         if uid in self.studies:
             return self.studies[uid]
+        if (known := self.remembered.studies.get(uid)) is not None:
+            self.studies[uid] = self.studies_by_id[known.id] = known
+            return known
         identity = self.id_of("study_uid", uid)
         return None if identity is None else self.study_by_id(identity)
 
@@ -141,6 +163,9 @@ class Batch:
         found = self.serieses.get((study_uid, uid))
         if found is None:
             study = self.study(study_uid)
+            known = self.remembered.serieses.get((study_uid, uid))
+            if known is not None and known.id not in self.series_by_id:
+                return self._know(known, study_uid)
             identity = None if study is None else self.id_of("series_uid", uid, study.id)
             found = None if identity is None else self.series_by_identity(identity)
         return found
@@ -151,11 +176,13 @@ class Batch:
         if found is None:
             record = self.record("series", identity)
             study = self.study_by_id(SERIES_FIXED.unpack_from(record, 8)[0])
-            found = Series.decode(identity, record, study.stored)
-            self.variant_cache[identity, found.variant] = (*found.parents, found.attributes)
-            self.series_by_id[identity] = found
-            self.serieses[study.uid, found.uid] = found
+            found = self._know(Series.decode(identity, record, study.stored), study.uid)
         return found
+
+    def _know(self, series: Series, study_uid: str) -> Series:
+        self.variant_cache[series.id, series.variant] = (*series.parents, series.attributes)
+        self.series_by_id[series.id] = self.serieses[study_uid, series.uid] = series
+        return series
 
     def record(self, name: str, identity: int) -> bytes:
         """Sealed record of an id; DataError when it is missing."""
@@ -207,16 +234,22 @@ class Batch:
         for identity, changed in changes.items():
             series_found = self.series_by_id[identity]
             if series_found.stored is not None:
+                if changed.keys() == {series_found.variant} and self._keeps_variant(series_found):
+                    continue  # their number is that of the series
                 self._change_own_variant(series_found, changed)
             items += self._changed_variants(series_found, changed)
         self.txn.put_many("variant", items)
         self.variants.clear()
 
+    @staticmethod
+    def _keeps_variant(series: Series) -> bool:
+        return bool(SERIES_FIXED.unpack_from(series.stored or b"", 8)[1] == series.variant)
+
     def _change_own_variant(self, series: Series, changed: dict[int, tuple[int, Triple | None]]) -> None:
         """When another variant stands for a series than did before, the former gets a row and the new one loses its."""
-        _, own, instances, *_ = SERIES_FIXED.unpack_from(series.stored or b"", 8)
-        if own == series.variant:
+        if self._keeps_variant(series):
             return
+        _, own, instances, *_ = SERIES_FIXED.unpack_from(series.stored or b"", 8)
         others = self.txn.walk("variant", prefix=id_key(series.id))
         count = instances - sum(decode_variant(record)[0] for _, record in others)
         changed[own] = (count + changed.get(own, (0, None))[0], self.triple(series.id, own))
@@ -278,6 +311,8 @@ class Batch:
                 series.key_uid = entry.sop_instance_uid
                 series.variant = variant
                 self.changed_series.add(series.id)
+            if entry.sop_class_uid not in study.sop_classes:
+                self.changed_classes.add(study.id)
             for counts in (series.sop_classes, study.sop_classes):
                 counts[entry.sop_class_uid] = counts.get(entry.sop_class_uid, 0) + 1
             pack = self.packs[location.pack]
@@ -329,6 +364,7 @@ class Batch:
             counts[name] -= 1
             if not counts[name]:
                 del counts[name]
+                self.changed_classes.add(study.id)
         series.instances -= 1
         series.total_bytes -= fixed.length
         study.instances -= 1
@@ -512,21 +548,36 @@ class Batch:
 
     def finish(self, packs: Mapping[int, int]) -> None:
         """Write what is pending and everything that changed above the instances."""
-        Parents(self).finish()
+        self._parents.finish()
         self._flush_variants()
         self._flush_packs(packs)
         self._flush_events()
         kept = [(b"next_id", self.next_id), (b"next_event", self.next_event)]
-        if self.latest_ns != self._latest_before:
+        if self.latest_ns != self.remembered.latest_ns:
             kept.append((LATEST, self.latest_ns))
-        self.txn.put_many("meta", [(key, number.to_bytes(8, "little")) for key, number in kept])
+        self.txn.replace_many("meta", [(key, number.to_bytes(8, "little")) for key, number in kept])
+
+    def remember(self) -> Remembered | None:
+        """Give what the next transaction need not read again, once this one is committed; it may only have inserted."""
+        if len(self.serieses) > MOST:
+            return None
+        self._parents.settle()
+        return Remembered(
+            self.number,
+            self.next_id,
+            self.next_event,
+            self.latest_ns,
+            self.studies,
+            self.serieses,
+            {identity: patient for identity, patient in self._parents.patients.items() if patient.studies},
+            self._pack_fields,
+        )
 
     def _flush_packs(self, packs: Mapping[int, int]) -> None:
         items = []
         for number in {*self.packs, *packs}:
             live, dead, objects = self.packs.get(number, (0, 0, 0))
-            record = self.txn.get("pack", id_key(number))
-            before = (0, 0, 0, 0, *NO_IDS) if record is None else PACK.unpack(record[4:])
+            before = self._pack_before(number)
             first, last = self.pack_ids.get(number, NO_IDS)
             values = (
                 max(before[0], packs.get(number, 0)), before[1] + live, before[2] + dead, before[3] + objects,
@@ -534,8 +585,17 @@ class Batch:
             )  # fmt: skip
             if min(values) < 0:
                 raise DataError(f"the index's account of pack {number} is wrong; rebuild it", code=13)
+            self._pack_fields[number] = values
             items.append((id_key(number), PACK.pack(*values)))
-        self.txn.put_many("pack", items)
+        self.txn.replace_many("pack", items)
+
+    def _pack_before(self, number: int) -> tuple[int, ...]:
+        """Fields of ``PACK`` as they are in the database."""
+        known = self.remembered.packs.get(number)
+        if known is not None:
+            return known
+        record = self.txn.get("pack", id_key(number))
+        return (0, 0, 0, 0, *NO_IDS) if record is None else PACK.unpack(record[4:])
 
     def _flush_events(self) -> None:
         now = time.time_ns()

@@ -36,6 +36,9 @@ __all__ = ["PackStore"]
 
 _NO_SPACE, _READ_ONLY, _TRUNCATED, _BAD_RECORD = 201, 203, 1, 13
 _PIECE = 1 << 20
+_SPARE = 1 << 30
+_FREE_SECONDS = 0.1
+"""The free space is asked for again after this time, and always when there is no more than `_SPARE` to give."""
 _SEAL_FULL, _SEAL_ASKED = 1, 2
 _SEAL_REASONS = {1: "full", 2: "asked", 3: "abandoned", 4: "suspect"}
 _SUFFIX, _REMOVED = ".pack", ".removed"
@@ -64,6 +67,7 @@ class PackStore:
         self._indexed_to: Callable[[int], int] | None = None
         self._sealed: set[int] = set()
         self._closed = False
+        self._free, self._free_until = 0, 0.0
         self._reader = _core.PackReader(os.fspath(directory), archive_uuid, settings.max_open_files)
         _stores.add(self)
 
@@ -223,11 +227,17 @@ class PackStore:
         return end + size <= self._settings.pack_bytes or end <= _core.PACK_FILE_HEADER
 
     def _require_space(self, size: int) -> None:
+        now = time.monotonic()
+        self._free -= size
+        if self._free >= self._settings.reserve_bytes + _SPARE and now < self._free_until:
+            return
         try:
             status = os.statvfs(self._directory)
         except OSError as error:
             raise Unavailable(f"the folder of the packs cannot be used: {error.strerror}", code=200) from error
-        if status.f_bavail * status.f_frsize < size + self._settings.reserve_bytes:
+        free = status.f_bavail * status.f_frsize
+        self._free, self._free_until = free - size, now + _FREE_SECONDS
+        if free < size + self._settings.reserve_bytes:
             raise Unavailable(
                 f"not enough free space: {size} bytes are to be stored, {self._settings.reserve_bytes} are kept free",
                 code=_NO_SPACE,

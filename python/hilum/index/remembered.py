@@ -1,0 +1,31 @@
+"""What a write transaction that only added instances leaves to the next one, so that it need not be read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hilum.index.records import Patient, Series, Study
+
+__all__ = ["MOST", "Remembered"]
+
+MOST = 256
+"""Series of a transaction above which nothing is remembered of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """State of the index after a transaction, as far as it was touched; used once, by the next transaction or never."""
+
+    number: int
+    """Of the transaction. Only the one with the following number may use this: then nobody has written in between."""
+    next_id: int
+    next_event: int
+    latest_ns: int
+    studies: dict[str, Study]
+    serieses: dict[tuple[str, str], Series]
+    """By the UIDs of study and series."""
+    patients: dict[int, Patient]
+    packs: dict[int, tuple[int, ...]]
+    """Fields of ``PACK`` by the number of the pack."""
