@@ -52,11 +52,13 @@ def _check_core(report: dict[str, Any], troubles: list[str]) -> None:
     """Look at the engine: what it runs on, what it decodes."""
     try:
         from hilum.codecs.registry import cpu_features, decoders, libraries
+        from hilum.pixels.typefaces import OWN, fallback_fonts
     except ImportError as error:
         troubles.append(f"the engine cannot be loaded: {error}; build it with: make build")
         return
     report["cpu"] = cpu_features()
     report["codec libraries"] = libraries()
+    report["fonts"] = ", ".join(path.name for path in (OWN, *fallback_fonts()))
     choices: dict[str, list[str]] = {}
     for decoder in decoders():
         syntax = f"{decoder.transfer_syntax_name} ({decoder.transfer_syntax_uid})"

@@ -1,16 +1,15 @@
-"""Lines, areas and texts painted over a picture, with smooth edges; the font is part of the package (DejaVu Sans)."""
+"""Lines, areas and texts painted over a picture, with smooth edges; fonts are those of `hilum.pixels.typefaces`."""
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hilum.errors import LimitExceeded
+from hilum.pixels.typefaces import OWN, runs, typeface
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sheet"]
 
-_FONT: Final = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 _SMOOTH: Final = 2
 _TIMES_COVERED: Final = 64
 _FREE: Final = 64 << 20
@@ -31,13 +29,6 @@ _SPACING: Final = 0.25
 _SMALLEST: Final = 8
 _DARK: Final = (0, 0, 0)
 _LIGHT: Final = (255, 255, 255)
-
-
-@lru_cache(maxsize=32)
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.truetype(str(_FONT), size)
 
 
 class Sheet:
@@ -82,24 +73,36 @@ class Sheet:
 
     def text(self, at: Point, text: str, size: int, colour: Rgb, align: str = "left") -> None:
         """Write a text with a dark rim whose upper corner (left, right or centre of its box) is `at`."""
-        font = _font(size * _SMOOTH)
         step = round(size * (1 + _SPACING))
-        anchor = {"left": "la", "right": "ra", "center": "ma"}[align]
         rim = _DARK if max(colour) >= 96 else _LIGHT
         lines = [(at[1] + number * step, line) for number, line in enumerate(text.split("\n"))]
         for stroke, ink in ((max(1, round(size / 12)) * _SMOOTH, rim), (0, colour)):
             for y, line in lines:
                 if not -2 * step < y < self.rows + step or not line:
                     continue
-                length = font.getlength(line) / _SMOOTH
-                start = at[0] - length * {"left": 0, "right": 1, "center": 0.5}[align]
-                corners = [(start - size, y - size), (start + length + size, y + 2 * size)]
-                options = {"fill": 255, "font": font, "anchor": anchor, "stroke_width": stroke}
+                self._line_of_text((at[0], y), line, size, align, stroke, ink)
 
-                def draw(pen: Any, move: Callable[[Point], Point], y: float = y, line: str = line) -> None:
-                    pen.text(move((at[0], y)), line, **options)  # noqa: B023 - drawn before the next one
+    def _line_of_text(self, at: Point, line: str, size: int, align: str, stroke: int, ink: Rgb) -> None:
+        """Write a line, piece by piece of one font, all on one base line."""
+        pieces = [(typeface(path, size * _SMOOTH), text) for path, text in runs(line)]
+        lengths = [font.getlength(text) for font, text in pieces]
+        length = sum(lengths) / _SMOOTH
+        start = at[0] - length * {"left": 0, "right": 1, "center": 0.5}[align]
+        corners = [(start - size, at[1] - size), (start + length + size, at[1] + 2 * size)]
+        base = typeface(OWN, size * _SMOOTH).getmetrics()[0]
+        options = {"fill": 255, "stroke_width": stroke}
+        one = {"left": "la", "right": "ra", "center": "ma"}[align]
 
-                self._draw(corners, 0, draw, ink)
+        def draw(pen: Any, move: Callable[[Point], Point]) -> None:
+            if len(pieces) == 1 and pieces[0][0] is typeface(OWN, size * _SMOOTH):
+                pen.text(move(at), line, font=pieces[0][0], anchor=one, **options)
+                return
+            x, y = move((start, at[1]))
+            for (font, text), advance in zip(pieces, lengths, strict=True):
+                pen.text((x, y + base), text, font=font, anchor="ls", **options)
+                x += advance
+
+        self._draw(corners, 0, draw, ink)
 
     def _draw(
         self,
@@ -148,10 +151,11 @@ class Sheet:
 
     def measure(self, text: str, size: int) -> tuple[int, int]:
         """Width and height of a text of one or more lines, in pixels."""
-        font = _font(size)
         lines = text.split("\n")
         height = round(size * (1 + _SPACING)) * len(lines)
-        return max(round(font.getlength(line)) for line in lines), height
+        return max(
+            round(sum(typeface(path, size).getlength(part) for path, part in runs(line))) for line in lines
+        ), height
 
     def fitting_size(self, text: str, width: float, height: float) -> int:
         """Give the largest size, not above `text_size`, at which a text fits; never below two thirds of it."""

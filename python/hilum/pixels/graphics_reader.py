@@ -108,6 +108,12 @@ def _style(item: pydicom.Dataset) -> Style:
     return Style(colour, thickness, colour_of(fill, "PatternOnColorCIELabValue") if fill is not None else None)
 
 
+def _drawable(text: str) -> str:
+    """Leave out what cannot be drawn; an ideographic space is two spaces."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u3000", "  ")
+    return "".join(c for c in lines if c == "\n" or c.isprintable())
+
+
 def _text(item: pydicom.Dataset, budget: list[int]) -> Text:
     text = str(item.get("UnformattedTextValue") or "")
     _spend(budget, 1, 1)
@@ -118,7 +124,7 @@ def _text(item: pydicom.Dataset, budget: list[int]) -> Text:
     if box is None and anchor is None:
         raise bad_value("a text (0070,0008) has neither a bounding box nor an anchor point", MISSING)
     return Text(
-        "".join(c for c in text.replace("\r\n", "\n").replace("\r", "\n") if c == "\n" or c.isprintable()),
+        _drawable(text),
         box,
         _units(item, "BoundingBoxAnnotationUnits"),
         str(item.get("BoundingBoxTextHorizontalJustification", "LEFT")),

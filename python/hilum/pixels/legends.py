@@ -56,7 +56,8 @@ def _value(dataset: pydicom.Dataset, keyword: str) -> str:
     except Exception:  # pydicom converts values late, with errors of any class
         return ""
     if keyword.endswith("Name"):
-        parts = [part.strip() for part in text.split("=")[0].split("^")]
+        groups = [group for group in text.replace("\u3000", " ").split("=") if group.strip("^ ")]
+        parts = [part.strip() for part in (groups or [""])[0].split("^")]
         text = ", ".join(" ".join(part.split()) for part in parts[:2] if part)
     return "".join(c for c in text if c.isprintable()).strip()[:_LONGEST]
 
