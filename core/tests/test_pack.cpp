@@ -117,6 +117,8 @@ public:
     int error = EIO;
     std::size_t most = SIZE_MAX;  // bytes that one pwritev writes
     int interrupts = 0;
+    bool no_direct = false;  // as a file system without direct writing
+    int direct = 0;          // writes past the page cache
     int writes = 0;
     int syncs = 0;
     int cuts = 0;
@@ -125,6 +127,12 @@ public:
         if (interrupts > 0) {
             --interrupts;
             return -EINTR;
+        }
+        if ((::fcntl(fd, F_GETFL) & O_DIRECT) != 0) {
+            if (no_direct) {
+                return -EINVAL;
+            }
+            ++direct;
         }
         if (++writes == fail_write) {
             iovec first = pieces[0];  // some of it was written before the disk was full
@@ -215,14 +223,62 @@ HILUM_TEST("short writes, interruptions and thousands of pieces end in whole rec
     const Placed slow = append_one(*writer, payload);
     HILUM_CHECK(read_back(folder.path(), slow) == payload);
     io.most = SIZE_MAX;
-    std::vector<NewRecord> many(1500, record_of(payload));
+    const Bytes small = random_bytes(400);  // less in all than what is written directly
+    std::vector<NewRecord> many(1500, record_of(small));
     io.writes = 0;
     io.syncs = 0;
     const std::vector<Placed> placed = writer->append(many);
     HILUM_CHECK(io.syncs == 1);
     HILUM_CHECK(io.writes == 5);  // 1500 x (header, 2 pieces, no padding) by 1024
-    HILUM_CHECK(read_back(folder.path(), placed.back()) == payload);
+    HILUM_CHECK(read_back(folder.path(), placed.back()) == small);
     HILUM_CHECK(walk(read_file(folder.pack()), true).good.size() == 1501);
+});
+
+HILUM_TEST("a large append is whole, directly or through the page cache, wherever its blocks begin and end", {
+    for (const bool no_direct : {false, true}) {
+        const Folder folder;
+        FaultyIo io;
+        io.no_direct = no_direct;
+        const auto writer = PackWriter::create(folder.path(), 1, kArchive, io);
+        std::vector<Bytes> payloads;
+        std::vector<Placed> placed;
+        const std::size_t least = DirectOutput::kLeast;
+        for (const std::size_t size : {least - 1, least + 4096 - 128, 10UL, least, std::size_t{DirectOutput::kBuffer},
+                                       2 * DirectOutput::kBuffer + 5, 3UL, least + 3000}) {
+            payloads.push_back(random_bytes(size));
+            io.interrupts = 2;
+            io.most = size % 2 == 0 ? SIZE_MAX : 4096 * 50;  // short writes of whole blocks
+            placed.push_back(append_one(*writer, payloads.back()));
+            HILUM_CHECK(read_file(folder.pack()).size() == writer->end());
+        }
+        io.most = 333333;  // a short write that is no whole block: the rest goes through the page cache
+        payloads.push_back(random_bytes(least));
+        placed.push_back(append_one(*writer, payloads.back()));
+        HILUM_CHECK(!no_direct || io.direct == 0);
+        for (std::size_t at = 0; at < placed.size(); ++at) {
+            HILUM_CHECK(read_back(folder.path(), placed[at]) == payloads[at]);
+        }
+        HILUM_CHECK(walk(read_file(folder.pack()), true).good.size() == placed.size());
+    }
+});
+
+HILUM_TEST("every failing call of a large append leaves nothing", {
+    int calls = 4;  // three direct writes and the end, or three writes
+    for (int failing = 1; failing <= calls; ++failing) {
+        const Folder folder;
+        FaultyIo io;
+        const auto writer = PackWriter::create(folder.path(), 1, kArchive, io);
+        const Placed first = append_one(*writer, random_bytes(5000));
+        const std::uint64_t size = writer->end();
+        const Bytes payload = random_bytes(2 * DirectOutput::kBuffer + 9000);
+        io.error = ENOSPC;
+        io.fail_write = io.writes + failing;
+        HILUM_CHECK_THROWS(Errc::no_space, append_one(*writer, payload));
+        calls = io.direct == 0 ? 3 : 4;
+        HILUM_CHECK(writer->usable() && writer->end() == size && read_file(folder.pack()).size() == size);
+        const Placed second = append_one(*writer, payload);
+        HILUM_CHECK(second.sequence == first.sequence + 1 && read_back(folder.path(), second) == payload);
+    }
 });
 
 HILUM_TEST("a failed write leaves nothing and the pack goes on", {

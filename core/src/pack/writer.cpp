@@ -176,7 +176,10 @@ std::vector<Placed> PackWriter::append(std::span<const NewRecord> records) {
         return placed;
     }
     std::erase_if(pieces, [](const iovec& piece) { return piece.iov_len == 0; });
-    write_or_cut(pieces, end_);
+    if (const int result = direct_.append(*io_, file_.get(), pieces, end_); result != 0) {
+        cut_back();
+        throw system_error(appending(number_), -result);
+    }
     flush();
     end_ = header.offset;
     sequence_ = header.sequence - 1;

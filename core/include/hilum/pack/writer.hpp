@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hilum/checksum.hpp"
+#include "hilum/pack/direct.hpp"
 #include "hilum/pack/format.hpp"
 #include "hilum/pack/io.hpp"
 #include "hilum/pack/reader.hpp"
@@ -81,9 +82,10 @@ public:
     PackWriter(const PackWriter&) = delete;
     PackWriter& operator=(const PackWriter&) = delete;
 
-    /// Appends all records with one pwritev (more if IOV_MAX asks for it) and one fdatasync. Throws no_space,
-    /// read_only, io_error having cut the file back; bad_record if a given CRC is not that of the payload. After a
-    /// failed flush, or if cutting back fails, usable() is false and the pack is sealed at its last good record.
+    /// Appends all records with one pwritev (more if IOV_MAX or DirectOutput asks for it) and one fdatasync. Throws
+    /// no_space, read_only, io_error having cut the file back; bad_record if a given CRC is not that of the payload.
+    /// After a failed flush, or if cutting back fails, usable() is false and the pack is sealed at its last good
+    /// record.
     [[nodiscard]] std::vector<Placed> append(std::span<const NewRecord> records);
 
     /// A record that does not fit into memory: begin, any number of writes, finish. The payload is flushed before its
@@ -136,6 +138,7 @@ private:
     std::uint64_t sequence_ = 0;  // of the last record
     bool usable_ = true;
     std::optional<OpenRecord> stream_;
+    DirectOutput direct_;
     Io* io_;
 };
 
