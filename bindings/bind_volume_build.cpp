@@ -123,6 +123,15 @@ py::list build_volume_of(const py::object& frames, const py::object& plan, const
     return to_python(run(to_plan(plan), read, to_paths(paths), to_number(threads, "threads")));
 }
 
+/// Texts of headers may be in any character set, or be damaged: every byte is one character.
+py::str to_characters(const std::string& text) {
+    auto* made = PyUnicode_DecodeLatin1(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr);
+    if (made == nullptr) {
+        throw py::error_already_set();
+    }
+    return py::reinterpret_steal<py::str>(made);
+}
+
 py::list read_geometries(pack::PackReader& reader, const py::object& places, const py::object& threads) {
     std::vector<volume::HeaderPlace> wanted;
     for (const py::handle item : places) {
@@ -139,8 +148,12 @@ py::list read_geometries(pack::PackReader& reader, const py::object& places, con
     }
     py::list all;
     for (const volume::Geometry& geometry : found) {
-        all.append(py::make_tuple(to_bytes(std::as_bytes(std::span(geometry.frames))), geometry.labels,
-                                  geometry.frame_of_reference_uid));
+        py::list labels;
+        for (const std::string& label : geometry.labels) {
+            labels.append(to_characters(label));
+        }
+        all.append(py::make_tuple(to_bytes(std::as_bytes(std::span(geometry.frames))), std::move(labels),
+                                  to_characters(geometry.frame_of_reference_uid)));
     }
     return all;
 }
@@ -157,7 +170,7 @@ void bind_volume_build(py::module_& m) {
     m.def("read_geometries", &read_geometries, "reader"_a, "places"_a, "threads"_a = 0,
           "Where frames lie: for each object (pack, offset, length, header length, frames) the numbers of "
           "GEOMETRY_FIELDS, float64 (frames, fields), the texts that its labels count, "
-          "and the Frame of Reference UID.");
+          "and the Frame of Reference UID; a character of them is a byte of the header.");
     m.def("build_volume", &build_volume, "reader"_a, "objects"_a, "refs"_a, "plan"_a, "paths"_a, "threads"_a = 0,
           "One time point to new shards, one per level: objects and refs as for decode_stored_frames; plan (layout, "
           "slices (first, second, weight), dtype of the frames, rescales or None). Gives (shape, ranges, bytes) each.");

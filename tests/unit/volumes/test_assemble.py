@@ -286,3 +286,17 @@ def test_thousands_of_directions_are_refused_at_once(archive: hilum.Archive) -> 
     ]
     with pytest.raises(NotAVolume, match="1500 frames: fewer than 3 slices"):
         series_of(archive, objects).volume()
+
+
+def test_texts_of_headers_in_any_character_set_tell_stacks_apart(archive: hilum.Archive) -> None:
+    for series, unit in ((1, b"W\xe4rme"), (2, b"\xff\xfe")):
+        extra = {
+            0x00280054: ("LO", unit),
+            0x00281054: ("LO", unit),
+            0x00209056: ("SH", b"\xe4"),
+            0x00200052: ("UI", unit),
+        }
+        archive.store_many(make_stack(ramp((4, 6, 5)), (0, 0, 0), (0, 0, 1), series=series, extra=extra))
+    for series in archive.studies()[0].series:
+        (volume,) = series.volumes
+        assert volume.shape == (4, 6, 5) and volume.to_numpy()[2].any()
