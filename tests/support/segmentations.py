@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import highdicom as hd
 import numpy as np
 import pydicom
+from pydicom.pixels import pack_bits
 from volume_objects import make_stack, ramp
 
 if TYPE_CHECKING:
@@ -72,6 +73,24 @@ def make_segmentation(pixels: np.ndarray, kind: str, numbers: Sequence[int], **o
     stream = io.BytesIO()
     made.save_as(stream)
     return stream.getvalue()
+
+
+def varying(parts: Sequence[np.ndarray], kind: str, **options: object) -> pydicom.Dataset:
+    """A segmentation of one segment with a time point for each part: highdicom makes them, their frames are joined."""
+    made = [pydicom.dcmread(io.BytesIO(make_segmentation(part, kind, [1], **options))) for part in parts]
+    whole = made[0]
+    frames, items = [], []
+    for position, one in enumerate(made, 1):
+        pixels = one.pixel_array
+        frames.append(pixels if pixels.ndim == 3 else pixels[None])
+        for group in one.PerFrameFunctionalGroupsSequence:
+            group.FrameContentSequence[0].TemporalPositionIndex = position
+            items.append(group)
+    joined = np.concatenate(frames)
+    whole.PerFrameFunctionalGroupsSequence, whole.NumberOfFrames = items, len(joined)
+    packed = pack_bits(joined.ravel()) if kind == "BINARY" else joined.tobytes()
+    whole.PixelData = packed + b"\0" * (len(packed) % 2)
+    return whole
 
 
 def stream(dataset: pydicom.Dataset) -> bytes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SurfaceTurn", "find_segment"]
 
 
-def find_segment(archive: Archive, sop_instance_uid: str, number: int, grid: Grid) -> Mask:
+def find_segment(archive: Archive, sop_instance_uid: str, number: int, grid: Grid, time: int | None = None) -> Mask:
     """Decode a segment or region of interest.
 
     Parameters
@@ -31,13 +31,15 @@ def find_segment(archive: Archive, sop_instance_uid: str, number: int, grid: Gri
         Segment Number (0062,0004) or ROI Number (3006,0022).
     grid : Grid
         Voxels that the contours of a structure set are filled for; segmentations have their own.
+    time : int, optional
+        From 0: of segments that vary with time.
 
     Raises
     ------
     NotFound
         There is no such object or segment.
     UsageError
-        The object is neither.
+        The object is neither, or its segments vary with time and `time` is not given.
     NotAVolume, DataError, LimitExceeded
         Those of `Instance.segmentation` and its masks.
     """
@@ -45,7 +47,7 @@ def find_segment(archive: Archive, sop_instance_uid: str, number: int, grid: Gri
     if record is None:
         raise NotFound("there is no such segmentation")
     found = read_segmentation(archive, record)
-    return found.mask(number, grid) if isinstance(found, StructureSet) else found.mask(number)
+    return found.mask(number, grid) if isinstance(found, StructureSet) else found.mask(number, time)
 
 
 class SurfaceTurn:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 
 from hilum.archive.frame_plane import picture_plane
+from hilum.archive.moments import NO_MOMENT, Moment, moment_of_frame
 from hilum.archive.segmented import read_segmentation
 from hilum.errors import Conflict, DataError, LimitExceeded, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
@@ -70,6 +71,8 @@ class Overlay:
     """Numbers of the segments or regions; empty: all, but the background."""
     outline: int | None = None
     """Pixels that the line around a segment is wide."""
+    time: int | None = None
+    """Of segments that vary with time: which time point, from 1; None: that of the image."""
     show: Show = "colour"
     """Of segments in volume rendering: in their colours; or nothing but what lies in them, in the volume's own colours;
     or all but that."""
@@ -146,7 +149,9 @@ class Overlays:
         self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def layers(self, overlays: Sequence[Overlay], frame_of_reference_uid: str) -> list[Layer]:
+    def layers(
+        self, overlays: Sequence[Overlay], frame_of_reference_uid: str, moment: Moment = NO_MOMENT
+    ) -> list[Layer]:
         """Make the layers to paint over images of a frame of reference, with `hilum.render.fusion.fuse`.
 
         Parameters
@@ -154,14 +159,16 @@ class Overlays:
         overlays : sequence of Overlay
         frame_of_reference_uid : str
             Frame of Reference UID (0020,0052) of the images.
+        moment : Moment
+            Time point of the images, for segments that vary with time.
 
         Raises
         ------
         NotFound
-            There is no such object, series or segment.
+            There is no such object, series, segment or time point.
         Conflict
-            An overlay is in another frame of reference and no registration in its study relates them, or it is no
-            volume (`NotAVolume`).
+            An overlay is in another frame of reference and no registration in its study relates them; it is no
+            volume (`NotAVolume`); its segments vary with time and no time point is known.
         UsageError
             The object is nothing to lay over an image, or is not shown in the way that was asked for; more than 16
             overlays.
@@ -177,12 +184,14 @@ class Overlays:
             if overlay.show != "colour":
                 raise UsageError("segments are shown alone or hidden in volume rendering, not over images")
             records = self.records(overlay.uid)
-            for record, layer, uid in self._layers(overlay, records):
+            for record, layer, uid in self._layers(overlay, records, moment):
                 matrix = self._between(frame_of_reference_uid, uid, record)
                 found.append(layer if matrix is None else MovedLayer(layer, matrix))
         return found
 
-    def displays(self, overlays: Sequence[Overlay], frame_of_reference_uid: str) -> list[SegmentDisplay]:
+    def displays(
+        self, overlays: Sequence[Overlay], frame_of_reference_uid: str, moment: Moment = NO_MOMENT
+    ) -> list[SegmentDisplay]:
         """Give those overlays that are segments for volume rendering; parameters and errors of `layers`."""
         found: list[SegmentDisplay] = []
         for overlay in overlays:
@@ -190,7 +199,7 @@ class Overlays:
                 if not is_segmented(record):
                     continue
                 how = {} if overlay.opacity is None else {"opacity": overlay.opacity}
-                for one, uid in self._maps(overlay, record):
+                for one, uid in self._maps(overlay, record, moment):
                     matrix = self._between(frame_of_reference_uid, uid, record)
                     found.append(SegmentDisplay(one, overlay.show, matrix=matrix, **how))
         return found
@@ -199,21 +208,22 @@ class Overlays:
         """Give those overlays that are not segments."""
         return [overlay for overlay in overlays if not is_segmented(self.records(overlay.uid)[0])]
 
-    def _maps(self, overlay: Overlay, record: InstanceRecord) -> list[tuple[LabelMap, str]]:
+    def _maps(self, overlay: Overlay, record: InstanceRecord, moment: Moment) -> list[tuple[LabelMap, str]]:
         """Masks of an overlay's segments, and their frame of reference."""
         if record.sop_class_uid in STRUCTURE_SETS:
             regions = self._regions(record)
             chosen = _by_frame_of_reference(regions.structure, overlay.segments).items()
             return [(one, uid) for uid, numbers in chosen for number in numbers for one in regions.maps(number)]
-        labels = self._labels(record, overlay.segments)
+        labels = self._labels(record, overlay, moment)
         return [(one, labels.frame_of_reference_uid) for one in labels.maps]
 
     def plane(
         self, record: InstanceRecord, frame: int, settings: RenderSettings, shape: tuple[int, int]
-    ) -> tuple[Plane, str]:
-        """Give where the pixels of a picture of a frame lie, and its frame of reference; see `picture_plane`."""
+    ) -> tuple[Plane, str, Moment]:
+        """Give where the pixels of a picture of a frame lie, its frame of reference and time; see `picture_plane`."""
         series = self._archive.volumes.frames([record])
-        return picture_plane(series, frame, settings, shape), series.frames_of_reference[0]
+        where = picture_plane(series, frame, settings, shape)
+        return where, series.frames_of_reference[0], moment_of_frame(series, frame)
 
     def records(self, uid: str) -> list[InstanceRecord]:
         """Find the object, or the objects of the series, of a UID; NotFound when there is none."""
@@ -233,15 +243,17 @@ class Overlays:
                 hasher.update(record.sha256)
         return hasher.hexdigest()[:24] if overlays else ""
 
-    def _layers(self, overlay: Overlay, records: list[InstanceRecord]) -> list[tuple[InstanceRecord, Layer, str]]:
+    def _layers(
+        self, overlay: Overlay, records: list[InstanceRecord], moment: Moment
+    ) -> list[tuple[InstanceRecord, Layer, str]]:
         """Give the layers, of which object and in which frame of reference each is."""
         first = records[0]
         if is_segmented(first):
             if overlay.palette or overlay.range or overlay.levels:
                 raise UsageError("segments have neither palette nor range nor levels")
-            return [part for record in records for part in self._of_segments(overlay, record)]
-        if overlay.segments or overlay.outline is not None:
-            raise UsageError("segments and outline are for segmentations and structure sets")
+            return [part for record in records for part in self._of_segments(overlay, record, moment)]
+        if overlay.segments or overlay.outline is not None or overlay.time is not None:
+            raise UsageError("segments, outline and time are for segmentations and structure sets")
         values = self._values(records)
         opacity = overlay.opacity
         layer = ValueLayer(
@@ -257,7 +269,9 @@ class Overlays:
 
     # Segments
 
-    def _of_segments(self, overlay: Overlay, record: InstanceRecord) -> list[tuple[InstanceRecord, Layer, str]]:
+    def _of_segments(
+        self, overlay: Overlay, record: InstanceRecord, moment: Moment
+    ) -> list[tuple[InstanceRecord, Layer, str]]:
         how: dict[str, Any] = {}
         if overlay.outline is not None:
             how["outline"] = overlay.outline
@@ -267,7 +281,7 @@ class Overlays:
             regions = self._regions(record)
             chosen = _by_frame_of_reference(regions.structure, overlay.segments).items()
             return [(record, ContourLayer(regions.structure, ns, regions.maps, **how), uid) for uid, ns in chosen]
-        labels = self._labels(record, overlay.segments)
+        labels = self._labels(record, overlay, moment)
         uid = labels.frame_of_reference_uid
         found: list[tuple[InstanceRecord, Layer, str]] = []
         if not labels.fractions:
@@ -286,13 +300,16 @@ class Overlays:
         found: _Regions = self._keep(("structure", record.sha256), read)
         return found
 
-    def _labels(self, record: InstanceRecord, numbers: tuple[int, ...]) -> _Labels:
-        def read() -> _Labels:
+    def _labels(self, record: InstanceRecord, overlay: Overlay, moment: Moment) -> _Labels:
+        def read() -> Segmentation:
             found = read_segmentation(self._archive, record)
             assert not isinstance(found, StructureSet)
-            return _read_labels(found, numbers)
+            return found
 
-        found: _Labels = self._keep(("labels", record.sha256, numbers), read)
+        segmentation: Segmentation = self._keep(("segmentation", record.sha256), read)
+        time = moment.of(segmentation, overlay.time)
+        key = ("labels", record.sha256, overlay.segments, time)
+        found: _Labels = self._keep(key, lambda: _read_labels(segmentation, overlay.segments, time))
         return found
 
     # Values
@@ -419,13 +436,13 @@ def _by_frame_of_reference(structure: StructureSet, numbers: tuple[int, ...]) ->
     return found
 
 
-def _read_labels(segmentation: Segmentation, numbers: tuple[int, ...]) -> _Labels:
+def _read_labels(segmentation: Segmentation, numbers: tuple[int, ...], time: int | None) -> _Labels:
     chosen = numbers or tuple(segment.number for segment in segmentation.segments if not segment.background)
     uid = segmentation.frame_of_reference_uid
     if segmentation.kind != "FRACTIONAL":
-        return _Labels(tuple(label_maps(segmentation.mask(number) for number in chosen)), (), uid)
+        return _Labels(tuple(label_maps(segmentation.mask(number, time) for number in chosen)), (), uid)
     masks: list[Mask] = []
-    for mask in map(segmentation.mask, chosen):
+    for mask in (segmentation.mask(number, time) for number in chosen):
         if mask.voxels.size:
             masks.append(mask)
         if sum(one.voxels.size for one in masks) > MAX_VOXELS:

@@ -364,8 +364,8 @@ class Pictures:
 
         if request.presentation_state is not None or image.dtype != np.uint8:
             raise UsageError("overlays lie over images of 8 bits without a presentation state")
-        plane, uid = self._overlays.plane(record, frame, request.settings, (image.shape[0], image.shape[1]))
-        return fuse(image, plane, self._overlays.layers(request.overlays, uid))
+        plane, uid, moment = self._overlays.plane(record, frame, request.settings, (image.shape[0], image.shape[1]))
+        return fuse(image, plane, self._overlays.layers(request.overlays, uid, moment))
 
     def _presented(
         self, record: InstanceRecord, frame: int, request: PictureRequest, state_record: InstanceRecord

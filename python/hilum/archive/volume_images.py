@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from hilum.archive.moments import moment_of_volume
 from hilum.errors import LimitExceeded, NotAVolume, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.pixels.settings import Window
@@ -267,24 +268,31 @@ class VolumeImages:
         """
         overlays, uid = self._archive.overlays, source.volume.stack.frame_of_reference_uid
         shaded = request.method == "volume_rendered"
-        displays = overlays.displays(request.overlays, uid) if shaded else []
-        layers = overlays.layers(overlays.values(request.overlays) if shaded else request.overlays, uid)
+        values = overlays.values(request.overlays) if shaded else list(request.overlays)
+
+        def over(time: int) -> tuple[list[Layer], list[SegmentDisplay]]:
+            moment = moment_of_volume(source.volume, time)
+            displays = overlays.displays(request.overlays, uid, moment) if shaded else []
+            return overlays.layers(values, uid, moment), displays
 
         def frame(time: int, look: Vector, centre: Vector) -> Callable[[], npt.NDArray[Any]]:
             def make() -> npt.NDArray[Any]:
                 renderer = self.renderer(source.volume, time)
                 up = request.up if abs(float(np.dot(look, request.up))) < 0.999 else None
                 where = plane(renderer.view, look, up=up, centre=centre, shape=request.shape, spacing=request.spacing)
-                return picture(renderer, request, where, layers, displays)
+                return picture(renderer, request, where, *(first if time == views[0][0] else over(time)))
 
             return make
 
-        return [frame(*view) for view in _views(source, request)]
+        views = _views(source, request)
+        first = over(views[0][0])  # what cannot be is refused before the first image
+        return [frame(*view) for view in views]
 
     def cut(self, source: VolumeSource, request: VolumeRequest, where: Plane) -> npt.NDArray[np.uint8]:
         """Make one image on a plane of one's own, at the first time point."""
-        layers = self._archive.overlays.layers(request.overlays, source.volume.stack.frame_of_reference_uid)
-        return picture(self.renderer(source.volume, source.times[0]), request, where, layers, ())
+        uid, time = source.volume.stack.frame_of_reference_uid, source.times[0]
+        layers = self._archive.overlays.layers(request.overlays, uid, moment_of_volume(source.volume, time))
+        return picture(self.renderer(source.volume, time), request, where, layers, ())
 
 
 def _views(source: VolumeSource, request: VolumeRequest) -> list[tuple[int, Vector, Vector]]:

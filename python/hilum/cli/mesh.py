@@ -87,7 +87,7 @@ def _volume(archive: Archive, series: str, number: int) -> Volume:
 def _segment(archive: Archive, text: str, volume: Volume) -> Mask:
     from hilum.archive.measured import find_segment
 
-    instance, _, number = text.rpartition(",")
-    if not instance or not number.isdecimal() or len(number) > 9:
-        raise UsageError("write a segment as INSTANCE,NUMBER")
-    return find_segment(archive, instance, int(number), volume.grid)
+    instance, *numbers = text.split(",")
+    if not instance or len(numbers) not in (1, 2) or not all(n.isdecimal() and len(n) < 10 for n in numbers):
+        raise UsageError("write a segment as INSTANCE,NUMBER or INSTANCE,NUMBER,TIME")
+    return find_segment(archive, instance, int(numbers[0]), volume.grid, int(numbers[1]) if numbers[1:] else None)

@@ -29,6 +29,8 @@ class SegmentName:
     instance: str
     """SOP Instance UID."""
     number: int
+    time: int | None = None
+    """From 0: of segments that vary with time."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,15 +91,18 @@ def parse_body(body: bytes) -> MeasureQuery:
 def parse_pairs(pairs: list[tuple[str, str]]) -> MeasureQuery:
     """Read the pairs of a query: the members of the JSON object that are numbers, words and truth values.
 
-    A segment is ``segment=UID,number``. Errors: those of `parse_body`.
+    A segment is ``segment=UID,number`` or ``segment=UID,number,time``. Errors: those of `parse_body`.
     """
     document: dict[str, Any] = {}
     for name, value in pairs:
         if name in document:
             raise UsageError("a parameter is given twice")
         if name == "segment":
-            instance, _, number = value.partition(",")
+            instance, _, numbers = value.partition(",")
+            number, comma, time = numbers.partition(",")
             document[name] = {"instance": instance, "number": _number_text(number)}
+            if comma:
+                document[name]["time"] = _number_text(time)
         elif name in ("below", "closed"):
             document[name] = {"true": True, "false": False}.get(value, value)
         elif name in _READ and name not in ("quantity", "interpolation", "region", "start", "end", "limits"):
@@ -176,10 +181,11 @@ def _members(name: str, value: Any, needed: set[str], more: frozenset[str] = fro
 
 
 def _segment(name: str, value: Any) -> SegmentName:
-    found = _members(name, value, {"instance", "number"})
+    found = _members(name, value, {"instance", "number"}, frozenset({"time"}))
     if not isinstance(found["instance"], str) or not is_uid(found["instance"]):
         raise UsageError(f"{name} must name the SOP Instance UID of a segmentation or structure set")
-    return SegmentName(found["instance"], _count(f"the number of {name}", found["number"]))
+    time = None if "time" not in found else _count(f"the time of {name}", found["time"])
+    return SegmentName(found["instance"], _count(f"the number of {name}", found["number"]), time)
 
 
 def _axes(value: Any) -> tuple[Vector, Vector, Vector]:

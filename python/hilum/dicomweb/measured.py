@@ -114,7 +114,7 @@ class Measured:
 
     def _region(self, volume: Volume, wanted: Region | SegmentName | None) -> Region | None:
         if isinstance(wanted, SegmentName):
-            return find_segment(self._archive, wanted.instance, wanted.number, volume.grid)
+            return find_segment(self._archive, wanted.instance, wanted.number, volume.grid, wanted.time)
         return wanted
 
     def _statistics(self, volume: Volume, query: MeasureQuery) -> dict[str, Any]:

@@ -82,6 +82,12 @@ def _segments(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in found)
 
 
+def _time(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
+        raise UsageError("time of an overlay must be the number of a time point, from 1")
+    return int(text)
+
+
 def _outline(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 3 and int(text) <= MAX_OUTLINE):
         raise UsageError(f"outline of an overlay must be from 0 to {MAX_OUTLINE} pixels")
@@ -101,5 +107,6 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "levels": lambda text: _numbers("levels", text),
     "segments": _segments,
     "outline": _outline,
+    "time": _time,
     "show": lambda text: _choice("show", _SHOWS, text),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hilum.errors import DataError, HilumError, NotAVolume
+from hilum.errors import DataError, HilumError, NotAVolume, NotFound, UsageError
 from hilum.pixels.cielab import rgb_of_cielab
 from hilum.volumes.masks import Mask, Segment, check_voxels, colour_of, segment_of
 from hilum.volumes.planes import lay_planes
@@ -40,6 +40,7 @@ HEADER_KEYWORDS: Final = (
 _BACKGROUND: Final = ("125040", "DCM")
 _MISSING, _BAD_VALUE = 7, 8
 _AT_ONCE: Final = 64
+_TIME_KEYS: Final = ("temporal_position", "trigger_time", "acquisition_number")
 
 
 class Segmentation:
@@ -80,6 +81,7 @@ class Segmentation:
         self._planes = lay_planes(series)
         self._decode = decode
         self._numbers = series.geometry["segment_number"]
+        self.times, self.time_kind, self._times = _time_points(series.geometry, self._planes.slices, self.kind)
         self.frame_of_reference_uid = series.frames_of_reference[0]
         if self.kind != "LABELMAP" and not np.isfinite(self._numbers).all():
             raise DataError("a frame without Referenced Segment Number (0062,000B)", code=_MISSING)
@@ -88,6 +90,10 @@ class Segmentation:
     """Segmentation Type (0062,0001): ``"BINARY"``, ``"FRACTIONAL"`` or ``"LABELMAP"``."""
     segments: tuple[Segment, ...]
     """All of them, in the order of the object."""
+    times: tuple[float, ...]
+    """Of segments that vary with time: what orders its time points; else empty."""
+    time_kind: str
+    """``"temporal_position"`` (Temporal Position Index (0020,9128)), ``"trigger_time"``, ``"acquisition_number"``."""
     references: tuple[str, ...]
     """SOP Instance UIDs of the images that were segmented, those that Referenced Series Sequence (0008,1115) names."""
     frame_of_reference_uid: str
@@ -105,6 +111,11 @@ class Segmentation:
         if len({segment.number for segment in self.segments}) != len(self.segments):
             raise DataError("two segments of one Segment Number (0062,0004)", code=_BAD_VALUE)
 
+    @property
+    def nbytes(self) -> int:
+        """Of what is kept for each frame."""
+        return int(self._numbers.nbytes + self._planes.slices.nbytes + self._times.nbytes)
+
     def segment(self, number: int) -> Segment:
         """Return a segment by its number.
 
@@ -115,32 +126,39 @@ class Segmentation:
         """
         return segment_of(self.segments, number)
 
-    def mask(self, number: int) -> Mask:
+    def mask(self, number: int, time: int | None = None) -> Mask:
         """Decode the mask of a segment: the slices between its first and last one.
 
         Parameters
         ----------
         number : int
             Segment Number (0062,0004).
+        time : int, optional
+            Time point, from 0, of segments that vary with time: one of `times`. Others are the same at all times.
 
         Raises
         ------
         NotFound
-            There is no such segment.
+            There is no such segment or time point.
+        UsageError
+            The segments vary with time, and no time point is named.
         NotAVolume
-            Several frames of the segment lie at one place (4D).
+            Several frames of the segment lie at one place, and nothing says which one is when.
         DataError
             A frame cannot be decoded.
         LimitExceeded
             The mask is too large.
         """
         segment = self.segment(number)
-        frames = np.flatnonzero(self._numbers == number)
-        if self.kind == "LABELMAP":
-            frames = np.arange(len(self._numbers))
+        chosen = self._at(time)
+        if self.kind != "LABELMAP":
+            chosen &= self._numbers == number
+        frames = np.flatnonzero(chosen)
         slices = self._planes.slices[frames]
         if len(np.unique(slices)) != len(slices):
-            raise NotAVolume("several frames of a segment lie at one place")
+            raise NotAVolume(
+                "several frames of a segment lie at one place, and no Temporal Position Index (0020,9128) orders them"
+            )
         low = int(slices.min(initial=0 if not len(slices) else self._planes.shape[0]))
         shape = (int(slices.max(initial=low - 1)) + 1 - low, *self._planes.shape[1:])
         check_voxels(shape)
@@ -154,6 +172,17 @@ class Segmentation:
         kind: Any = self._fraction if fractional else "BINARY"
         return Mask(segment, voxels, affine, self.frame_of_reference_uid, self._maximum if fractional else 1, kind)
 
+    def _at(self, time: int | None) -> npt.NDArray[np.bool_]:
+        """Frames of a time point."""
+        if not self.times:
+            return np.ones(len(self._numbers), bool)
+        if time is None:
+            raise UsageError(f"the segments vary over {len(self.times)} time points: name one")
+        if not 0 <= time < len(self.times):
+            raise NotFound(f"the segmentation has {len(self.times)} time points")
+        found: npt.NDArray[np.bool_] = self._times == time
+        return found
+
     def _values(self, stored: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
         if self.kind == "FRACTIONAL":
             found: npt.NDArray[Any] = np.minimum(stored, self._maximum)
@@ -161,9 +190,30 @@ class Segmentation:
             found = stored == number if self.kind == "LABELMAP" else stored != 0
         return found
 
-    def masks(self) -> list[Mask]:
-        """Decode all masks but that of the background; errors: those of `mask`."""
-        return [self.mask(segment.number) for segment in self.segments if not segment.background]
+    def masks(self, time: int | None = None) -> list[Mask]:
+        """Decode all masks but that of the background; parameters and errors: those of `mask`."""
+        return [self.mask(segment.number, time) for segment in self.segments if not segment.background]
+
+
+def _time_points(
+    geometry: npt.NDArray[Any], slices: npt.NDArray[np.intp], kind: str
+) -> tuple[tuple[float, ...], str, npt.NDArray[np.intp]]:
+    """Time points, what orders them, and the time point of each frame; none where frames are apart without time.
+
+    Several Temporal Position Indices make time points; a trigger time or acquisition number only where several frames
+    of a segment lie at one place.
+    """
+    numbers = np.zeros(len(slices)) if kind == "LABELMAP" else geometry["segment_number"]
+    repeated = len(np.unique(np.stack([numbers, slices]), axis=1).T) < len(slices)
+    for name in _TIME_KEYS[: None if repeated else 1]:
+        values = geometry[name]
+        if not np.isfinite(values).all():
+            continue
+        times, at = np.unique(values, return_inverse=True)
+        places = np.stack([numbers, slices, at])
+        if len(times) > 1 and len(np.unique(places, axis=1).T) == len(slices):
+            return tuple(times.tolist()), name, at.astype(np.intp)
+    return (), "", np.zeros(len(slices), np.intp)
 
 
 def _segment(item: pydicom.Dataset, outside: set[Any]) -> Segment:
