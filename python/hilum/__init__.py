@@ -27,11 +27,13 @@ from hilum.errors import (
 
 if TYPE_CHECKING:
     from hilum.archive.archive import Archive, Statistics, open
+    from hilum.archive.compaction import CompactReport
     from hilum.archive.frames import Frames
     from hilum.archive.importer import ImportProgress, ImportReport
     from hilum.archive.ingest import StoreResult, StoreStatus
-    from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.archive.lifecycle import DeleteReport, VerifyReport
     from hilum.archive.objects import Instance, Patient, Series, Study
+    from hilum.archive.recovery import RebuildReport
     from hilum.config import Settings, load_settings
     from hilum.index.base import Event, EventKind, SearchResult
     from hilum.types import PixelDescription
@@ -77,7 +79,9 @@ _MODULES = {
     "hilum.archive.archive": ("Archive", "Statistics", "open"),
     "hilum.archive.importer": ("ImportProgress", "ImportReport"),
     "hilum.archive.ingest": ("StoreResult", "StoreStatus"),
-    "hilum.archive.lifecycle": ("CompactReport", "DeleteReport", "RebuildReport", "VerifyReport"),
+    "hilum.archive.compaction": ("CompactReport",),
+    "hilum.archive.lifecycle": ("DeleteReport", "VerifyReport"),
+    "hilum.archive.recovery": ("RebuildReport",),
     "hilum.archive.frames": ("Frames",),
     "hilum.archive.objects": ("Instance", "Patient", "Series", "Study"),
     "hilum.config": ("Settings", "load_settings"),

@@ -43,12 +43,12 @@ def break_worker(how: str) -> None:
 def break_checker(how: str) -> None:
     """Break the process that opens the archive after the crash."""
     if how == "no-replay":
-        from hilum.archive import lifecycle
+        from hilum.archive import recovery
 
-        def skip(*_: object, **__: object) -> lifecycle.RebuildReport:
-            return lifecycle.RebuildReport()
+        def skip(*_: object, **__: object) -> recovery.RebuildReport:
+            return recovery.RebuildReport()
 
-        lifecycle.recover = skip
+        recovery.recover = skip
 
 
 def _answer_flushes() -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from hilum.archive import compaction, ingest, lifecycle, recovery
 from hilum.archive import events as event_log
-from hilum.archive import ingest, lifecycle
 from hilum.archive.importer import Importer, ImportProgress, ImportReport
 from hilum.archive.ledger import Ledger, import_id
 from hilum.archive.objects import Instance, Patient, Series, Study
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from hilum.archive.committer import Committer
+    from hilum.archive.compaction import CompactReport
     from hilum.archive.ingest import StoreResult
-    from hilum.archive.lifecycle import CompactReport, DeleteReport, RebuildReport, VerifyReport
+    from hilum.archive.lifecycle import DeleteReport, VerifyReport
     from hilum.archive.overlays import Overlays
     from hilum.archive.pictures import Pictures
+    from hilum.archive.recovery import RebuildReport
     from hilum.archive.retrieve import Retriever
     from hilum.archive.volume_images import VolumeImages
     from hilum.dicom.scan import Scan
@@ -596,12 +598,12 @@ class Archive:
             Packs of which at least this share is dead, 0 to 1.
         """
         self._writable()
-        return lifecycle.compact(self.root, self._packs, self._index, self._ingest, least_dead)
+        return compaction.compact(self.root, self._packs, self._index, self._ingest, least_dead)
 
     def rebuild_index(self, progress: Callable[[int, int], None] | None = None) -> RebuildReport:
         """Make the index again from the packs. Readers of other processes see an incomplete archive meanwhile."""
         self._writable()
-        return lifecycle.rebuild(self.root, self._packs, self._index, self._ingest, self.settings, progress)
+        return recovery.rebuild(self.root, self._packs, self._index, self._ingest, self.settings, progress)
 
     def events(self, since: int = 0, limit: int = 1000) -> list[Event]:
         """Events after sequence number `since`, oldest first."""

@@ -18,7 +18,7 @@ import uuid as uuids
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hilum.archive import lifecycle
+from hilum.archive import recovery
 from hilum.archive.committer import Committer
 from hilum.archive.importer import TEMPORARY_PREFIX
 from hilum.archive.incoming import remove_leftovers
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from hilum.archive.lifecycle import RebuildReport
+    from hilum.archive.recovery import RebuildReport
     from hilum.config import Settings
     from hilum.index.base import Index
     from hilum.volumes.store import VolumeStore
@@ -160,12 +160,12 @@ def _open(
         )
         packs = PackStore.open(root, archive_uuid=identity.bytes, settings=pack_settings, read_only=read_only)
         stack.callback(packs.close)
-        index = lifecycle.open_index(root, packs, settings, read_only=read_only)
+        index = recovery.open_index(root, packs, settings, read_only=read_only)
         stack.callback(index.close)
-        packs.follow_index(lambda number: lifecycle.indexed_to(index, number))
-        recovered = lifecycle.RebuildReport()
+        packs.follow_index(lambda number: recovery.indexed_to(index, number))
+        recovered = recovery.RebuildReport()
         if not read_only:
-            recovered = lifecycle.recover(root, packs, index, settings, progress)
+            recovered = recovery.recover(root, packs, index, settings, progress)
         cache = None if read_only else root / "cache"
         retrieve = Retriever(packs, index, str(identity), cache, settings.cache)
         memory = SeriesMemory(index)

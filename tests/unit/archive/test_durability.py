@@ -13,7 +13,7 @@ import pytest
 from objects import make_object, uid
 
 import hilum
-from hilum.archive import lifecycle
+from hilum.archive import recovery
 from hilum.config import IngestSettings, Settings, StorageSettings
 from hilum.errors import Conflict, Unavailable
 from hilum.index.base import Tombstone
@@ -126,15 +126,15 @@ def test_rebuild_that_is_killed_brings_nothing_back(
         assert place.pack > record.location.pack
         other.seal()
         other.close()
-        scan = lifecycle._scan(archive.packs, place)
-        entry = lifecycle.entry_of(
+        scan = recovery.scan_record(archive.packs, place)
+        entry = recovery.entry_of(
             scan, place, ns, 0, sha256(data).digest(), read=lambda at, length: data[at : at + length]
         )
         archive.index.apply([entry], packs={place.pack: other.end_of(place)})
         archive.delete("study", uid(1, 1))
         assert present(archive) == [uid(3, 2, 1, 1)]
     new_index(root)
-    apply = lifecycle._apply
+    apply = recovery._apply
 
     def killed(packs: Any, index: Any, pool: Any, chunk: Any, ends: Any, *rest: Any) -> None:
         if place.pack in ends:
@@ -142,7 +142,7 @@ def test_rebuild_that_is_killed_brings_nothing_back(
         apply(packs, index, pool, chunk, ends, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lifecycle, "_apply", killed)
+        patch.setattr(recovery, "_apply", killed)
         with pytest.raises(RuntimeError):
             hilum.open(root, settings=settings)
     with hilum.open(root, settings=settings) as archive:
@@ -214,7 +214,7 @@ def test_rebuild_that_fails_is_ended_at_the_next_start(
             raise Unavailable("no space left while writing the index")
 
         with monkeypatch.context() as patch:
-            patch.setattr(lifecycle, "_apply", full)
+            patch.setattr(recovery, "_apply", full)
             with pytest.raises(Unavailable):
                 archive.rebuild_index()
         archive.store(make_object(4, 1, 1))

@@ -287,8 +287,8 @@ def test_compaction_frees_space_and_loses_nothing(archive: hilum.Archive, root: 
 
 
 def test_large_objects_are_copied_in_pieces(archive: hilum.Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hilum.archive.lifecycle._COPY_BYTES", 1 << 20)
-    monkeypatch.setattr("hilum.archive.lifecycle._MAP_ABOVE", 1 << 20)
+    monkeypatch.setattr("hilum.archive.compaction._COPY_BYTES", 1 << 20)
+    monkeypatch.setattr("hilum.archive.recovery._MAP_ABOVE", 1 << 20)
     large = make_object(1, 1, 1, size=256, frames=12)
     archive.store(large)
     store(archive, studies=2)
