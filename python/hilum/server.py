@@ -9,23 +9,22 @@ import ipaddress
 import logging
 import os
 import resource
-import shutil
 import socket
-import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.errors import Unavailable, UsageError
 from hilum.web.processes import Child, Life, supervise, wait_for_end
+from hilum.web.samples import samples_folder
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from pathlib import Path
 
     from hilum.archive.archive import Archive
     from hilum.config import DimseSettings, Settings
@@ -232,10 +231,25 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     listeners = bind(settings.http.host, settings.http.port, workers)
     dimse = settings.dimse
     dicom = bind(dimse.host, dimse.port, dimse.acceptors) if dimse.enabled else []
-    metrics_folder = Path(tempfile.mkdtemp(prefix="hilum-metrics-"))
-    from hilum.web import metrics as metrics_module
+    try:
+        with samples_folder() as samples:
+            return _supervise(settings, options, listeners, dicom, samples)
+    finally:
+        for listener in (*listeners, *dicom):
+            listener.close()
 
-    metrics_module.prepare(metrics_folder)
+
+def _supervise(
+    settings: Settings,
+    options: ServeOptions,
+    listeners: list[socket.socket],
+    dicom: list[socket.socket],
+    samples: Path,
+) -> int:
+    """Run the processes; ``samples`` is the folder of their metrics."""
+    from hilum.web import metrics
+
+    metrics.prepare(samples)
     _import_early()
     from hilum.dicomweb.paging import PagingMemory
 
@@ -247,17 +261,12 @@ def serve(settings: Settings, options: ServeOptions) -> int:
     if dicom:
         from hilum.dimse.places import Places
 
-        places = Places.of(dimse)
+        places = Places.of(settings.dimse)
         children += [
             Child(f"dicom-{index}", functools.partial(_run_dimse, settings, options, listener, places, index == 0))
             for index, listener in enumerate(dicom)
         ]
-    try:
-        return supervise(children, on_ready=lambda: _announce(settings, options, listeners, dicom))
-    finally:
-        for listener in (*listeners, *dicom):
-            listener.close()
-        shutil.rmtree(metrics_folder, ignore_errors=True)
+    return supervise(children, on_ready=lambda: _announce(settings, options, listeners, dicom))
 
 
 def _announce(settings: Settings, options: ServeOptions, http: list[socket.socket], dicom: list[socket.socket]) -> None:
