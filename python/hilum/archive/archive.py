@@ -635,7 +635,7 @@ class Archive:
         if self._pictures is None:
             from hilum.archive.pictures import Pictures
 
-            self._pictures = Pictures(self.retrieve, self.overlays)
+            self._pictures = Pictures(self.retrieve, self.overlays, self.volumes.frames)
         return self._pictures
 
     @property

@@ -20,7 +20,7 @@ from hilum.types import PixelDescription
 from hilum.volumes.registration import rigid_between
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hilum.index.base import InstanceRecord
     from hilum.pixels.advanced_blending import BlendingInput, Visible
     from hilum.pixels.presentation_state import ImageReference, PresentationState
+    from hilum.volumes.geometry import SeriesFrames
 
 __all__ = ["Blender", "sampled"]
 
@@ -45,11 +46,13 @@ class Blender:
     Parameters
     ----------
     retriever : Retriever
+    frames : callable
+        Gives the geometry of the frames of some objects.
     """
 
-    def __init__(self, retriever: Retriever) -> None:
+    def __init__(self, retriever: Retriever, frames: Callable[[Sequence[InstanceRecord]], SeriesFrames]) -> None:
         self._retriever = retriever
-        self._planes = ImagePlanes(retriever)
+        self._planes = ImagePlanes(frames)
         self._registrations = Registrations(retriever)
 
     def blended(
@@ -68,7 +71,7 @@ class Blender:
         record : InstanceRecord
             Of the underlying image, or one of the input with the geometry of the picture.
         frame : int
-            0: images of several frames are not blended.
+            From 0.
         wanted : RenderSettings
             Size of the picture.
 
@@ -80,13 +83,13 @@ class Blender:
         Raises
         ------
         UsageError
-            The state is not for that image, an image has several frames, a registration is not rigid.
+            The state is not for that image, a registration is not rigid.
         NotFound
             No superimposed image of the state lies in the plane, or a registration is not stored.
         DataError
             The images have no image plane.
         """
-        plane = self._planes.of(record)
+        plane = self._planes.of(record, frame)
         mixed = (
             self._superimposed(state, record, frame, plane)
             if state.advanced is None
@@ -105,10 +108,16 @@ class Blender:
         settings = display_settings(state, record.sop_instance_uid, frame + 1, pixels, RenderSettings())
         return self._retriever.rendered_array(record, frame, replace(settings, square_pixels=False))
 
-    def _images(self, references: Sequence[ImageReference], record: InstanceRecord) -> list[InstanceRecord]:
-        """Images of references that are stored in the study of an image."""
+    def _images(
+        self, references: Sequence[ImageReference], record: InstanceRecord
+    ) -> Iterator[tuple[InstanceRecord, int]]:
+        """Images and frames, from 0, of references that are stored in the study of an image."""
         found = self._retriever.lookup([reference.sop_instance_uid for reference in references])
-        return [one for one in found if one is not None and one.study_instance_uid == record.study_instance_uid]
+        for reference, one in zip(references, found, strict=True):
+            if one is None or one.study_instance_uid != record.study_instance_uid:
+                continue
+            for number in reference.frames or range(1, self._retriever.frame_count(one) + 1):
+                yield one, number - 1
 
     # A grey image under a coloured one
 
@@ -118,9 +127,9 @@ class Blender:
         under, over, opacity = sides_of(state)
         below = self._side(under, record, frame)
         matrices = self._registrations.matrices(state.superimposed.registrations if state.superimposed else ())
-        best: tuple[float, InstanceRecord, ImagePlane] | None = None
+        best: tuple[float, tuple[InstanceRecord, int], ImagePlane] | None = None
         for found in self._images(over.references, record):
-            other = self._planes.of(found)
+            other = self._planes.of(*found)
             if other.frame_of_reference_uid != plane.frame_of_reference_uid:
                 matrix = rigid_between(matrices, other.frame_of_reference_uid, plane.frame_of_reference_uid)
                 if matrix is None:
@@ -131,7 +140,7 @@ class Blender:
                 best = distance, found, other
         if best is None:
             raise NotFound("no superimposed image of the presentation state lies in the plane of the image")
-        above = self._side(over, best[1], 0)
+        above = self._side(over, *best[1])
         return _mixed(np.repeat(below[:, :, None], 3, axis=2), above, mapping(plane, best[2]), opacity)
 
     # Inputs and steps
@@ -144,7 +153,7 @@ class Blender:
         pixels = self._retriever.require_pixels(record)
         target = advanced.frame_of_reference_uid or plane.frame_of_reference_uid
         here = self._placed(advanced.shown, plane, target)
-        sides = {one.number: self._input(state, one, record, here, target) for one in advanced.inputs}
+        sides = {one.number: self._input(state, one, (record, frame), here, target) for one in advanced.inputs}
         mixed = np.zeros((pixels.rows, pixels.columns, 3), np.uint8)
         nothing = np.zeros((_BAND, pixels.columns, 3), np.float32), np.zeros((_BAND, pixels.columns), bool)
         for first in range(0, pixels.rows, _BAND):
@@ -170,38 +179,43 @@ class Blender:
         return plane.moved(rigid(matrices[plane.frame_of_reference_uid]), target)
 
     def _input(
-        self, state: PresentationState, one: BlendingInput, record: InstanceRecord, here: ImagePlane, target: str
+        self,
+        state: PresentationState,
+        one: BlendingInput,
+        image: tuple[InstanceRecord, int],
+        here: ImagePlane,
+        target: str,
     ) -> _Side | None:
         """The image of an input in a plane; None: it has none there, so nothing of it is seen."""
-        best: tuple[float, InstanceRecord, ImagePlane] | None = None
+        best: tuple[float, tuple[InstanceRecord, int], ImagePlane] | None = None
         assert state.advanced is not None
         if one is state.advanced.shown:
-            best = 0.0, record, here
-        for found in () if best else self._images(one.references, record):
-            other = self._placed(one, self._planes.of(found), target)
+            best = 0.0, image, here
+        for found in () if best else self._images(one.references, image[0]):
+            other = self._placed(one, self._planes.of(*found), target)
             distance = here.distance(other)
             if distance is not None and (best is None or distance < best[0]):
                 best = distance, found, other
         if best is None:
             return None
-        own = input_state(state, one, self._retriever.require_pixels(best[1]))
-        shown = self._side(own, best[1], 0)
+        own = input_state(state, one, self._retriever.require_pixels(best[1][0]))
+        shown = self._side(own, *best[1])
         colour = shown if shown.ndim == 3 else np.repeat(shown[:, :, None], 3, axis=2)
-        return colour, self._seen(one, own, best[1]), mapping(here, best[2])
+        return colour, self._seen(one, own, *best[1]), mapping(here, best[2])
 
     def _seen(
-        self, one: BlendingInput, state: PresentationState, record: InstanceRecord
+        self, one: BlendingInput, state: PresentationState, record: InstanceRecord, frame: int
     ) -> npt.NDArray[np.bool_] | None:
         """Which pixels of an image are neither padding nor beyond the thresholds; None: all."""
-        padding = self._retriever.rendering_attributes(record, 0).as_dict()["pixel_padding"]
+        padding = self._retriever.rendering_attributes(record, frame).as_dict()["pixel_padding"]
         if padding is None and not one.thresholds:
             return None
-        stored = self._retriever.decode_frames([(record, 0)])[0]
+        stored = self._retriever.decode_frames([(record, frame)])[0]
         if stored.ndim > 2:
             raise UsageError("ThresholdSequence (0070,1B11) is for grey images")
         seen = np.ones(stored.shape, bool) if padding is None else (stored < padding[0]) | (stored > padding[1])
         if one.thresholds:
-            values = modality_values(stored, state.modality_of(record.sop_instance_uid, 1))
+            values = modality_values(stored, state.modality_of(record.sop_instance_uid, frame + 1))
             seen &= np.logical_or.reduce([threshold.shows(values) for threshold in one.thresholds])
         return seen
 

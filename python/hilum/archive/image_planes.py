@@ -1,4 +1,4 @@
-"""Where single images lie in the patient (PS3.3 C.7.6.2), for blending them."""
+"""Where images lie in the patient (PS3.3 C.7.6.2), for blending them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,17 @@ from hilum.errors import DataError, UsageError
 from hilum.volumes.registration import is_rigid
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    import pydicom
+    from collections.abc import Callable, Sequence
 
-    from hilum.archive.retrieve import Retriever
+    import numpy.typing as npt
+
     from hilum.index.base import InstanceRecord
+    from hilum.volumes.geometry import SeriesFrames
 
 __all__ = ["ImagePlane", "ImagePlanes", "mapping", "rigid"]
 
-_KEYWORDS: Final = (
-    "FrameOfReferenceUID",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "PixelSpacing",
-    "SliceThickness",
-)
 _PARALLEL: Final = 0.999
-_KEPT_PLANES: Final = 8192
+_KEPT_PLANES: Final = 1 << 15
 _MISSING: Final = 7
 
 
@@ -78,54 +72,52 @@ def mapping(plane: ImagePlane, other: ImagePlane) -> npt.NDArray[np.float64]:
     return np.concatenate([axes @ steps.T, (axes @ (plane.origin - other.origin))[:, None]], axis=1)
 
 
-def _plane_of(dataset: pydicom.Dataset) -> ImagePlane:
-    try:
-        cosines = np.array([float(v) for v in dataset.ImageOrientationPatient]).reshape(2, 3)
-        origin = np.array([float(v) for v in dataset.ImagePositionPatient]).reshape(3)
-        rows, columns = (float(v) for v in dataset.PixelSpacing)
-        thickness = float(dataset.get("SliceThickness") or 0.0)
-        frame = str(dataset.FrameOfReferenceUID)
-        plane = ImagePlane(frame, origin, cosines[0], cosines[1], (rows, columns), thickness)
-    except Exception:  # absent, or of a form that pydicom cannot convert
-        raise DataError("images that are blended need an image plane and frame of reference", code=_MISSING) from None
-    if not (min(rows, columns) > 0 and np.isfinite([*cosines.ravel(), *origin]).all()):
-        raise DataError("the image plane of an image that is blended cannot be", code=_MISSING)
-    return plane
+def _planes_of(series: SeriesFrames) -> tuple[ImagePlane | None, ...]:
+    """Planes of the frames of one object; None: it does not say where the frame lies."""
+    found: list[ImagePlane | None] = []
+    thicknesses = np.nan_to_num(series.geometry["slice_thickness"])
+    uid = series.frames_of_reference[0] if len(series) else ""
+    for place, cosines, spacing, thickness in zip(
+        series.positions, series.orientations, series.spacings, thicknesses, strict=True
+    ):
+        known = bool(uid) and np.isfinite([*place, *cosines, *spacing]).all() and spacing.min() > 0
+        plane = ImagePlane(
+            uid, place, cosines[:3], cosines[3:], (float(spacing[0]), float(spacing[1])), float(thickness)
+        )
+        found.append(plane if known else None)
+    return tuple(found)
 
 
 class ImagePlanes:
-    """Reads the planes of images; thread-safe.
+    """Planes of images; thread-safe.
 
     Parameters
     ----------
-    retriever : Retriever
+    frames : callable
+        Gives the geometry of the frames of some objects.
     """
 
-    def __init__(self, retriever: Retriever) -> None:
-        self._retriever = retriever
-        self._planes: OrderedDict[bytes, ImagePlane] = OrderedDict()
+    def __init__(self, frames: Callable[[Sequence[InstanceRecord]], SeriesFrames]) -> None:
+        self._frames = frames
+        self._planes: OrderedDict[bytes, tuple[ImagePlane | None, ...]] = OrderedDict()
+        self._kept = 0
         self._lock = Lock()
 
-    def of(self, record: InstanceRecord) -> ImagePlane:
-        """Plane of an image.
-
-        Raises
-        ------
-        UsageError
-            It has several frames.
-        DataError
-            It has no plane.
-        """
-        if self._retriever.frame_count(record) != 1:
-            raise UsageError("images of several frames are not blended")
+    def of(self, record: InstanceRecord, frame: int) -> ImagePlane:
+        """Plane of a frame, from 0, of an image; DataError where it has none."""
         with self._lock:
-            plane = self._planes.get(record.sha256)
-        if plane is None:
-            plane = _plane_of(self._retriever.header_dataset(record, _KEYWORDS))
+            planes = self._planes.get(record.sha256)
+        if planes is None:
+            planes = _planes_of(self._frames([record]))
             with self._lock:
-                self._planes[record.sha256] = plane
-                if len(self._planes) > _KEPT_PLANES:
-                    self._planes.popitem(last=False)
+                if record.sha256 not in self._planes:
+                    self._planes[record.sha256] = planes
+                    self._kept += len(planes)
+                while self._kept > _KEPT_PLANES and len(self._planes) > 1:
+                    self._kept -= len(self._planes.popitem(last=False)[1])
+        plane = planes[frame] if frame < len(planes) else None
+        if plane is None:
+            raise DataError("images that are blended need an image plane and frame of reference", code=_MISSING)
         return plane
 
 

@@ -23,7 +23,7 @@ from hilum.pixels.presentation_state import PRESENTATION_STATES, ImageReference,
 from hilum.pixels.settings import RenderSettings, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy.typing as npt
     import pydicom
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hilum.pixels.formats import FileFormat
     from hilum.pixels.legends import Legend
     from hilum.pixels.presentation_state import PresentationState
+    from hilum.volumes.geometry import SeriesFrames
 
 __all__ = ["IccProfile", "PictureRequest", "Pictures", "is_presentation_state", "picture_request"]
 
@@ -144,14 +145,21 @@ class Pictures:
     retriever : Retriever
     overlays : Overlays
         Finds and reads what lies over images.
+    frames : callable
+        Gives the geometry of the frames of some objects.
     """
 
-    def __init__(self, retriever: Retriever, overlays: Overlays) -> None:
+    def __init__(
+        self,
+        retriever: Retriever,
+        overlays: Overlays,
+        frames: Callable[[Sequence[InstanceRecord]], SeriesFrames],
+    ) -> None:
         self._retriever = retriever
         self._overlays = overlays
         self._states: OrderedDict[bytes, PresentationState] = OrderedDict()
         self._lock = Lock()
-        self._blender = Blender(retriever)
+        self._blender = Blender(retriever, frames)
 
     def picture(self, record: InstanceRecord, frame: int, request: PictureRequest) -> Picture:
         """Render a frame to a file.

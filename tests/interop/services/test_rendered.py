@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 from PIL import Image
-from presentation_states import SRGB, encoded, grey_state, image_dataset
+from presentation_states import MAKER, SRGB, encoded, grey_state, image_dataset, item_of
 from pydicom.encaps import encapsulate
 
 import hilum
@@ -51,6 +51,7 @@ def altered(state: Dataset, **attributes: Any) -> Dataset:
 
 
 VARIABLE = altered(STATE, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.12")
+PLANAR = altered(STATE, SOPClassUID="1.2.840.10008.5.1.4.1.1.11.6")
 BROKEN = altered(STATE, ImageRotation=45)
 ORPHAN = altered(grey_state([image_dataset(VALUES)]))
 
@@ -82,7 +83,7 @@ VIDEO = video_dataset()
 
 @pytest.fixture(scope="module")
 def server(served_archive: Callable[[list[bytes]], Any]) -> Any:
-    return served_archive([encoded(ds) for ds in (GREY, RGB, STATE, VARIABLE, BROKEN, ORPHAN, VIDEO)])
+    return served_archive([encoded(ds) for ds in (GREY, RGB, STATE, PLANAR, VARIABLE, BROKEN, ORPHAN, VIDEO)])
 
 
 @pytest.fixture
@@ -311,9 +312,53 @@ def test_many_frames_by_a_state_are_those_it_refers_to(web: httpx.Client) -> Non
     assert web.get(f"{study}/rendered", params=query).status_code == 400
 
 
+def test_states_stored_and_asked_for_by_dicomweb_client(server: Any) -> None:
+    """Advanced blending by highdicom, and a moved mask: STOW-RS and rendered resources of another's client."""
+    client = DICOMwebClient(server.dicomweb)
+    at = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [1, 1]}
+    study, one, two, pr = (pydicom.uid.generate_uid() for _ in range(4))
+    values = np.random.default_rng(5).integers(0, 256, (2, 20, 30), dtype=np.uint8)
+    under, over = (
+        image_dataset(pixels, StudyInstanceUID=study, SeriesInstanceUID=uid, **at)
+        for pixels, uid in zip(values, (one, two), strict=True)
+    )
+    ramp = np.arange(256, dtype=np.uint8)
+    tables = [
+        [hd.PaletteColorLUT(0, ramp * (c in use), c) for c in ("red", "green", "blue")] for use in ("red", "blue")
+    ]
+    state = hd.pr.AdvancedBlendingPresentationState(
+        [under, over],
+        [
+            hd.pr.AdvancedBlending(
+                [image], n, palette_color_lut_transformation=hd.PaletteColorLUTTransformation(*table)
+            )
+            for n, (image, table) in enumerate(zip((under, over), tables, strict=True), 1)
+        ],
+        [hd.pr.BlendingDisplay("FOREGROUND", [hd.pr.BlendingDisplayInput(n) for n in (2, 1)], relative_opacity=0.25)],
+        series_instance_uid=pr,
+        sop_instance_uid=pydicom.uid.generate_uid(),
+        **MAKER,
+    )
+    frames = image_dataset(np.stack([values[0], values[1]]), StudyInstanceUID=study, SeriesInstanceUID=one)
+    mask = grey_state([frames])
+    mask.RecommendedViewingMode, mask.SeriesInstanceUID = "SUB", pr
+    mask.MaskSubtractionSequence = [item_of(MaskOperation="AVG_SUB", MaskFrameNumbers=[1], MaskSubPixelShift=[2, 3])]
+    client.store_instances([pydicom.dcmread(io.BytesIO(encoded(ds))) for ds in (under, over, frames, state, mask)])
+    data = client.retrieve_instance_rendered(study, pr, str(state.SOPInstanceUID), media_types=("image/png",))
+    blended = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+    assert np.abs(blended[..., 0] - 0.75 * values[0]).max() <= 1 and not blended[..., 1].any()
+    assert np.abs(blended[..., 2] - 0.25 * values[1]).max() <= 1
+    url = f"{server.dicomweb}/studies/{study}/series/{one}/instances/{frames.SOPInstanceUID}/frames/2/rendered"
+    query = {"presentationUID": str(mask.SOPInstanceUID), "accept": "image/png"}
+    less = np.asarray(opened(httpx.get(url, params=query, timeout=60))).astype(int)
+    expected = np.round((values[1][5:, :20].astype(float) - values[0][3:-2, 3:23] + 255) / 510 * 255)
+    assert np.abs(less[5:, :20] - expected).max() <= 1
+
+
 def test_states_that_cannot_be_rendered(web: httpx.Client) -> None:
     for state, status, words in (
-        (VARIABLE, 406, "Variable Modality LUT"), (BROKEN, 422, "0070,0042"), (ORPHAN, 404, "none of the 1 images"),
+        (PLANAR, 406, "Planar MPR"), (VARIABLE, 422, "0028,3001"), (BROKEN, 422, "0070,0042"),
+        (ORPHAN, 404, "none of the 1 images"),
     ):  # fmt: skip
         answer = web.get(path_of(state) + "/rendered")
         assert (answer.status_code, words in answer.text) == (status, True), answer.text

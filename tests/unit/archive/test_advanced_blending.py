@@ -310,3 +310,57 @@ def test_malformed_states_name_what_is_wrong(archive: Archive, case: str) -> Non
     change(state)
     with pytest.raises(kind, match=words):
         shown(archive, images, state)
+
+
+def test_frames_of_a_parametric_map_over_slices(archive: Archive) -> None:
+    """What the class was made for (Sup 189): floats of several frames, by highdicom, over anatomy."""
+    slices = [plane(grey(), 1, ImagePositionPatient=[0, 0, 2 * i], InstanceNumber=i + 1) for i in range(4)]
+    values = RNG.random((4, ROWS, COLUMNS)).astype(np.float32)
+    unit = hd.sr.CodedConcept("1", "UCUM", "no units")
+    made = hd.pm.ParametricMap(
+        source_images=slices,
+        pixel_array=values,
+        series_instance_uid=generate_uid(),
+        series_number=5,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="x",
+        manufacturer_model_name="x",
+        software_versions="1",
+        device_serial_number="1",
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[
+            hd.pm.RealWorldValueMapping("1", "x", unit, value_range=(0.0, 1.0), slope=1.0, intercept=0.0)
+        ],
+        voi_lut_transformations=[hd.VOILUTTransformation(0.5, 1.0)],
+    )
+    parametric = detached(made)
+    parametric.StudyInstanceUID = slices[0].StudyInstanceUID
+    state = advanced([(slices, COLD), ([parametric], HOT)], [step("FOREGROUND", [2, 1], 0.6)])
+    window = item_of(WindowCenter=0.5, WindowWidth=1, VOILUTFunction="LINEAR_EXACT")
+    state.AdvancedBlendingSequence[1].SoftcopyVOILUTSequence = [window]
+    state.AdvancedBlendingSequence[1].ThresholdSequence = [
+        item_of(ThresholdType="GREATER_OR_EQUAL", ThresholdValueSequence=[item_of(ThresholdValue=0.25)])
+    ]
+    for ds in (*slices, parametric, state):
+        archive.store(encoded(ds))
+    found = {i.sop_instance_uid: i for study in archive.studies() for i in study.instances}
+    by_position = {}
+    for group, frame in zip(parametric.PerFrameFunctionalGroupsSequence, parametric_frames(parametric), strict=True):
+        by_position[round(float(group.PlanePositionSequence[0].ImagePositionPatient[2]))] = frame
+    for number, image in enumerate(slices):
+        below = np.frombuffer(image.PixelData, np.uint8).reshape(ROWS, COLUMNS)
+        frame = by_position[2 * number]
+        np.testing.assert_array_equal(frame, values[number])
+        inputs = {
+            1: (COLD[below], ALL),
+            2: (HOT[np.clip(np.round(frame * 255), 0, 255).astype(int)], frame >= 0.25),
+        }
+        expected = twin([("FOREGROUND", [2, 1], 0.6, 0)], inputs)
+        got = found[image.SOPInstanceUID].render_array(presentation_state=found[state.SOPInstanceUID])
+        assert np.abs(got - expected).max() <= 2
+
+
+def parametric_frames(ds: Dataset) -> np.ndarray:
+    frames = np.frombuffer(ds.FloatPixelData, "<f4")
+    return frames.reshape(int(ds.NumberOfFrames), ROWS, COLUMNS)
