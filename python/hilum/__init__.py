@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hilum.archive.archive import Archive, Statistics, open
     from hilum.archive.compaction import CompactReport
     from hilum.archive.frames import Frames
-    from hilum.archive.importer import ImportProgress, ImportReport
+    from hilum.archive.import_outcome import ImportProgress, ImportReport
     from hilum.archive.ingest import StoreResult, StoreStatus
     from hilum.archive.lifecycle import DeleteReport, VerifyReport
     from hilum.archive.objects import Instance, Patient, Series, Study
@@ -77,7 +77,7 @@ __all__ = [
 
 _MODULES = {
     "hilum.archive.archive": ("Archive", "Statistics", "open"),
-    "hilum.archive.importer": ("ImportProgress", "ImportReport"),
+    "hilum.archive.import_outcome": ("ImportProgress", "ImportReport"),
     "hilum.archive.ingest": ("StoreResult", "StoreStatus"),
     "hilum.archive.compaction": ("CompactReport",),
     "hilum.archive.lifecycle": ("DeleteReport", "VerifyReport"),

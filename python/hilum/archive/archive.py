@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hilum.archive import compaction, ingest, lifecycle, recovery
 from hilum.archive import events as event_log
-from hilum.archive.importer import Importer, ImportProgress, ImportReport
+from hilum.archive.importer import Importer
 from hilum.archive.ledger import Ledger, import_id
 from hilum.archive.objects import Instance, Patient, Series, Study
 from hilum.archive.parts import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from hilum.archive.committer import Committer
     from hilum.archive.compaction import CompactReport
+    from hilum.archive.import_outcome import ImportProgress, ImportReport
     from hilum.archive.ingest import StoreResult
     from hilum.archive.lifecycle import DeleteReport, VerifyReport
     from hilum.archive.overlays import Overlays

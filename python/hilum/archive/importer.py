@@ -13,15 +13,14 @@ import queue
 import tempfile
 import threading
 import time
-from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from hilum.archive.ingest import Prepared, StoreResult, StoreStatus
+from hilum.archive.import_outcome import Batch, Collector, ImportProgress, ImportReport, Source
+from hilum.archive.ingest import Prepared, StoreStatus
 from hilum.archive.ledger import Ledger, LedgerLine
-from hilum.archive.sources import Problem, SourceFile, count_files, referenced_files, walk
+from hilum.archive.sources import Problem, SourceFile, referenced_files, walk
 from hilum.archive.zips import OFFICE_SUFFIXES, ZIP_MAGIC, Member, open_zip, read_members
 from hilum.dicom import scan as dicom
 from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable
@@ -29,7 +28,6 @@ from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Collection, Iterator, Sequence
-    from concurrent.futures import Future
 
     from hilum.archive.committer import Committer
     from hilum.archive.quarantine import Quarantine
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from hilum.index.base import Index, InstanceRecord
     from hilum.types import OnConflict
 
-__all__ = ["TEMPORARY_PREFIX", "ImportProgress", "ImportReport", "Importer"]
+__all__ = ["TEMPORARY_PREFIX", "Importer"]
 
 TEMPORARY_PREFIX: Final = "hilum-"
 """Of the names of files in ``ROOT/tmp``: large members of ZIP files while they are stored."""
@@ -49,99 +47,6 @@ TIDY_FROM: Final = 1000
 CHUNK_BYTES: Final = 16 << 20
 _NOT_DICOM: Final = 2
 _ENVIRONMENT: Final = 200
-_MOST_LISTED: Final = 1000
-_FAILED: Final = ("failed", "quarantined")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportProgress:
-    """How far an import is."""
-
-    files: int
-    """Files that are done, skipped ones included."""
-    bytes: int
-    counts: dict[str, int]
-    """Files by status of the ledger, and ``"skipped"``."""
-    total_files: int | None
-    """None until they are counted."""
-    total_bytes: int | None
-    seconds: float
-
-
-@dataclass(slots=True)
-class ImportReport:
-    """What an import did."""
-
-    counts: dict[str, int]
-    """Files by status: those of the ledger, and ``"skipped"`` for files that an earlier run has done."""
-    files: int
-    bytes: int
-    """Of all files that were looked at."""
-    stored_bytes: int
-    seconds: float
-    problems: list[LedgerLine] = field(default_factory=list)
-    """What failed or was quarantined, the first thousand."""
-    conflicts: list[LedgerLine] = field(default_factory=list)
-    """Objects whose UID was taken by other bytes, the first thousand."""
-    not_dicom: list[str] = field(default_factory=list)
-    """Names of files that are not DICOM, the first thousand."""
-    ledger: Path | None = None
-    dry_run: bool = False
-    stopped: str = ""
-    """Why it ended early; empty when it ran to its end."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that is DICOM is in the archive now."""
-        return not self.stopped and not any(self.counts.get(status) for status in _FAILED)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
-        return {
-            "ok": self.ok,
-            "dry_run": self.dry_run,
-            "stopped": self.stopped,
-            "files": self.files,
-            "bytes": self.bytes,
-            "stored_bytes": self.stored_bytes,
-            "seconds": round(self.seconds, 3),
-            "counts": dict(sorted(self.counts.items())),
-            "problems": [{"path": p.path, "status": p.status, "reason": p.reason} for p in self.problems],
-            "conflicts": [{"path": p.path, "status": p.status, "uid": p.uid} for p in self.conflicts],
-            "not_dicom": self.not_dicom,
-            "ledger": str(self.ledger) if self.ledger else None,
-        }
-
-
-@dataclass(slots=True)
-class _Source:
-    """Where an object in a chunk came from, for its ledger line."""
-
-    path: str
-    size: int
-    mtime_ns: int
-
-    def line(self, status: str, reason: str = "", uid: str = "", sha256: str = "") -> LedgerLine:
-        return LedgerLine(self.path, self.size, self.mtime_ns, status, reason, uid, sha256)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one chunk has come to: lines that are final, and objects whose commit is awaited."""
-
-    lines: list[LedgerLine] = field(default_factory=list)
-    skipped: int = 0
-    skipped_bytes: int = 0
-    sources: list[_Source] = field(default_factory=list)
-    items: list[Prepared] = field(default_factory=list)
-    future: Future[list[StoreResult | HilumError]] | None = None
-    error: Unavailable | None = None
-
-    def failed(self) -> bool:
-        return any(line.status in _FAILED for line in self.lines)
-
-    def memory(self) -> int:
-        return sum(item.memory() for item in self.items)
 
 
 class Importer:
@@ -190,7 +95,7 @@ class Importer:
         self._stop = threading.Event()
         self._working = self._jobs
         self._chunks: queue.Queue[list[SourceFile | Problem] | None] = queue.Queue(2 * self._jobs)
-        self._done: queue.Queue[_Batch | BaseException | None] = queue.Queue(64)
+        self._done: queue.Queue[Batch | BaseException | None] = queue.Queue(64)
 
     def run(
         self, paths: Sequence[str | os.PathLike[str]], progress: Callable[[ImportProgress], None] | None = None
@@ -205,7 +110,7 @@ class Importer:
         """
         threads = [threading.Thread(target=self._walk, args=(paths,), name="hilum-walk", daemon=True)]
         threads += [threading.Thread(target=self._work, name=f"hilum-scan-{i}", daemon=True) for i in range(self._jobs)]
-        collector = _Collector(self._ledger, self._stop, dry_run=self._ingest is None)
+        collector = Collector(self._ledger, self._stop, dry_run=self._ingest is None)
         counter = None
         if progress is not None:
             counter = threading.Thread(target=collector.count, args=(paths, self._exclude), daemon=True)
@@ -276,7 +181,7 @@ class Importer:
             self._put(None)
 
     def _import_chunk(self, chunk: Sequence[SourceFile | Problem]) -> None:
-        batch = _Batch()
+        batch = Batch()
         batch.lines += [LedgerLine(p.path, 0, 0, p.status, p.reason) for p in chunk if isinstance(p, Problem)]
         files = [found for found in chunk if isinstance(found, SourceFile)]
         todo = self._skip_done(files, batch)
@@ -296,7 +201,7 @@ class Importer:
         for file in containers:
             self._import_zip(file)
 
-    def _skip_done(self, files: Sequence[SourceFile], batch: _Batch) -> Sequence[SourceFile]:
+    def _skip_done(self, files: Sequence[SourceFile], batch: Batch) -> Sequence[SourceFile]:
         """Leave out what an earlier run has done, provided that the archive still has it."""
         if self._ledger is None or not len(self._ledger) or self._index is None:
             return files
@@ -321,11 +226,11 @@ class Importer:
             return True
         return any(version.sha256.hex() == line.sha256 for version in self._index.versions(line.uid))
 
-    def _take(self, file: SourceFile, scan: Scan, buffer: FileBuffer | None, batch: _Batch) -> None:
+    def _take(self, file: SourceFile, scan: Scan, buffer: FileBuffer | None, batch: Batch) -> None:
         if scan.is_dicomdir:
             self._import_dicomdir(file, batch)
             return
-        batch.sources.append(_Source(file.path, file.size, file.mtime_ns))
+        batch.sources.append(Source(file.path, file.size, file.mtime_ns))
         if buffer is None:
             path, stamp = Path(file.path), file.mtime_ns
             batch.items.append(Prepared(scan, (), file.size, self._on_conflict, path=path, mtime_ns=stamp))
@@ -334,7 +239,7 @@ class Importer:
 
     def _import_large(self, file: SourceFile) -> bool:
         """Import a file that is streamed; False when it is a ZIP."""
-        batch = _Batch()
+        batch = Batch()
         try:
             if file.size > self._limits.max_object_bytes:
                 raise LimitExceeded(f"the file has more than {self._limits.max_object_bytes} bytes")
@@ -348,9 +253,9 @@ class Importer:
         self._submit(batch)
         return True
 
-    def _import_dicomdir(self, file: SourceFile, batch: _Batch) -> None:
+    def _import_dicomdir(self, file: SourceFile, batch: Batch) -> None:
         """Check what a DICOMDIR refers to; import it when the DICOMDIR itself was named."""
-        source = _Source(file.path, file.size, file.mtime_ns)
+        source = Source(file.path, file.size, file.mtime_ns)
         try:
             present, problems = referenced_files(file.path)
         except DataError as error:
@@ -364,10 +269,10 @@ class Importer:
             self._import_chunk(list(walk(present[start : start + CHUNK_FILES])))
 
     def _refused(self, file: SourceFile, error: HilumError) -> LedgerLine:
-        source = _Source(file.path, file.size, file.mtime_ns)
+        source = Source(file.path, file.size, file.mtime_ns)
         return self._refuse(source, Path(file.path), error)
 
-    def _refuse(self, source: _Source, data: bytes | Path, error: HilumError) -> LedgerLine:
+    def _refuse(self, source: Source, data: bytes | Path, error: HilumError) -> LedgerLine:
         """Make the line for something that cannot be stored, and keep a copy when it looks like DICOM."""
         if error.code == _NOT_DICOM:
             return source.line("not_dicom", "not DICOM" if source.size else "empty")
@@ -384,16 +289,16 @@ class Importer:
     # ZIP files
 
     def _import_zip(self, file: SourceFile) -> None:
-        source = _Source(file.path, file.size, file.mtime_ns)
+        source = Source(file.path, file.size, file.mtime_ns)
         complete = self._import_members(source, file.path, file.path, depth=0)
-        batch = _Batch()
+        batch = Batch()
         if complete:
             batch.lines.append(source.line("container", "ZIP"))
         self._submit(batch)
 
-    def _import_members(self, source: _Source, archive: str | io.BufferedIOBase, shown: str, depth: int) -> bool:
+    def _import_members(self, source: Source, archive: str | io.BufferedIOBase, shown: str, depth: int) -> bool:
         """Import the members of a ZIP; False when it could not be read to its end."""
-        batch = _Batch()
+        batch = Batch()
         sound = True
         try:
             with open_zip(archive) as opened:  # type: ignore[arg-type]
@@ -408,15 +313,15 @@ class Importer:
                     if len(batch.items) >= CHUNK_FILES or batch.memory() >= CHUNK_BYTES:
                         sound = sound and not batch.failed()
                         self._submit(batch)
-                        batch = _Batch()
+                        batch = Batch()
         except HilumError as error:
             batch.lines.append(source.line("failed", str(error)))
         sound = sound and not batch.failed()
         self._submit(batch)
         return sound
 
-    def _import_member(self, member: Member, shown: str, mtime_ns: int, depth: int, batch: _Batch) -> None:
-        source = _Source(f"{shown}!{member.name}", member.size, mtime_ns)
+    def _import_member(self, member: Member, shown: str, mtime_ns: int, depth: int, batch: Batch) -> None:
+        source = Source(f"{shown}!{member.name}", member.size, mtime_ns)
         as_file = SourceFile(source.path, source.size, source.mtime_ns)
         if not self._skip_done([as_file], batch):
             return
@@ -443,15 +348,15 @@ class Importer:
         batch.sources.append(source)
         batch.items.append(Prepared(scan, (data,), len(data), self._on_conflict, sha256=scan.sha256))
 
-    def _import_nested(self, source: _Source, data: io.BufferedIOBase, depth: int, batch: _Batch) -> None:
+    def _import_nested(self, source: Source, data: io.BufferedIOBase, depth: int, batch: Batch) -> None:
         if depth:
             batch.lines.append(source.line("failed", "a ZIP inside of a ZIP inside of a ZIP is not opened"))
         elif self._import_members(source, data, source.path, depth + 1):
             batch.lines.append(source.line("container", "ZIP"))
 
-    def _import_large_member(self, member: Member, source: _Source, depth: int) -> bool:
+    def _import_large_member(self, member: Member, source: Source, depth: int) -> bool:
         """Expand a large member into a file without a name of its own, then stream it."""
-        batch = _Batch()
+        batch = Batch()
         try:
             with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=self._temporary) as copy:
                 fcntl.flock(copy.fileno(), fcntl.LOCK_SH)  # says to others that somebody needs it
@@ -486,7 +391,7 @@ class Importer:
 
     # Commit and ledger
 
-    def _submit(self, batch: _Batch) -> None:
+    def _submit(self, batch: Batch) -> None:
         """Hand the objects to the committer, and the batch to the collector."""
         if batch.items and self._ingest is None:
             batch.lines.extend(self._foresee(batch))
@@ -501,7 +406,7 @@ class Importer:
         if batch.lines or batch.skipped or batch.sources:
             self._put(batch)
 
-    def _foresee(self, batch: _Batch) -> Iterator[LedgerLine]:
+    def _foresee(self, batch: Batch) -> Iterator[LedgerLine]:
         """Say what an import would do with these objects."""
         uids = [item.scan.sop_instance_uid for item in batch.items]
         records = self._index.lookup(uids) if self._index is not None else [None] * len(uids)
@@ -514,16 +419,16 @@ class Importer:
                 status = "duplicate" if same else "conflict" if self._on_conflict == "never" else "replaced"
             yield source.line(status, uid=scan.sop_instance_uid, sha256=sha256)
 
-    def _put(self, value: _Batch | BaseException | None) -> None:
+    def _put(self, value: Batch | BaseException | None) -> None:
         self._done.put(value)
 
-    def _collect(self, collector: _Collector, progress: Callable[[ImportProgress], None] | None) -> None:
+    def _collect(self, collector: Collector, progress: Callable[[ImportProgress], None] | None) -> None:
         shown = 0.0
         while self._working:
             try:
                 value = self._done.get(timeout=0.1)
             except queue.Empty:
-                value = _Batch()
+                value = Batch()
             if value is None:
                 self._working -= 1
             elif isinstance(value, BaseException):
@@ -535,103 +440,15 @@ class Importer:
                 shown = now
                 progress(collector.progress())
 
-    def _drain(self, collector: _Collector) -> None:
+    def _drain(self, collector: Collector) -> None:
         """After an interruption: let the workers end, and write down what was committed meanwhile."""
         while self._working:
             value = self._done.get()
             if value is None:
                 self._working -= 1
-            elif isinstance(value, _Batch):
+            elif isinstance(value, Batch):
                 with suppress(HilumError):
                     collector.add(value)
-
-
-class _Collector:
-    """Waits for commits, writes the ledger, counts."""
-
-    def __init__(self, ledger: Ledger | None, stop: threading.Event, *, dry_run: bool) -> None:
-        self._ledger = ledger
-        self._stop = stop
-        self._dry_run = dry_run
-        self._started = time.monotonic()
-        self._counts: Counter[str] = Counter()
-        self._files = self._bytes = self._stored_bytes = 0
-        self._totals: tuple[int, int] | None = None
-        self._report = ImportReport({}, 0, 0, 0, 0.0)
-
-    @property
-    def stored(self) -> int:
-        """Objects that were stored so far."""
-        return self._counts["stored"]
-
-    def count(self, paths: Sequence[str | os.PathLike[str]], exclude: Collection[tuple[int, int]]) -> None:
-        """Count the files, in a thread of its own."""
-        self._totals = count_files(paths, exclude)
-
-    def add(self, batch: _Batch) -> None:
-        lines = batch.lines
-        if batch.sources:
-            lines = [*lines, *self._outcomes(batch)]
-        self._counts["skipped"] += batch.skipped
-        self._files += batch.skipped
-        self._bytes += batch.skipped_bytes
-        if self._report.stopped:
-            lines = [line for line in lines if line.status != "container"]
-        for line in lines:
-            self._note(line)
-        if self._ledger is not None and not self._dry_run and lines:
-            self._ledger.write(lines)
-
-    def stop(self, reason: str) -> None:
-        """End early; the first reason counts."""
-        self._report.stopped = self._report.stopped or reason
-        self._stop.set()
-
-    def _outcomes(self, batch: _Batch) -> Iterator[LedgerLine]:
-        error: BaseException | None = batch.error
-        if batch.future is not None:
-            error = batch.future.exception()
-        if error is not None:
-            reason = str(error) if isinstance(error, HilumError) else f"internal error ({type(error).__name__})"
-            self.stop(reason)
-            for source in batch.sources:
-                yield source.line("failed", reason)
-            return
-        assert batch.future is not None
-        for source, result in zip(batch.sources, batch.future.result(), strict=True):
-            if isinstance(result, HilumError):
-                if isinstance(result, Unavailable):
-                    self.stop(str(result))
-                yield source.line("failed", str(result))
-                continue
-            if result.status in (StoreStatus.STORED, StoreStatus.REPLACED):
-                self._stored_bytes += source.size
-            yield source.line(result.status.value, uid=result.sop_instance_uid, sha256=result.sha256.hex())
-
-    def _note(self, line: LedgerLine) -> None:
-        self._counts[line.status] += 1
-        self._files += 1
-        self._bytes += line.size
-        if line.status == "not_dicom" and len(self._report.not_dicom) < _MOST_LISTED:
-            self._report.not_dicom.append(line.path)
-        elif line.status in _FAILED and len(self._report.problems) < _MOST_LISTED:
-            self._report.problems.append(line)
-        elif line.status in ("conflict", "replaced") and len(self._report.conflicts) < _MOST_LISTED:
-            self._report.conflicts.append(line)
-
-    def progress(self) -> ImportProgress:
-        files, size = self._totals or (None, None)
-        seconds = time.monotonic() - self._started
-        return ImportProgress(self._files, self._bytes, dict(self._counts), files, size, seconds)
-
-    def report(self) -> ImportReport:
-        report = self._report
-        report.counts = {status: count for status, count in self._counts.items() if count}
-        report.files, report.bytes, report.stored_bytes = self._files, self._bytes, self._stored_bytes
-        report.seconds = time.monotonic() - self._started
-        report.ledger = self._ledger.path if self._ledger is not None and not self._dry_run else None
-        report.dry_run = self._dry_run
-        return report
 
 
 def _looks_like_zip(path: str, error: HilumError) -> bool:

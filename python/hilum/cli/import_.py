@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from hilum.archive.importer import ImportProgress, ImportReport
+    from hilum.archive.import_outcome import ImportProgress, ImportReport
 
 __all__ = ["import_"]
 
