@@ -139,7 +139,6 @@ class CacheSettings:
 
     metadata_memory_bytes: int = _setting(64 * MIB, "DICOM JSON kept in memory, per process", least=0)
     metadata_disk: bool = _setting(True, "keep the DICOM JSON of whole series in ROOT/cache")
-    rendered_memory_bytes: int = _setting(32 * MIB, "rendered thumbnails kept in memory, per process", least=0)
     decoded_memory_bytes: int = _setting(64 * MIB, "decoded frames of which tiles are cut, per process", least=0)
     disk_bytes: int = _setting(2 * GIB, "all of ROOT/cache; the oldest goes first", least=0)
 

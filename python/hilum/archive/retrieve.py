@@ -64,7 +64,6 @@ class Retriever:
         self._index = index
         self._placeholder = f"hilum-base:{uuid}"
         self._metadata = MemoryCache(settings.metadata_memory_bytes)
-        self._images = MemoryCache(settings.rendered_memory_bytes)
         keep = cache_folder is not None and settings.metadata_disk and settings.disk_bytes > 0
         self._disk = DiskCache(cache_folder / "metadata", settings.disk_bytes) if keep and cache_folder else None
 
@@ -225,7 +224,7 @@ class Retriever:
 
         fragments, bits = self._fragments(record, frame)
         data: Any = fragments[0] if len(fragments) == 1 else fragments
-        pixels = self._pixels(record)
+        pixels = self.require_pixels(record)
         if rgb and (pixels.samples_per_pixel > 1 or pixels.photometric_interpretation.startswith("PALETTE")):
             attributes = self.rendering_attributes(record, frame)
             plain = RenderSettings(square_pixels=False)
@@ -266,9 +265,6 @@ class Retriever:
 
     def require_pixels(self, record: InstanceRecord) -> PixelDescription:
         """As `pixels`, with a DataError where there are none."""
-        return self._pixels(record)
-
-    def _pixels(self, record: InstanceRecord) -> PixelDescription:
         pixels = self.pixels(record)
         if pixels is None:
             raise DataError("the object has no pixel data")
@@ -395,36 +391,15 @@ class Retriever:
 
     # Images
 
-    def rendered(
-        self,
-        record: InstanceRecord,
-        frame: int = 0,
-        settings: RenderSettings | None = None,
-        *,
-        format: str = "jpeg",
-        quality: int = 90,
-        width: int = 0,
-        height: int = 0,
-        window: tuple[float, float] | None = None,
-        function: str = "LINEAR",
-    ) -> bytes:
-        """Render a frame for display (PS3.3 C.11, PS3.4 N): rescale, window, colour, scale, encode.
+    def rendered(self, record: InstanceRecord, frame: int, settings: RenderSettings) -> bytes:
+        """Render a frame for display to a PNG or JPEG (PS3.3 C.11, PS3.4 N): rescale, window, colour, scale, encode.
 
         Parameters
         ----------
         record : InstanceRecord
         frame : int
             From 0.
-        settings : RenderSettings, optional
-            Everything that can be asked for; instead of what follows.
-        format : {"jpeg", "png"}
-        quality : int
-            Of a JPEG, 1 to 100.
-        width, height : int
-            Of the picture at most; 0: as the other and the aspect demand.
-        window : (center, width), optional
-            In modality values; default: the object's own.
-        function : {"LINEAR", "LINEAR_EXACT", "SIGMOID"}
+        settings : RenderSettings
 
         Raises
         ------
@@ -434,20 +409,7 @@ class Retriever:
             No pixel data, or it cannot be decoded.
         """
         from hilum.pixels.pipeline import render_frame
-        from hilum.pixels.settings import RenderSettings, Window
 
-        if settings is None:
-            if format not in ("jpeg", "png"):
-                raise UsageError("format must be jpeg or png")
-            if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-                raise UsageError("function must be LINEAR, LINEAR_EXACT or SIGMOID")
-            settings = RenderSettings(
-                width=width,
-                height=height,
-                window=None if window is None else Window(*window, function),  # type: ignore[arg-type]
-                format=format,  # type: ignore[arg-type]
-                quality=quality,
-            )
         data, syntax, pixels, attributes, bits = self._render_arguments(record, frame)
         return render_frame(data, syntax, pixels, attributes, settings, bit_offset=bits)
 
@@ -482,7 +444,7 @@ class Retriever:
         from hilum.codecs.video import as_rgb, is_video, poster_frame
 
         fragments, bits = self._fragments(record, frame)
-        pixels, attributes = self._pixels(record), self.rendering_attributes(record, frame)
+        pixels, attributes = self.require_pixels(record), self.rendering_attributes(record, frame)
         if is_video(record.transfer_syntax_uid):
             picture = poster_frame(fragments, pixels)
             return picture.tobytes(), _EXPLICIT, as_rgb(pixels), attributes, 0
@@ -494,16 +456,6 @@ class Retriever:
 
         length = record.location.length if record.transfer_syntax_uid == _DEFLATED else record.header_length
         return to_dataset(self.read(record, 0, length), stop_before_pixels=True, keywords=keywords)
-
-    def thumbnail(self, record: InstanceRecord, *, size: int = 128, format: str = "jpeg") -> bytes:
-        """Small image of the middle frame, at most `size` pixels wide and high; kept in memory."""
-        key = f"{record.sha256.hex()}/{size}/{format}"
-        image = self._images.get(key)
-        if image is None:
-            frame = self.frame_count(record) // 2
-            image = self.rendered(record, frame, format=format, quality=80, width=size, height=size)
-            self._images.put(key, image)
-        return image
 
     def representative(self, records: Sequence[InstanceRecord]) -> InstanceRecord:
         """Middle instance with pixel data of a series; of a study, that of its first series with pixel data.

@@ -454,7 +454,7 @@ def test_metadata_and_its_caches(root: Path, settings: Settings) -> None:
         assert b'"x"' in archive.retrieve.metadata(records, "http://one")
 
 
-def test_stored_frames_thumbnails_ranges(archive: hilum.Archive) -> None:
+def test_stored_frames_and_ranges(archive: hilum.Archive) -> None:
     data = make_object(frames=3)
     archive.store(data)
     archive.store(make_object(1, 1, 2))
@@ -467,7 +467,4 @@ def test_stored_frames_thumbnails_ranges(archive: hilum.Archive) -> None:
     with pytest.raises(UsageError):
         retrieve.stream(first, 0, len(data) + 1)
     assert retrieve.representative([first, second]) is second
-    image = retrieve.thumbnail(first, size=4)
-    assert image.startswith(b"\xff\xd8")
-    assert retrieve.thumbnail(first, size=4) is image
     assert retrieve.lookup([uid(3, 1, 1, 1), "1.2"]) == [first, None]
