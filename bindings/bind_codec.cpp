@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <deque>
 #include <string>
+#include <vector>
 
 #include "convert.hpp"
+#include "hilum/codec/jpeg.hpp"
 #include "hilum/codec/jpeg2000.hpp"
 #include "hilum/codec/registry.hpp"
 #include "hilum/error.hpp"
@@ -46,6 +49,31 @@ py::tuple jpeg2000_size(const py::object& data, const py::object& discard_levels
     return py::make_tuple(rows, columns);
 }
 
+void decode_jpeg_parts(const py::object& parts, const py::object& pixels, const py::object& halvings,
+                       const py::object& threads, const py::object& out) {
+    const codec::PixelDescription description = to_description(pixels);
+    const BufferView target(out, true);
+    if (target.raw().ndim != 3 || target.raw().itemsize != 1 || target.raw().shape[2] != 3) {
+        throw Error(Errc::invalid_argument, "out must be (rows, columns, 3) of 8 bits");
+    }
+    std::deque<BufferView> frames;
+    std::vector<codec::jpeg::RgbPart> all;
+    for (const py::handle item : py::iter(parts)) {
+        const py::tuple part = to_tuple(item, 7, "part");
+        const std::span<const std::byte> frame = frames.emplace_back(part[0]).bytes();
+        all.push_back({frame, to_number(part[1], "x"), to_number(part[2], "y"), to_number(part[3], "columns"),
+                       to_number(part[4], "rows"), to_number(part[5], "to_x"), to_number(part[6], "to_y")});
+    }
+    const auto rows = static_cast<std::uint32_t>(target.raw().shape[0]);
+    const auto columns = static_cast<std::uint32_t>(target.raw().shape[1]);
+    const unsigned halved = to_number(halvings, "halvings");
+    const unsigned workers = to_number(threads, "threads");
+    const std::span<std::byte> bytes = target.writable();
+    const py::gil_scoped_release unlocked;
+    codec::jpeg::decode_rgb_parts(all, description, halved, rows, columns,
+                                  {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()}, workers);
+}
+
 py::tuple codecs() {
     py::list all;
     for (const codec::Syntax& syntax : codec::syntaxes()) {
@@ -72,6 +100,9 @@ void bind_codec(py::module_& m) {
         "region"_a = py::none(), py::kw_only(), "out"_a,
         "One JPEG 2000 frame into out: without its highest resolutions, with threads inside. Of jpeg2000_size, or the "
         "region (x, y, columns, rows) of that image.");
+    m.def("decode_jpeg_parts", &decode_jpeg_parts, "parts"_a, "pixels"_a, "halvings"_a = 0, "threads"_a = 1,
+          py::kw_only(), "out"_a,
+          "Parts (frame, x, y, columns, rows, to_x, to_y) of JPEG DCT frames as RGB into out, (rows, columns, 3).");
     m.def("jpeg2000_size", &jpeg2000_size, "data"_a, "discard_levels"_a,
           "(rows, columns) of a JPEG 2000 frame without its highest resolutions: each halves both, rounded up.");
     m.def(

@@ -198,6 +198,14 @@ def decode_stored_frames(
     out: Buffer | npt.NDArray[Any],
     threads: int = 0,
 ) -> None: ...
+def decode_jpeg_parts(
+    parts: Sequence[tuple[Buffer, int, int, int, int, int, int]],
+    pixels: _Pixels,
+    halvings: int = 0,
+    threads: int = 1,
+    *,
+    out: Buffer | npt.NDArray[Any],
+) -> None: ...
 def decode_jpeg2000(
     data: Buffer,
     pixels: _Pixels,

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hilum/codec/jpeg.hpp"
 
-#include <algorithm>
-#include <csetjmp>
-#include <cstdio>
 #include <cstring>
 #include <string>
 
-// jpeglib.h needs <cstdio> before it.
-#include <jerror.h>
-#include <jpeglib.h>
-
 #include "hilum/error.hpp"
+#include "jpeg_library.hpp"
 #include "jpeg_segments.hpp"
 
 namespace hilum::codec::jpeg {
@@ -45,65 +39,15 @@ void read_application(unsigned marker, std::span<const std::byte> segment, Marke
     }
 }
 
-/// libjpeg reports through this; no C++ object with a destructor lives between setjmp and longjmp.
-struct ErrorManager {
-    jpeg_error_mgr base;
-    std::jmp_buf escape;
-    char message[JMSG_LENGTH_MAX];
-    std::size_t unread;  ///< bytes that libjpeg had not consumed when it failed
-};
-
-[[noreturn]] void on_error(j_common_ptr info) {
-    auto* manager = reinterpret_cast<ErrorManager*>(info->err);
-    manager->base.format_message(info, manager->message);
-    const auto* source = info->is_decompressor != 0 ? reinterpret_cast<j_decompress_ptr>(info)->src : nullptr;
-    manager->unread = source == nullptr ? 0 : source->bytes_in_buffer;
-    std::longjmp(manager->escape, 1);
-}
-
-/// libjpeg calls damaged data a warning and goes on with grey. We do not: an image is whole or refused. What is only
-/// untidy (bytes before a marker, no end marker) passes.
-void on_message(j_common_ptr info, int level) {
-    if (level >= 0) {
-        return;
-    }
-    switch (info->err->msg_code) {
-        case JWRN_EXTRANEOUS_DATA:
-        case JWRN_JPEG_EOF:
-        case JWRN_TOO_MUCH_DATA:
-        case JWRN_ADOBE_XFORM:
-        case JWRN_JFIF_MAJOR:
-            return;
-        default:
-            on_error(info);
-    }
-}
-
-void on_output(j_common_ptr) {}
-
-/// A progressive code stream may repeat scans without end; no encoder writes this many.
-constexpr int kMaxScans = 256;
-
-void on_progress(j_common_ptr info) {
-    if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number > kMaxScans) {
-        ERREXIT(info, JERR_BAD_PROGRESSION);
-    }
-}
-
 /// One frame, C style: everything with a destructor stays outside. True on success; else `manager.message` says why.
-bool run_decoder(ErrorManager& manager, jpeg_decompress_struct& cinfo, const unsigned char* data, unsigned long size,
+bool run_decoder(ErrorManager& manager, jpeg_decompress_struct& cinfo, std::span<const std::byte> data,
                  const PixelDescription& d, unsigned char* out) {
+    jpeg_progress_mgr progress{};
     if (setjmp(manager.escape) != 0) {
         jpeg_destroy_decompress(&cinfo);
         return false;
     }
-    jpeg_create_decompress(&cinfo);
-    jpeg_progress_mgr progress{};
-    progress.progress_monitor = &on_progress;
-    cinfo.progress = &progress;
-    cinfo.mem->max_memory_to_use = 1L << 30;
-    jpeg_mem_src(&cinfo, data, size);
-    jpeg_read_header(&cinfo, TRUE);
+    read_header(cinfo, progress, data);
     if (cinfo.image_height != d.rows || cinfo.image_width != d.columns || cinfo.num_components != d.samples_per_pixel) {
         std::snprintf(manager.message, sizeof(manager.message), "frame header changed between probe and decode");
         jpeg_destroy_decompress(&cinfo);
@@ -160,14 +104,9 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
     check_out(out, d);
     ErrorManager manager{};
     jpeg_decompress_struct cinfo{};
-    cinfo.err = jpeg_std_error(&manager.base);
-    manager.base.error_exit = &on_error;
-    manager.base.emit_message = &on_message;
-    manager.base.output_message = &on_output;
-    if (!run_decoder(manager, cinfo, reinterpret_cast<const unsigned char*>(data.data()), data.size(), d,
-                     reinterpret_cast<unsigned char*>(out.data()))) {
-        throw Error(Errc::bad_codestream, std::string("JPEG: ") + manager.message,
-                    data.size() - std::min(manager.unread, data.size()));
+    report_to(manager, cinfo);
+    if (!run_decoder(manager, cinfo, data, d, reinterpret_cast<unsigned char*>(out.data()))) {
+        throw_error(manager, data.size());
     }
     const std::size_t container = bytes_of(sample_type(d));
     if (container > 1) {

@@ -29,7 +29,7 @@ class MemoryCache:
     """
 
     def __init__(self, max_bytes: int, largest: int | None = None) -> None:
-        self._max = max_bytes
+        self.max_bytes = max_bytes
         self._largest = max_bytes // 8 if largest is None else largest
         self._used = 0
         self._values: OrderedDict[str, bytes] = OrderedDict()
@@ -51,7 +51,7 @@ class MemoryCache:
         with self._lock:
             self._used += len(value) - len(self._values.pop(key, b""))
             self._values[key] = value
-            while self._used > self._max:
+            while self._used > self.max_bytes:
                 self._used -= len(self._values.popitem(last=False)[1])
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""No more of a large JPEG 2000 frame than a picture needs: a lower resolution, or the blocks around a region."""
+"""No more of a frame than a picture needs: a lower resolution, or the blocks around a region."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from hilum.codecs.jpeg2000 import IN_PARTS, reduced_shape
 from hilum.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Buffer
 
     from hilum.pixels.description import RenderingAttributes
     from hilum.pixels.settings import RenderSettings
     from hilum.types import PixelDescription
 
-__all__ = ["block_around", "halvings", "is_windowed", "resolutions"]
+__all__ = ["Box", "block_around", "halvings", "is_windowed", "resolutions", "whole_halvings"]
 
 Box = tuple[int, int, int, int]
 """``(left, top, right, bottom)``; the last two are outside."""
@@ -101,6 +103,29 @@ def halvings(box: Box, size: tuple[int, int], shape: tuple[int, int], most: int)
             break
         reduce += 1
     return reduce
+
+
+def whole_halvings(edges: Sequence[int], box: Box, size: tuple[int, int], most: int) -> int:
+    """Count how often a box can be halved, with a pixel for each that is asked for, while all edges stay whole.
+
+    Parameters
+    ----------
+    edges : sequence of int
+        Of the box, and whatever else must begin and end on pixels.
+    box : Box
+    size : (columns, rows)
+        Of the picture.
+    most : int
+    """
+    halved = 0
+    while halved < most:
+        step = 2 ** (halved + 1)
+        if any(edge % step for edge in edges):
+            break
+        if (box[2] - box[0]) // step < size[0] or (box[3] - box[1]) // step < size[1]:
+            break
+        halved += 1
+    return halved
 
 
 def block_around(box: Box, shape: tuple[int, int]) -> Box | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.archive.caches import MemoryCache
-from hilum.archive.partial import block_around, halvings, is_windowed
+from hilum.archive.partial import block_around, halvings, is_windowed, whole_halvings
 from hilum.archive.pyramid import Pyramids
 from hilum.errors import LimitExceeded, NotFound, UsageError
 from hilum.types import PixelDescription
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from hilum.archive.partial import Box
     from hilum.archive.pyramid import Pyramid, PyramidLevel, Region
     from hilum.archive.retrieve import Retriever
     from hilum.index.base import Index
@@ -30,7 +32,12 @@ _JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
 _MAX_COMPOSED: Final = 1 << 24
 """Pixels that are put together for one answer; above it, each stored tile is made smaller first."""
 _MAX_TILES: Final = 4096
+_MAX_KEPT: Final = 16
+"""Tiles of one answer above which none is kept for others."""
 _STRIPES: Final = 16
+
+_FramePart = tuple[int, int, int, int, int, int, int]
+"""Frame, ``x, y, columns, rows`` in it, and ``x, y`` in the picture."""
 
 
 class Tiler:
@@ -41,13 +48,14 @@ class Tiler:
     retriever : Retriever
     index : Index
     memory_bytes : int
-        Decoded frames and tiles that are kept.
+        Decoded frames and tiles that are kept, and files that were made of them.
     """
 
     def __init__(self, retriever: Retriever, index: Index, memory_bytes: int) -> None:
         self._retrieve = retriever
         self.pyramids = Pyramids(retriever, index)
-        self._decoded = MemoryCache(memory_bytes, largest=memory_bytes)
+        self.memory = MemoryCache(memory_bytes, largest=memory_bytes)
+        """What is kept, by keys that change with the objects."""
         self._decoding = [threading.Lock() for _ in range(_STRIPES)]
 
     def pixels(
@@ -108,12 +116,14 @@ class Tiler:
         right = min(grid.columns, max(left + 1, ceil((x + columns) / across)))
         bottom = min(grid.rows, max(top + 1, ceil((y + rows) / down)))
         box = (left, top, right, bottom)
-        part = self._part_of_frame(level, box, size) if is_windowed(settings) else None
+        part = self._jpeg_parts(level, box, size)
+        if part is None and is_windowed(settings):
+            part = self._part_of_frame(level, box, size)
         samples, inside = part if part is not None else self._samples(level, box)
         settings = replace(settings, region=inside, width=size[0], height=size[1], square_pixels=False, exact_size=True)
         return samples.data, _EXPLICIT, _described(samples, level.pixels, level.is_colour), level.attributes, settings
 
-    def _samples(self, level: PyramidLevel, box: tuple[int, int, int, int]) -> tuple[npt.NDArray[Any], Region]:
+    def _samples(self, level: PyramidLevel, box: Box) -> tuple[npt.NDArray[Any], Region]:
         """Decoded samples that hold a box (left, top, right, bottom) of a level, and where it lies in them."""
         import numpy as np
 
@@ -154,8 +164,64 @@ class Tiler:
         x, y = (left - columns[0] * grid.tile_columns) // shrink, (top - rows[0] * grid.tile_rows) // shrink
         return canvas, (x, y, max(1, (right - left) // shrink), max(1, (bottom - top) // shrink))
 
+    def _jpeg_parts(
+        self, level: PyramidLevel, box: Box, size: tuple[int, int]
+    ) -> tuple[npt.NDArray[Any], Region] | None:
+        """As `_samples`, no more decoded of JPEG tiles than is needed; None: they have to be decoded whole."""
+        import numpy as np
+
+        from hilum.codecs.jpeg import MAX_HALVINGS, are_rgb_parts, decode_rgb_parts
+
+        record, grid = level.record, level.grid
+        if not level.is_tiled or not are_rgb_parts(record.transfer_syntax_uid, level.pixels):
+            return None
+        halved = whole_halvings((*box, grid.tile_columns, grid.tile_rows), box, size, MAX_HALVINGS)
+        left, top, right, bottom = (edge >> halved for edge in box)
+        wide, high = grid.tile_columns >> halved, grid.tile_rows >> halved
+        columns, rows = range(left // wide, -(-right // wide)), range(top // high, -(-bottom // high))
+        if len(columns) * len(rows) > _MAX_TILES or (right - left) * (bottom - top) > _MAX_COMPOSED:
+            return None
+        canvas: npt.NDArray[np.uint8] = np.empty((bottom - top, right - left, 3), np.uint8)
+        parts = []
+        for row, column in itertools.product(rows, columns):
+            x, y = max(left, column * wide), max(top, row * high)
+            across, down = min(right, (column + 1) * wide) - x, min(bottom, (row + 1) * high) - y
+            frame = grid.frame_at(column, row)
+            if frame is None:
+                canvas[y - top : y - top + down, x - left : x - left + across] = grid.absent
+            else:
+                parts.append((frame, x - column * wide, y - row * high, across, down, x - left, y - top))
+        if not halved and self.memory.max_bytes and len(parts) <= _MAX_KEPT:
+            self._copy_parts(level, parts, canvas)
+        else:
+            stored = [(self._retrieve.stored_frame(record, part[0]), *part[1:]) for part in parts]
+            decode_rgb_parts(stored, level.pixels, canvas, halvings=halved)
+        return canvas, (0, 0, right - left, bottom - top)
+
+    def _copy_parts(self, level: PyramidLevel, parts: list[_FramePart], canvas: npt.NDArray[np.uint8]) -> None:
+        """Fill a picture from tiles that are kept; those that are not yet are decoded whole, together."""
+        import numpy as np
+
+        from hilum.codecs.jpeg import decode_rgb_parts
+
+        record, pixels = level.record, level.pixels
+        rows, columns = pixels.rows, pixels.columns
+        name = record.sha256.hex()
+        kept = {part[0]: self.memory.get(f"{name}/{part[0]}/rgb") for part in parts}
+        missing = [frame for frame, data in kept.items() if data is None]
+        if missing:
+            tiles = np.empty((len(missing) * rows, columns, 3), np.uint8)
+            stored = [(self._retrieve.stored_frame(record, frame), 0, 0, columns, rows) for frame in missing]
+            decode_rgb_parts([(*part, 0, at * rows) for at, part in enumerate(stored)], pixels, tiles)
+            for at, frame in enumerate(missing):
+                kept[frame] = data = tiles[at * rows : (at + 1) * rows].tobytes()
+                self.memory.put(f"{name}/{frame}/rgb", data)
+        for frame, x, y, across, down, to_x, to_y in parts:
+            tile = np.frombuffer(kept[frame] or b"", np.uint8).reshape(rows, columns, 3)
+            canvas[to_y : to_y + down, to_x : to_x + across] = tile[y : y + down, x : x + across]
+
     def _part_of_frame(
-        self, level: PyramidLevel, box: tuple[int, int, int, int], size: tuple[int, int]
+        self, level: PyramidLevel, box: Box, size: tuple[int, int]
     ) -> tuple[npt.NDArray[Any], Region] | None:
         """As `_samples`, out of a lower resolution or of blocks of one frame; None: it is better decoded whole."""
         if level.resolutions is None:
@@ -182,11 +248,11 @@ class Tiler:
         columns, rows = block[2] - block[0], block[3] - block[1]
         key = f"{record.sha256.hex()}/{frame}/{reduce}/{block}"
         with self._decoding[hash(key) % _STRIPES]:
-            kept = self._decoded.get(key)
+            kept = self.memory.get(key)
             if kept is None:
                 stored = self._retrieve.stored_frame(record, frame)
                 part = decode_part(stored, pixels, reduce, (block[0], block[1], columns, rows))
-                self._decoded.put(key, part.tobytes())
+                self.memory.put(key, part.tobytes())
                 return part
         return np.frombuffer(kept, frame_dtype(pixels)).reshape(rows, columns)
 
@@ -197,10 +263,10 @@ class Tiler:
         record, pixels = level.record, level.pixels
         key = f"{record.sha256.hex()}/{frame}"
         with self._decoding[hash(key) % _STRIPES]:  # many tiles of one frame are asked for at once: decode it once
-            kept = self._decoded.get(key)
+            kept = self.memory.get(key)
             if kept is None:
                 array = np.ascontiguousarray(self._retrieve.decoded_frame(record, frame, rgb=level.is_colour))
-                self._decoded.put(key, b"".join((_head(array), array.data.cast("B"))))
+                self.memory.put(key, b"".join((_head(array), array.data.cast("B"))))
                 return array
         dtype = np.dtype(kept[:8].rstrip(b"\0").decode())
         shape = (pixels.rows, pixels.columns, 3) if level.is_colour else (pixels.rows, pixels.columns)

@@ -148,11 +148,13 @@ class _Service(ABC):
         if http.etag_matches(request, etag):
             return http.empty(304, *headers)
         query = parse_render_query(request.query) if queried else _NOTHING_ASKED
-        body = None
-        if name == "jpeg" and query.window is None and query.quality is None and part.finish is None:
+        key = etag.decode()
+        body = self._tiler.memory.get(key)
+        if body is None and name == "jpeg" and query.window is None and query.quality is None and part.finish is None:
             body = await self._stored(image, part)
         if body is None:
             body = await self._pool.run(self._file, image, part, name, query)
+            self._tiler.memory.put(key, body)
         kind = _JPEG_TYPE if name == "jpeg" else (b"content-type", media_type_of(name).encode())
         return Answer(200, [*headers, kind, (b"content-length", b"%d" % len(body))], body)
 

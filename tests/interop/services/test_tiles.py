@@ -194,6 +194,22 @@ def test_known_pictures_are_not_sent_twice(client: httpx.Client) -> None:
     assert client.post(path).status_code == 405
 
 
+def test_pictures_are_kept_and_told_apart(client: httpx.Client) -> None:
+    base = f"/iiif/3/{SLIDE}/3,5,100,90/50,45/0"
+    paths = [f"{base}/default.jpg", f"{base}/default.png", f"{base}/gray.jpg", f"{base}/default.jpg?quality=30"]
+    first = [client.get(path) for path in paths]
+    again = [client.get(path) for path in paths]
+    assert [answer.content for answer in first] == [answer.content for answer in again]
+    assert [answer.headers["content-type"] for answer in again] == [
+        "image/jpeg",
+        "image/png",
+        "image/jpeg",
+        "image/jpeg",
+    ]
+    assert len({answer.content for answer in again}) == len(paths)
+    assert client.head(paths[0]).headers["content-length"] == str(len(first[0].content))
+
+
 # Deep Zoom and XYZ
 
 

@@ -109,6 +109,54 @@ def test_stored_jpeg_tile_goes_out_as_it_is(archive: hilum.Archive, tiler: Tiler
     assert np.abs(made.astype(int) - picture(stored[0])).max() <= 2
 
 
+@pytest.mark.parametrize("memory", [0, 8 << 20])
+def test_jpeg_tiles_are_put_together_as_pillow_decodes_them(
+    archive: hilum.Archive, tmp_path: Path, memory: int
+) -> None:
+    """The same pixels whether tiles are kept or not, and whatever was asked for before."""
+    noise = np.random.default_rng(2).integers(-20, 21, (96, 160, 3))
+    stored = write_slide(tmp_path / "jpeg.dcm", np.clip(tissue(96, 160) + noise, 0, 255).astype(np.uint8), jpeg=True)
+    archive.import_paths([tmp_path / "jpeg.dcm"])
+    whole = np.vstack([np.hstack([picture(tile) for tile in stored[5 * row : 5 * row + 5]]) for row in range(3)])
+    tiler = Tiler(archive.retrieve, archive.index, memory)
+    slide = tiler.pyramids.find(f"{ROOT}.1.1")
+    for x, y, wide, high in ((31, 31, 2, 2), (5, 9, 130, 77), (0, 0, 160, 96), (33, 1, 30, 90), (159, 95, 1, 1)):
+        made = tiler.pixels(slide, (x, y, wide, high), (wide, high), PLAIN)
+        assert np.abs(made.astype(int) - whole[y : y + high, x : x + wide]).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_small_picture_of_jpeg_tiles_is_their_lower_resolution(
+    archive: hilum.Archive, tiler: Tiler, tmp_path: Path, factor: int
+) -> None:
+    stored = write_slide(tmp_path / "jpeg.dcm", tissue(96, 160), jpeg=True)
+    archive.import_paths([tmp_path / "jpeg.dcm"])
+    small = []
+    for tile in stored:
+        image = Image.open(io.BytesIO(tile))
+        image.draft("RGB", (32 // factor, 32 // factor))
+        small.append(np.asarray(image))
+    whole = np.vstack([np.hstack(small[5 * row : 5 * row + 5]) for row in range(3)])
+    slide = tiler.pyramids.find(f"{ROOT}.1.1")
+    made = tiler.pixels(slide, (0, 0, 160, 96), (160 // factor, 96 // factor), PLAIN)
+    assert np.abs(made.astype(int) - whole).max() <= 1
+    mean = tissue(96, 160).reshape(96 // factor, factor, 160 // factor, factor, 3).mean(axis=(1, 3))
+    assert np.abs(made - mean).mean() < 3
+    odd = tiler.pixels(slide, (1, 0, 144, 96), (144 // factor, 96 // factor), PLAIN)
+    assert odd.shape == (96 // factor, 144 // factor, 3)
+
+
+def test_missing_jpeg_tiles_are_the_background(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    stored = write_slide(tmp_path / "sparse.dcm", tissue(64, 64), jpeg=True, missing={(1, 0)})
+    archive.import_paths([tmp_path / "sparse.dcm"])
+    slide = tiler.pyramids.find(f"{ROOT}.1.1")
+    for factor in (1, 2):
+        made = tiler.pixels(slide, (0, 0, 64, 64), (64 // factor, 64 // factor), PLAIN)
+        assert (made[: 32 // factor, 32 // factor :] == 255).all()
+        assert not (made[: 32 // factor, : 32 // factor] == 255).all()
+    assert np.abs(made[:16, :16].mean() - picture(stored[0]).mean()) < 2
+
+
 def test_jpeg_whose_colours_need_dicom_to_be_understood_is_made_anew(
     archive: hilum.Archive, tiler: Tiler, tmp_path: Path
 ) -> None:

@@ -30,4 +30,28 @@ struct Markers {
 /// else Photometric Interpretation decides.
 [[nodiscard]] ImageInfo::Colour colour_of(const Markers& markers) noexcept;
 
+/// A part of a frame, and where it goes in a picture.
+struct RgbPart {
+    std::span<const std::byte> frame;
+    std::uint32_t x = 0;  ///< in pixels of the frame after its halvings
+    std::uint32_t y = 0;
+    std::uint32_t columns = 0;
+    std::uint32_t rows = 0;
+    std::uint32_t to_x = 0;  ///< of its upper left pixel in the picture
+    std::uint32_t to_y = 0;
+};
+
+inline constexpr unsigned kMaxHalvings = 3;
+
+/// Decodes parts of DCT frames of three components to RGB, side by side into one picture of rows x columns, on up to
+/// `threads` threads (0: parallel::default_threads()). A part has the same pixels whatever the parts are: those of the
+/// whole frame. Each of `halvings` halves rows and columns (rounded up) by leaving frequencies out before the inverse
+/// transform. Below and to the right of a part nothing is looked at that can be left alone, so damage there is not
+/// seen.
+///
+/// Throws invalid_argument for parts outside of the frame or the picture, unsupported_pixels unless the description is
+/// of 8-bit RGB, YBR_FULL or YBR_FULL_422, and what decoding throws, that of the first part.
+void decode_rgb_parts(std::span<const RgbPart> parts, const PixelDescription& description, unsigned halvings,
+                      std::uint32_t rows, std::uint32_t columns, std::span<std::uint8_t> rgb, unsigned threads);
+
 }  // namespace hilum::codec::jpeg
