@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hilum.dicom.receiving import ReceiverSettings, receiver
 from hilum.dimse.connection import Connection
-from hilum.dimse.messages import Field, Tag, decode_command, response_to
+from hilum.dimse.messages import Field, Tag, response_to
 from hilum.dimse.models import MODELS
 from hilum.dimse.negotiation import negotiate
 from hilum.dimse.wire import ConnectionLink, Request
@@ -101,12 +101,11 @@ class Acceptor:
         self.observe("aborted")
 
     def _serve(self, link: ConnectionLink) -> None:
-        while (message := link.next_message()) is not None:
+        while (found := link.next_message()) is not None:
             link.begin_request()
-            self._answer(link, message)
+            self._answer(link, *found)
 
-    def _answer(self, link: ConnectionLink, message: Message) -> None:
-        command = decode_command(message.command)
+    def _answer(self, link: ConnectionLink, message: Message, command: Mapping[int, int | str]) -> None:
         context = link.contexts[message.context_id]
         kind = int(command.get(Tag.COMMAND_FIELD, 0))
         syntax = context.abstract_syntax

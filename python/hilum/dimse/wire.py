@@ -106,7 +106,7 @@ class ConnectionLink:
         self._connection = connection
         self._negotiated = negotiated
         self._cancelled: set[int] = set()
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[tuple[Message, Mapping[int, int | str]]] = deque()
         self._looked = 0.0
         self.contexts: Mapping[int, Context] = negotiated.contexts or {}
         self.calling_ae_title = negotiated.calling_ae_title
@@ -128,8 +128,8 @@ class ConnectionLink:
         """Forget the cancellations of earlier requests."""
         self._cancelled.clear()
 
-    def next_message(self) -> Message | None:
-        """Wait for the next message that is no cancellation; None: the association has ended."""
+    def next_message(self) -> tuple[Message, Mapping[int, int | str]] | None:
+        """Wait for the next message that is no cancellation, and its command; None: the association has ended."""
         while True:
             if not self._waiting:
                 if self._connection.next() != "message":
@@ -147,12 +147,11 @@ class ConnectionLink:
             self._keep(self._connection.take())
 
     def _keep(self, message: Message) -> None:
-        if not message.has_data:
-            command = decode_command(message.command)
-            if command.get(Tag.COMMAND_FIELD) == Field.C_CANCEL:
-                self._cancelled.add(int(command.get(Tag.RESPONDED_TO, 0)))
-                return
-        self._waiting.append(message)
+        command = decode_command(message.command)
+        if command.get(Tag.COMMAND_FIELD) == Field.C_CANCEL and not message.has_data:
+            self._cancelled.add(int(command.get(Tag.RESPONDED_TO, 0)))
+        else:
+            self._waiting.append((message, command))
 
     def send(self, context_id: int, command: Mapping[int, int | str], data: Iterable[Any] | None = None) -> None:
         """Send one message, in bounded memory; `Unavailable` when the association has ended."""
@@ -176,7 +175,7 @@ class ConnectionLink:
     def receive(self, seconds: float) -> Request | None:
         """Wait for the next response, None when none came in time or the association has ended; requests wait."""
         until = time.monotonic() + seconds
-        while (message := self._response()) is None:
+        while (found := self._response()) is None:
             if len(self._waiting) >= WINDOW:
                 self._connection.abort()
                 raise Unavailable("the peer has sent more requests than it may before it answers")
@@ -184,15 +183,16 @@ class ConnectionLink:
             if left <= 0 or self._connection.next(left) != "message":
                 return None
             self._keep(self._connection.take())
-        context = self.contexts[message.context_id]
-        return Request(context, decode_command(message.command), message.data)
+        message, command = found
+        return Request(self.contexts[message.context_id], command, message.data)
 
-    def _response(self) -> Message | None:
+    def _response(self) -> tuple[Message, Mapping[int, int | str]] | None:
         """Take the first response out of what waits."""
-        for message in self._waiting:
-            if int(decode_command(message.command).get(Tag.COMMAND_FIELD, 0)) & Field.RESPONSE:
-                self._waiting.remove(message)
-                return message
+        for at, (_, command) in enumerate(self._waiting):
+            if int(command.get(Tag.COMMAND_FIELD, 0)) & Field.RESPONSE:
+                found = self._waiting[at]
+                del self._waiting[at]
+                return found
         return None
 
     def exclusively(self, work: Callable[[], T]) -> T:
