@@ -140,12 +140,6 @@ py::list identifiers(const py::list& rows, const py::list& extras, const py::lis
     return out;
 }
 
-py::bytes attributes_json(Bytes list) {
-    std::string out;
-    index::write_object(list, out);
-    return as_bytes(out);
-}
-
 py::list seal_records(int database, const py::list& items) {
     const auto number = static_cast<std::uint8_t>(database);
     const index::StoredAs form = index::stored_as(number);
@@ -329,9 +323,6 @@ void bind_index(py::module_& m) {
     m.def(
         "identifiers", &identifiers, "rows"_a, "extras"_a, "elements"_a, "explicit_vr"_a, "big_endian"_a, "utf8"_a,
         "Data set of each row for C-FIND, None where it is not plain text; elements: (tag, VR, whole element or b'').");
-    m.def(
-        "attributes_json", [](const py::object& list) { return attributes_json(borrow(list)); }, "list"_a,
-        "JSON object of one attribute list.");
     m.def("seal_records", &seal_records, "database"_a, "items"_a,
           "(key, stored record) of (key, body) pairs: the checksum, then the body in its stored form.");
     m.def("open_records", &open_records, "database"_a, "name"_a, "items"_a,

@@ -21,7 +21,6 @@ __all__ = [
     "TransferSyntax",
     "is_valid_uid",
     "register_with_pydicom",
-    "sop_class_name",
     "storage_sop_classes",
     "transfer_syntax",
 ]
@@ -91,12 +90,6 @@ def storage_sop_classes() -> dict[str, str]:
 
 
 _NO_STORAGE = {"Commitment", "Directory"}
-
-
-def sop_class_name(uid: str) -> str:
-    """Name of a SOP class, without the word that says that it is retired; the UID itself if it is not known."""
-    entry = UID_dictionary.get(uid)
-    return entry[0] if entry else uid
 
 
 @functools.cache

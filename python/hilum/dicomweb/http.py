@@ -8,7 +8,6 @@ import json
 import logging
 import re
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote_plus
 
@@ -288,14 +287,6 @@ def apply_range(request: Request, total: int, etag: bytes = b"") -> ByteRange:
     if start >= total or start >= stop:
         return ByteRange(0, 0, 416, [(b"content-range", b"bytes */%d" % total)])
     return ByteRange(start, stop, 206, [(b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, total))])
-
-
-def parse_http_date(value: str) -> float | None:
-    """Seconds since 1970 of an HTTP date, None when it is not one."""
-    try:
-        return parsedate_to_datetime(value).timestamp()
-    except (ValueError, TypeError):
-        return None
 
 
 def empty(status: int, *headers: tuple[bytes, bytes]) -> Answer:

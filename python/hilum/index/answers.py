@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from hilum.index.base import SearchResult
 
-__all__ = ["answers_dicts", "answers_identifiers", "answers_json", "answers_rows", "attributes_dict"]
+__all__ = ["answers_dicts", "answers_identifiers", "answers_json", "answers_rows"]
 
 
 def answers_json(result: SearchResult, base_url: str) -> bytes:
@@ -56,13 +56,6 @@ def answers_rows(
     made = qido_json([result.rows[i] for i in chosen], tags, "", extras)
     rows: list[dict[str, dict[str, object]]] = json.loads(made, parse_int=str, parse_float=str)
     return rows
-
-
-def attributes_dict(attributes: bytes) -> dict[str, object]:
-    """One attribute list by keyword."""
-    from hilum._core import attributes_json
-
-    return _by_keyword(json.loads(attributes_json(attributes)))
 
 
 def _by_keyword(row: dict[str, dict[str, object]]) -> dict[str, object]:

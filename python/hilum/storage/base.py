@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from hilum.errors import DataError
 from hilum.types import Location
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from typing_extensions import Buffer
 
@@ -27,7 +27,6 @@ __all__ = [
     "PackInfo",
     "PackSettings",
     "RecordInfo",
-    "RecordStore",
     "Recovered",
     "SealInfo",
     "Source",
@@ -217,54 +216,3 @@ class Tombstone:
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError("the tombstone cannot be read", code=13) from error
-
-
-@runtime_checkable
-class RecordStore(Protocol):
-    """A durable store of records. Thread-safe; ``append`` returns only what survives a power cut."""
-
-    def append(self, records: Sequence[NewRecord]) -> list[Location]:
-        """Store all records, or none and raise."""
-        ...
-
-    def append_stream(
-        self, source: Source, size: int, *, kind: int = Kind.OBJECT, flags: int = 0, received_ns: int = 0
-    ) -> tuple[Location, bytes, int]:
-        """Store one record that need not fit into memory; its place, SHA-256 and CRC-32C."""
-        ...
-
-    def read(
-        self, location: Location, start: int = 0, length: int | None = None, *, crc32c: int | None = None
-    ) -> bytes:
-        """Return verified bytes of a payload."""
-        ...
-
-    def stream(
-        self, location: Location, start: int = 0, length: int | None = None, *, chunk: int = 1 << 20
-    ) -> Iterator[bytes]:
-        """Yield verified bytes of a payload, piece by piece."""
-        ...
-
-    def check(self, location: Location) -> None:
-        """Re-hash one record."""
-        ...
-
-    def records(self, pack: int, start: int = 0, *, check: bool = False) -> Iterator[RecordInfo | BadRecord]:
-        """All records of a pack in order."""
-        ...
-
-    def recover(self, known: Mapping[int, int] | None = None) -> list[Recovered]:
-        """Repair what a crash left behind."""
-        ...
-
-    def packs(self) -> list[PackInfo]:
-        """All packs by number."""
-        ...
-
-    def remove(self, pack: int) -> None:
-        """Delete a sealed pack."""
-        ...
-
-    def close(self) -> None:
-        """Release all files."""
-        ...
