@@ -279,7 +279,7 @@ def test_segments_that_are_too_large_together_are_refused(
     frame_of_reference = archive.volumes.frames([image.record]).frames_of_reference[0]
     regions = stored(archive, make_structure_set(across, frame_of_reference=frame_of_reference))
     for overlay, most in ((fractions, int(np.prod(SHAPE))), (regions, 500)):
-        monkeypatch.setattr("hilum.archive.overlays.MAX_VOXELS", most)
+        monkeypatch.setattr("hilum.archive.overlay_masks.MAX_VOXELS", most)
         with pytest.raises(hilum.LimitExceeded, match="name fewer"):
             image.render(overlays=[overlay])
         assert image.render(overlays=[Overlay(overlay.sop_instance_uid, segments=(1,))])

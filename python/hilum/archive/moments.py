@@ -10,6 +10,7 @@ import numpy as np
 from hilum.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from hilum.volumes.assemble import Stack
     from hilum.volumes.geometry import SeriesFrames
     from hilum.volumes.segments import Segmentation
     from hilum.volumes.volume import Volume
@@ -27,19 +28,19 @@ class Moment:
     """From 0, of `count` time points of a volume."""
     count: int = 0
 
-    def of(self, segmentation: Segmentation, named: int | None) -> int | None:
-        """Time point of a segmentation that lies over the image, from 0.
+    def of(self, varying: Segmentation | Stack, named: int | None) -> int | None:
+        """Time point of a segmentation or volume that lies over the image, from 0.
 
         Parameters
         ----------
-        segmentation : Segmentation
+        varying : Segmentation or Stack
         named : int, optional
             From 1: what the request asks for.
 
         Returns
         -------
         int or None
-            None: the segments do not vary with time.
+            None: it does not vary with time.
 
         Raises
         ------
@@ -48,19 +49,19 @@ class Moment:
         Conflict
             None was named, and the image does not tell which one it is.
         """
-        times = segmentation.times
+        times = varying.times
         if named is not None:
             if not 1 <= named <= max(1, len(times)):
-                raise NotFound(f"the segmentation has {max(1, len(times))} time points")
+                raise NotFound(f"the overlay has {max(1, len(times))} time points")
             return named - 1 if times else None
         if not times:
             return None
-        if segmentation.time_kind == "temporal_position" and self.position in times:
+        if varying.time_kind == "temporal_position" and self.position in times:
             return times.index(self.position)
         if self.index is not None and self.count == len(times):
             return self.index
         raise Conflict(
-            f"the segments vary over {len(times)} time points, and the image does not say which one it is of: name one"
+            f"the overlay varies over {len(times)} time points, and the image does not say which one it is of: name one"
         )
 
 

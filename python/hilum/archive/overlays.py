@@ -12,14 +12,14 @@ import numpy as np
 
 from hilum.archive.frame_plane import picture_plane
 from hilum.archive.moments import NO_MOMENT, Moment, moment_of_frame
+from hilum.archive.overlay_masks import Labels, Regions, by_frame_of_reference, read_labels
 from hilum.archive.segmented import read_segmentation
-from hilum.errors import Conflict, DataError, LimitExceeded, NotFound, UsageError
+from hilum.errors import Conflict, DataError, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.render.fusion import ContourLayer, FractionLayer, LabelLayer, MovedLayer, ValueLayer
-from hilum.render.labels import SegmentDisplay, label_maps
+from hilum.render.labels import SegmentDisplay
 from hilum.render.renderer import Renderer
 from hilum.volumes.contours import STRUCTURE_SETS, StructureSet
-from hilum.volumes.masks import MAX_VOXELS
 from hilum.volumes.registration import REGISTRATIONS, read_registration, rigid_between
 from hilum.volumes.segments import SEGMENTATIONS
 from hilum.volumes.values import DOSE_KEYWORDS, DOSES, PARAMETRIC_MAPS, read_dose, read_parametric_map
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from hilum.render.fusion import Layer
     from hilum.render.geometry import Plane
     from hilum.render.labels import LabelMap
-    from hilum.volumes.masks import Mask, Segment
     from hilum.volumes.segments import Segmentation
     from hilum.volumes.values import ValueGrid
     from hilum.volumes.volume import Volume
@@ -72,7 +71,7 @@ class Overlay:
     outline: int | None = None
     """Pixels that the line around a segment is wide."""
     time: int | None = None
-    """Of segments that vary with time: which time point, from 1; None: that of the image."""
+    """Of what varies with time: which time point, from 1; None: that of the image."""
     show: Show = "colour"
     """Of segments in volume rendering: in their colours; or nothing but what lies in them, in the volume's own colours;
     or all but that."""
@@ -100,40 +99,9 @@ class _Values:
     """In memory; 0 of a volume, whose bricks are mapped."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Labels:
-    maps: tuple[LabelMap, ...]
-    fractions: tuple[tuple[Segment, Renderer, int], ...]
-    frame_of_reference_uid: str
-
-    @property
-    def nbytes(self) -> int:
-        return _bytes_of(self.maps) + sum(_voxels(renderer) for _, renderer, _ in self.fractions)
-
-
 def is_segmented(record: InstanceRecord) -> bool:
     """Whether an object holds segments or regions: a segmentation or a structure set."""
     return record.sop_class_uid in SEGMENTATIONS | STRUCTURE_SETS
-
-
-class _Regions:
-    """A structure set and the masks of its regions, made when a plane cuts across their contours."""
-
-    def __init__(self, structure: StructureSet) -> None:
-        self.structure = structure
-        self._maps: dict[int, tuple[LabelMap, ...]] = {}
-
-    @property
-    def nbytes(self) -> int:
-        return sum(_bytes_of(maps) for maps in list(self._maps.values()))
-
-    def maps(self, number: int) -> tuple[LabelMap, ...]:
-        if number not in self._maps:
-            made = tuple(label_maps([self.structure.mask(number)]))
-            if self.nbytes + _bytes_of(made) > MAX_VOXELS:
-                raise LimitExceeded(f"regions of more than {MAX_VOXELS} voxels together: name fewer of them")
-            self._maps[number] = made
-        return self._maps[number]
 
 
 class Overlays:
@@ -212,7 +180,7 @@ class Overlays:
         """Masks of an overlay's segments, and their frame of reference."""
         if record.sop_class_uid in STRUCTURE_SETS:
             regions = self._regions(record)
-            chosen = _by_frame_of_reference(regions.structure, overlay.segments).items()
+            chosen = by_frame_of_reference(regions.structure, overlay.segments).items()
             return [(one, uid) for uid, numbers in chosen for number in numbers for one in regions.maps(number)]
         labels = self._labels(record, overlay, moment)
         return [(one, labels.frame_of_reference_uid) for one in labels.maps]
@@ -252,9 +220,9 @@ class Overlays:
             if overlay.palette or overlay.range or overlay.levels:
                 raise UsageError("segments have neither palette nor range nor levels")
             return [part for record in records for part in self._of_segments(overlay, record, moment)]
-        if overlay.segments or overlay.outline is not None or overlay.time is not None:
-            raise UsageError("segments, outline and time are for segmentations and structure sets")
-        values = self._values(records)
+        if overlay.segments or overlay.outline is not None:
+            raise UsageError("segments and outline are for segmentations and structure sets")
+        values = self._values(records, overlay, moment)
         opacity = overlay.opacity
         layer = ValueLayer(
             values.renderer,
@@ -279,7 +247,7 @@ class Overlays:
             how["opacity"] = overlay.opacity
         if record.sop_class_uid in STRUCTURE_SETS:
             regions = self._regions(record)
-            chosen = _by_frame_of_reference(regions.structure, overlay.segments).items()
+            chosen = by_frame_of_reference(regions.structure, overlay.segments).items()
             return [(record, ContourLayer(regions.structure, ns, regions.maps, **how), uid) for uid, ns in chosen]
         labels = self._labels(record, overlay, moment)
         uid = labels.frame_of_reference_uid
@@ -291,16 +259,16 @@ class Overlays:
             found.append((record, FractionLayer(renderer, segment.colour, maximum, **opacity), uid))
         return found
 
-    def _regions(self, record: InstanceRecord) -> _Regions:
-        def read() -> _Regions:
+    def _regions(self, record: InstanceRecord) -> Regions:
+        def read() -> Regions:
             found = read_segmentation(self._archive, record)
             assert isinstance(found, StructureSet)
-            return _Regions(found)
+            return Regions(found)
 
-        found: _Regions = self._keep(("structure", record.sha256), read)
+        found: Regions = self._keep(("structure", record.sha256), read)
         return found
 
-    def _labels(self, record: InstanceRecord, overlay: Overlay, moment: Moment) -> _Labels:
+    def _labels(self, record: InstanceRecord, overlay: Overlay, moment: Moment) -> Labels:
         def read() -> Segmentation:
             found = read_segmentation(self._archive, record)
             assert not isinstance(found, StructureSet)
@@ -309,18 +277,31 @@ class Overlays:
         segmentation: Segmentation = self._keep(("segmentation", record.sha256), read)
         time = moment.of(segmentation, overlay.time)
         key = ("labels", record.sha256, overlay.segments, time)
-        found: _Labels = self._keep(key, lambda: _read_labels(segmentation, overlay.segments, time))
+        found: Labels = self._keep(key, lambda: read_labels(segmentation, overlay.segments, time))
         return found
 
     # Values
 
-    def _values(self, records: list[InstanceRecord]) -> _Values:
+    def _values(
+        self, records: list[InstanceRecord], overlay: Overlay | None = None, moment: Moment = NO_MOMENT
+    ) -> _Values:
         first = records[0]
         small = first.sop_class_uid in DOSES | PARAMETRIC_MAPS
         if small and len(records) > 1:
             raise UsageError(f"the series has {len(records)} objects: name one by its SOP Instance UID")
-        key = ("values", *(record.sha256 for record in records))
-        found: _Values = self._keep(key, lambda: self._of_grid(first) if small else self._of_volume(records))
+        named, uids = overlay.time if overlay else None, tuple(record.sha256 for record in records)
+        found: _Values
+        if small:
+            if named is not None:
+                raise UsageError("time is for segmentations and series")
+            found = self._keep(("values", *uids), lambda: self._of_grid(first))
+            return found
+        volume = self._volume(records)
+        try:
+            time = moment.of(volume.stack, named) or 0
+        except Conflict:  # the image does not say when: the first
+            time = 0
+        found = self._keep(("values", time, *uids), lambda: self._of_volume(volume, records, time))
         return found
 
     def _of_grid(self, record: InstanceRecord) -> _Values:
@@ -348,15 +329,18 @@ class Overlays:
             grid.values.nbytes,
         )
 
-    def _of_volume(self, records: list[InstanceRecord]) -> _Values:
+    def _volume(self, records: list[InstanceRecord]) -> Volume:
         images = [record for record in records if self._archive.retrieve.frame_count(record)]
         if not images:
             raise UsageError("the object is nothing to lay over an image")
         whole = images
         if len(records) == 1:  # an image of a series stands for its series
             whole = self._archive.series_records(images[0].study_instance_uid, images[0].series_instance_uid)
-        volume = self._archive.volumes.volume(whole)
-        renderer = Renderer(volume.view())
+        return self._archive.volumes.volume(whole)
+
+    def _of_volume(self, volume: Volume, records: list[InstanceRecord], time: int) -> _Values:
+        images = [record for record in records if self._archive.retrieve.frame_count(record)]
+        renderer = Renderer(volume.view(0, time))
         modality = str(self._archive.retrieve.header_dataset(images[0], ("Modality",)).get("Modality", ""))
         factor, limits = self._range(volume, renderer, images[len(images) // 2], modality)
         palette = "hot" if modality in ("PT", "NM") else "grey"
@@ -413,41 +397,3 @@ class Overlays:
             ):
                 self._kept.popitem(last=False)
         return made
-
-
-def _voxels(renderer: Renderer) -> int:
-    z, y, x = renderer.view.layout[0]
-    return z * y * x
-
-
-def _bytes_of(maps: Sequence[LabelMap]) -> int:
-    """Bytes of label maps: their voxels have one each."""
-    return sum(_voxels(one.renderer) for one in maps)
-
-
-def _by_frame_of_reference(structure: StructureSet, numbers: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Numbers of the regions to show, by frame of reference."""
-    chosen = numbers or tuple(segment.number for segment in structure.segments)
-    found: dict[str, tuple[int, ...]] = {}
-    for number in chosen:
-        structure.segment(number)
-        uid = structure.frames_of_reference[number]
-        found[uid] = (*found.get(uid, ()), number)
-    return found
-
-
-def _read_labels(segmentation: Segmentation, numbers: tuple[int, ...], time: int | None) -> _Labels:
-    chosen = numbers or tuple(segment.number for segment in segmentation.segments if not segment.background)
-    uid = segmentation.frame_of_reference_uid
-    if segmentation.kind != "FRACTIONAL":
-        return _Labels(tuple(label_maps(segmentation.mask(number, time) for number in chosen)), (), uid)
-    masks: list[Mask] = []
-    for mask in (segmentation.mask(number, time) for number in chosen):
-        if mask.voxels.size:
-            masks.append(mask)
-        if sum(one.voxels.size for one in masks) > MAX_VOXELS:
-            raise LimitExceeded(f"segments of more than {MAX_VOXELS} voxels together: name fewer of them")
-    fractions = tuple(
-        (mask.segment, Renderer(from_array(mask.voxels, affine=mask.affine)), mask.maximum) for mask in masks
-    )
-    return _Labels(tuple(label_maps(masks)), fractions, uid)

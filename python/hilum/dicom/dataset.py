@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pydicom
 from pydicom.dataset import FileMetaDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from hilum import _core
@@ -71,7 +71,9 @@ def to_dataset(data: Buffer, *, stop_before_pixels: bool = False, keywords: Sequ
                 dataset.file_meta.TransferSyntaxUID = UID(described.transfer_syntax_uid)
     except RecursionError:
         raise DataError("sequences are nested too deeply for pydicom", code=_NESTING) from None
-    except (InvalidDicomError, ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError) as error:
+    except (
+        InvalidDicomError, BytesLengthException, ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError,
+    ) as error:  # fmt: skip
         # Its messages may quote values.
         raise DataError(f"pydicom cannot read the object ({type(error).__name__})", code=_BAD_ELEMENT) from None
     return dataset

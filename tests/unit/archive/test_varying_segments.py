@@ -122,11 +122,34 @@ def test_images_that_do_not_say_when(archive: hilum.Archive) -> None:
     assert image.render_array(overlays=[Overlay(uid, time=2)]).ndim == 3
     with pytest.raises(NotFound, match="3 time points"):
         image.render_array(overlays=[Overlay(uid, time=4)])
-    with pytest.raises(UsageError, match="time are for segmentations"):
-        image.render_array(overlays=[Overlay(image.sop_instance_uid, time=1)])
+    with pytest.raises(NotFound, match="1 time points"):
+        image.render_array(overlays=[Overlay(image.sop_instance_uid, time=2)])
     static = varying(PARTS[:1], "BINARY")
     segmentation = stored(archive, static)
     assert NO_MOMENT.of(segmentation, None) is None and NO_MOMENT.of(segmentation, 1) is None
+
+
+def test_series_in_time_over_images(archive: hilum.Archive) -> None:
+    """Another series lies over an image at the time point of the image, of the request, else the first."""
+    under = series_in_time(archive)
+    for position in range(1, 4):
+        for number, dataset in enumerate(images()):
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            dataset.SeriesInstanceUID = "1.2.826.0.1.3680043.10.1561.9.81"
+            dataset.InstanceNumber, dataset.TemporalPositionIdentifier = number + 1 + 100 * position, position
+            dataset.PixelData = (dataset.pixel_array * position).astype(dataset.pixel_array.dtype).tobytes()
+            archive.store(stream(dataset))
+    uid = "1.2.826.0.1.3680043.10.1561.9.81"
+    how = {"opacity": 1.0, "palette": "grey", "range": (-1024.0, 400.0)}
+    at_slice = sorted((i for i in under.instances), key=lambda i: int(i.instance_number or 0))[2 :: SHAPE[0]]
+    pictures = [one.render_array(overlays=[Overlay(uid, **how)]).astype(int) for one in at_slice]
+    for time, (one, picture) in enumerate(zip(at_slice, pictures, strict=True), 1):
+        assert np.array_equal(picture, one.render_array(overlays=[Overlay(uid, time=time, **how)]))
+    means = [picture.mean() for picture in pictures]
+    assert means[0] < means[1] < means[2]
+    assert len(archive.overlays.layers([Overlay(uid)], FRAME_OF_REFERENCE)) == 1
+    with pytest.raises(NotFound, match="3 time points"):
+        archive.overlays.layers([Overlay(uid, time=4)], FRAME_OF_REFERENCE)
 
 
 def test_measurements_name_the_time(archive: hilum.Archive) -> None:
