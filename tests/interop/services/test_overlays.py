@@ -9,8 +9,12 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.uid import generate_uid
+from segmentations import SHAPE, images, stream, varying
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.interop.services.conftest import LiveServer
 
     import hilum
@@ -150,3 +154,36 @@ def test_segments_in_volume_rendering(url: str, tumour: hilum.Instance) -> None:
     assert (hidden <= plain + 1).all() and (hidden < plain).any()
     assert get(f"{url}/rendered3d", **view, overlay=uid, renderingmethod="maximum_ip").status_code == 400
     assert get(f"{url}/renderedmpr", viewport="64,64", overlay=f"{uid},show:only").status_code == 400
+
+
+def test_segments_in_time_over_a_volume_in_time(served_archive: Callable[[list[bytes]], Any]) -> None:
+    """`timepoint` chooses the image and its segments, `time` other segments; an animation has those of each moment."""
+    parts = [np.zeros(SHAPE, np.uint8) for _ in range(3)]
+    for number, part in enumerate(parts):
+        part[:, 2:10, 2 + 4 * number : 5 + 4 * number] = 1
+    segmentation, objects = varying(parts, "BINARY"), []
+    for position in range(1, 4):
+        for number, dataset in enumerate(images()):
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            dataset.InstanceNumber, dataset.TemporalPositionIdentifier = number + 1 + 100 * position, position
+            objects.append(stream(dataset))
+    server = served_archive([*objects, stream(segmentation)])
+    source = images()[0]
+    address = f"{server.dicomweb}/studies/{source.StudyInstanceUID}/series/{source.SeriesInstanceUID}/renderedmpr"
+    uid = segmentation.SOPInstanceUID
+    plain = {"orientation": "a", "viewport": "64,64"}
+
+    def painted(time: int, overlay: str) -> np.ndarray:
+        bare = pixels(get(address, timepoint=str(time), **plain))
+        return (pixels(get(address, timepoint=str(time), overlay=overlay, **plain)) != bare).any(axis=2)
+
+    own = [painted(time, f"{uid},opacity:1,outline:0") for time in (1, 2, 3)]
+    assert all(one.any() for one in own) and not (own[0] & own[2]).any()
+    for time in (1, 2, 3):
+        np.testing.assert_array_equal(painted(1, f"{uid},opacity:1,outline:0,time:{time}"), own[time - 1])
+    assert get(address, overlay=f"{uid},time:4").status_code == 404
+    assert get(address, overlay=f"{uid},time:0").status_code == 400
+    moving = get(address, "image/webp", animationrate="5", overlay=f"{uid},opacity:1,outline:0", **plain)
+    assert moving.status_code == 200, moving.text
+    frames = Image.open(io.BytesIO(moving.content))
+    assert frames.n_frames == 3
