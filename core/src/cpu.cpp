@@ -29,7 +29,9 @@ Features detect() noexcept {
     unsigned edx = 0;
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
         found.sha = (ebx & (1U << 29U)) != 0;
+        found.bmi2 = (ebx & (1U << 3U)) != 0 && (ebx & (1U << 8U)) != 0;
     }
+    found.bmi2 = found.bmi2 && __get_cpuid(0x80000001U, &eax, &ebx, &ecx, &edx) != 0 && (ecx & (1U << 5U)) != 0;
 #endif
     return found;
 }

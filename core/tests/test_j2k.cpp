@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "../src/codec/j2k/block.hpp"
 #include "check.hpp"
 #include "hilum/codec/jpeg2000.hpp"
 #include "j2k_encoder.hpp"
@@ -310,6 +311,40 @@ HILUM_TEST("what is not decoded here is refused as unsupported, what is damaged 
     data = good;
     put(data, 6, 1, 2);  // Rsiz is not looked at
     HILUM_CHECK(decode(jpeg2000::kHilum, data, d) == decode(jpeg2000::kHilum, good, d));
+});
+
+HILUM_TEST("blocks of noise in every style: the same from plain C++ and from what this processor gets", {
+    namespace j2k = hilum::codec::j2k;
+    j2k::BlockDecoder scalar(&j2k::run_passes_scalar);
+    j2k::BlockDecoder fast;
+    for (unsigned seed = 0; seed < 600; ++seed) {
+        Chooser choose{std::mt19937(seed)};
+        const auto below = [&](unsigned limit) { return static_cast<unsigned>(choose.random() % limit); };
+        j2k::BlockShape shape;
+        shape.width = below(64) + 1;
+        shape.height = below(64) + 1;
+        shape.orientation = below(4);
+        shape.style = below(64);
+        shape.planes = below(30) + 1;
+        Bytes noise(choose.of<std::size_t>({1, 5, 90, 3000}));
+        for (std::byte& each : noise) {
+            each = static_cast<std::byte>(choose.one_in(9) ? 0xFFU : choose.random());
+        }
+        std::vector<j2k::Segment> segments;
+        for (unsigned passes = 3 * shape.planes - 2; passes > 0;) {
+            const unsigned taken = std::min(passes, below(40) + 1);
+            const std::size_t from = below(static_cast<unsigned>(noise.size()));
+            segments.push_back({noise.data() + from, noise.size() - from, taken});
+            passes -= taken;
+        }
+        const auto run = [&](j2k::BlockDecoder& decoder) {
+            std::vector<std::int32_t> out(std::size_t{shape.width} * shape.height);
+            decoder.decode(shape, segments);
+            decoder.store_integers(out.data(), shape.width);
+            return out;
+        };
+        HILUM_CHECK(run(scalar) == run(fast));
+    }
 });
 
 HILUM_TEST("a blank picture needs no memory for coefficients", {

@@ -9,6 +9,7 @@ struct Features {
     bool sse42 = false;
     bool avx2 = false;
     bool fma = false;
+    bool bmi2 = false;  ///< with BMI and LZCNT
     bool avx512bw = false;
     bool sha = false;
 };

@@ -7,17 +7,10 @@
 #include <memory>
 #include <span>
 
+#include "block_passes.hpp"
 #include "codestream.hpp"
-#include "mq.hpp"
 
 namespace hilum::codec::j2k {
-
-/// Bytes of one terminated run of coding passes.
-struct Segment {
-    const std::byte* data = nullptr;
-    std::size_t bytes = 0;
-    unsigned passes = 0;
-};
 
 struct BlockShape {
     unsigned width = 0, height = 0;
@@ -29,7 +22,7 @@ struct BlockShape {
 /// Buffers for one block at a time; 160 KiB. One for each thread.
 class BlockDecoder {
 public:
-    BlockDecoder();
+    explicit BlockDecoder(RunPasses run_passes = best_passes());
 
     void decode(const BlockShape& shape, std::span<const Segment> segments) noexcept;
 
@@ -46,9 +39,6 @@ public:
     static constexpr unsigned kMostStripes = 1024 / 4;
 
 private:
-    template <unsigned kOrientation, bool kCausal>
-    void run(std::span<const Segment> segments, unsigned style, unsigned planes) noexcept;
-
     void clear() noexcept;
 
     struct Buffers {
@@ -58,11 +48,10 @@ private:
         std::array<std::uint64_t, 3200> flags;
         std::array<std::uint64_t, 1024> significant, visited, refined;
     };
+    RunPasses run_passes_;
     std::unique_ptr<Buffers> buffers_;
     std::array<MqState, 19> contexts_{};
     unsigned width_ = 0, height_ = 0, words_ = 0, stripes_ = 0;
-
-    friend struct Passes;
 };
 
 }  // namespace hilum::codec::j2k

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // MQ decoder and raw bits (ISO/IEC 15444-1 Annex C and D.6).
 //
-// A and C are kept shifted left by kShift, so that C holds up to 40 bits that are not yet asked for. D is how far A and
-// C may fall together until either A needs renormalisation or C turns to the less probable symbol: while it stays
-// non-negative a decision costs one load, one subtraction and one branch. Behind that the symbol is found without
-// branches, because there it is close to random.
+// A and C are kept shifted left by kShift, so that C holds up to 48 bits that are not yet asked for, and A's leading
+// zeros are what it is renormalised by. A carry that arrives early changes no decision of a stream that an encoder
+// wrote.
 #pragma once
 
 #include <array>
@@ -16,11 +15,11 @@
 namespace hilum::codec::j2k {
 
 /// One state of one context, a row of Table C.2 once for each sense of the more probable symbol, in one word: Qe in
-/// bits 40 to 55, that symbol in bit 16, the next state after the other symbol in bits 8 to 15, after this one in 0
+/// bits 48 to 63, that symbol in bit 16, the next state after the other symbol in bits 8 to 15, after this one in 0
 /// to 7.
 using MqState = std::uint64_t;
 
-inline constexpr unsigned kShift = 40;
+inline constexpr unsigned kShift = 48;
 inline constexpr std::uint64_t kHalf = std::uint64_t{0x8000} << kShift;
 inline constexpr std::uint64_t kMpsBit = 1U << 16U;
 inline constexpr std::uint64_t kQeMask = std::uint64_t{0xFFFF} << kShift;
@@ -52,6 +51,9 @@ inline constexpr std::array<MqState, 94> kMqStates = [] {
     return all;
 }();
 
+/// `kMoves`: a decision is a sequence of x86-64's conditional moves. A compiler that makes branches of them loses a
+/// third of the speed; and it makes them of everything that it is given.
+template <bool kMoves>
 class MqDecoder {
 public:
     MqDecoder() = default;
@@ -68,7 +70,7 @@ public:
         const std::uint64_t qe = state & kQeMask;
         unsigned taken = 0;
         if ((state & kMpsBit) == 0) {
-            while (taken < most && static_cast<std::int64_t>((a_ - qe - kHalf) | (c_ - qe)) >= 0) {
+            while (taken < most && a_ - qe >= kHalf && c_ >= qe) {
                 a_ -= qe;
                 c_ -= qe;
                 ++taken;
@@ -81,39 +83,74 @@ public:
     [[gnu::always_inline]] unsigned decode_flat(MqState& context) noexcept {
         const MqState state = context;
         const std::uint64_t qe = state & kQeMask;
-        const MqState after_mps = kMqStates[state & 0xFFU];
-        const MqState after_lps = kMqStates[state >> 8U & 0xFFU];
-        const std::uint64_t a = a_ - qe;
-        const std::uint64_t c = c_ - qe;
-        const bool is_lps = static_cast<std::int64_t>(c) < 0;
-        const bool below = a < qe;
-        const bool turned = below ^ is_lps;
-        c_ = choose(is_lps, c_, c);
-        a_ = choose(is_lps, qe, a);
-        const bool moves = a_ < kHalf;
-        context = choose(moves, choose(turned, after_lps, after_mps), state);
-        renormalise();
-        return (static_cast<unsigned>(state >> 16U) ^ static_cast<unsigned>(turned && moves)) & 1U;
-    }
-
-private:
-    /// A conditional move: a compiler that makes a branch of it loses a third of the speed.
-    [[gnu::always_inline]] static std::uint64_t choose(bool condition, std::uint64_t yes, std::uint64_t no) noexcept {
-#if defined(__x86_64__)
-        asm("testb %1, %1\n\tcmovneq %2, %0" : "+r"(no) : "q"(condition), "r"(yes) : "cc");
-        return no;
-#else
-        return no ^ ((no ^ yes) & (0 - std::uint64_t{condition}));
-#endif
-    }
-    [[gnu::always_inline]] void renormalise() noexcept {
-        const int shift = std::countl_zero(a_) - static_cast<int>(48 - kShift);
-        a_ <<= static_cast<unsigned>(shift) & 63U;
-        c_ <<= static_cast<unsigned>(shift) & 63U;
-        room_ += shift;
+        MqState next = kMqStates[state & 0xFFU];
+        std::uint64_t symbol = state >> 16U;
+        decide(qe, state, kMqStates[state >> 8U & 0xFFU], next, symbol);
+        context = next;
+        const auto shift = static_cast<unsigned>(__builtin_clzll(a_));  // never of zero
+        a_ <<= shift;
+        c_ <<= shift;
+        room_ += static_cast<int>(shift);
         if (room_ > static_cast<int>(kShift) - 8) [[unlikely]] {
             fill();
         }
+        return static_cast<unsigned>(symbol) & 1U;
+    }
+
+    /// Two looks at the state of one context would wait for each other on the way through memory: the second is taken
+    /// early, and replaced by what is in a register where it was the same context.
+    [[gnu::always_inline]] static MqState if_equal(unsigned a, unsigned b, MqState yes, MqState no) noexcept {
+#if defined(__x86_64__)
+        if constexpr (kMoves) {
+            asm("cmp %[a], %[b]\n\tcmove %[yes], %[no]"
+                : [no] "+r"(no)
+                : [a] "r"(a), [b] "r"(b), [yes] "r"(yes)
+                : "cc");
+            return no;
+        }
+#endif
+        return a == b ? yes : no;
+    }
+
+private:
+    static std::uint64_t choose(bool condition, std::uint64_t yes, std::uint64_t no) noexcept {
+        return no ^ ((no ^ yes) & (0 - std::uint64_t{condition}));
+    }
+
+    /// A decision, C.3.2: interval and base. `next` is given as the state after the more probable symbol, `symbol` as
+    /// that symbol in its lowest bit. Where A falls below Qe it is below half as well, and the symbols change places.
+    [[gnu::always_inline]] void decide(std::uint64_t qe, MqState state, MqState after_lps, MqState& next,
+                                       std::uint64_t& symbol) noexcept {
+#if defined(__x86_64__)
+        if constexpr (kMoves) {
+            const MqState after_mps = next;
+            std::uint64_t base = c_;
+            asm("sub %[qe], %[a]\n\t"
+                "cmp %[qe], %[a]\n\t"
+                "cmovb %[lps], %[next]\n\t"
+                "cmovb %[mps], %[lps]\n\t"
+                "adc $0, %[symbol]\n\t"
+                "test %[a], %[a]\n\t"
+                "cmovs %[state], %[next]\n\t"
+                "sub %[qe], %[base]\n\t"
+                "cmovae %[base], %[c]\n\t"
+                "cmovb %[qe], %[a]\n\t"
+                "cmovb %[lps], %[next]\n\t"
+                "adc $0, %[symbol]"
+                : [a] "+&r"(a_), [c] "+&r"(c_), [base] "+&r"(base), [next] "+&r"(next), [lps] "+&r"(after_lps),
+                  [symbol] "+&r"(symbol)
+                : [qe] "r"(qe), [state] "r"(state), [mps] "r"(after_mps)
+                : "cc");
+            return;
+        }
+#endif
+        const std::uint64_t a = a_ - qe;
+        const bool is_lps = c_ < qe;
+        const bool turned = (a < qe) ^ is_lps;
+        next = choose(is_lps || a < kHalf, choose(turned, after_lps, next), state);
+        a_ = choose(is_lps, qe, a);
+        c_ -= choose(is_lps, 0, qe);
+        symbol ^= static_cast<std::uint64_t>(turned);
     }
 
     /// BYTEIN, C.3.4: four bytes at once where none of them nor the one before is FF.
