@@ -58,6 +58,7 @@ bool run(ErrorManager& manager, jpeg_decompress_struct& cinfo, const Job& job) {
     cinfo.jpeg_color_space = job.ycc ? JCS_YCbCr : JCS_RGB;
     cinfo.out_color_space = JCS_RGB;
     cinfo.dct_method = JDCT_ISLOW;
+    cinfo.do_block_smoothing = FALSE;  // of progressive frames without all scans: depends on blocks outside of the part
     cinfo.scale_num = 8U >> job.halvings;
     cinfo.scale_denom = 8;
     jpeg_start_decompress(&cinfo);
