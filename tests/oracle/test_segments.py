@@ -62,7 +62,14 @@ def test_two_segments_of_highdicom(archive: hilum.Archive, kind: str, syntax: st
     assert set(found.references) == {dataset.SOPInstanceUID for dataset in images()}
     for number in (1, 2):
         np.testing.assert_array_equal(on_images(archive, found, number), labels == number)
-    assert [mask.segment.number for mask in found.masks()] == [1, 2]
+    decoded: list[int] = []
+    decode = found._decode
+    found._decode = lambda frames: decoded.extend(frames) or decode(frames)  # type: ignore[func-returns-value]
+    masks = found.masks()
+    assert [mask.segment.number for mask in masks] == [1, 2]
+    assert len(decoded) == len(set(decoded))  # no frame is decoded for each segment again
+    for mask in masks:
+        np.testing.assert_array_equal(mask.voxels, found.mask(mask.segment.number).voxels)
 
 
 def test_overlapping_segments(archive: hilum.Archive) -> None:

@@ -85,9 +85,9 @@ def read_labels(segmentation: Segmentation, numbers: tuple[int, ...], time: int 
     chosen = numbers or tuple(segment.number for segment in segmentation.segments if not segment.background)
     uid = segmentation.frame_of_reference_uid
     if segmentation.kind != "FRACTIONAL":
-        return Labels(tuple(label_maps(segmentation.mask(number, time) for number in chosen)), (), uid)
+        return Labels(tuple(label_maps(segmentation.each(chosen, time))), (), uid)
     masks: list[Mask] = []
-    for mask in (segmentation.mask(number, time) for number in chosen):
+    for mask in segmentation.each(chosen, time):
         if mask.voxels.size:
             masks.append(mask)
         if sum(one.voxels.size for one in masks) > MAX_VOXELS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from hilum.volumes.masks import Mask, Segment, check_voxels, colour_of, segment_
 from hilum.volumes.planes import lay_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import numpy.typing as npt
     import pydicom
@@ -40,6 +41,8 @@ HEADER_KEYWORDS: Final = (
 _BACKGROUND: Final = ("125040", "DCM")
 _MISSING, _BAD_VALUE = 7, 8
 _AT_ONCE: Final = 64
+_KEPT_VOXELS: Final = 1 << 28
+"""Of a label map whose frames are kept while its segments are made."""
 _TIME_KEYS: Final = ("temporal_position", "trigger_time", "acquisition_number")
 
 
@@ -149,7 +152,34 @@ class Segmentation:
         LimitExceeded
             The mask is too large.
         """
-        segment = self.segment(number)
+        return next(self.each((number,), time))
+
+    def each(self, numbers: Sequence[int], time: int | None = None) -> Iterator[Mask]:
+        """Decode the masks of segments one after the other; the frames of a label map once for all of them.
+
+        Parameters and errors: those of `mask`.
+        """
+        parts: Iterable[npt.NDArray[Any]] = ()
+        for number in numbers:
+            segment = self.segment(number)
+            frames, low, shape = self._placed(number, time)
+            slices = self._planes.slices[frames] - low
+            steps = range(0, len(frames), _AT_ONCE)
+            if not isinstance(parts, list):
+                parts = (self._decode(frames[at : at + _AT_ONCE].tolist()) for at in steps)
+                if self.kind == "LABELMAP" and len(numbers) > 1 and prod(shape) <= _KEPT_VOXELS:
+                    parts = list(parts)
+            voxels = np.zeros(shape, np.uint8)
+            for at, stored in zip(steps, parts, strict=True):
+                voxels[slices[at : at + _AT_ONCE]] = self._values(stored, number)
+            affine = self._planes.affine.copy()
+            affine[:3, 3] += affine[:3, 2] * low
+            fractional = self.kind == "FRACTIONAL"
+            kind: Any = self._fraction if fractional else "BINARY"
+            yield Mask(segment, voxels, affine, self.frame_of_reference_uid, self._maximum if fractional else 1, kind)
+
+    def _placed(self, number: int, time: int | None) -> tuple[npt.NDArray[np.intp], int, tuple[int, int, int]]:
+        """Frames of a segment, the slice of the first of them, and the shape of its mask."""
         chosen = self._at(time)
         if self.kind != "LABELMAP":
             chosen &= self._numbers == number
@@ -159,18 +189,11 @@ class Segmentation:
             raise NotAVolume(
                 "several frames of a segment lie at one place, and no Temporal Position Index (0020,9128) orders them"
             )
+        rows, columns = self._planes.shape[1:]
         low = int(slices.min(initial=0 if not len(slices) else self._planes.shape[0]))
-        shape = (int(slices.max(initial=low - 1)) + 1 - low, *self._planes.shape[1:])
+        shape = (int(slices.max(initial=low - 1)) + 1 - low, rows, columns)
         check_voxels(shape)
-        voxels = np.zeros(shape, np.uint8)
-        for at in range(0, len(frames), _AT_ONCE):
-            stored = self._decode(frames[at : at + _AT_ONCE].tolist())
-            voxels[slices[at : at + _AT_ONCE] - low] = self._values(stored, number)
-        affine = self._planes.affine.copy()
-        affine[:3, 3] += affine[:3, 2] * low
-        fractional = self.kind == "FRACTIONAL"
-        kind: Any = self._fraction if fractional else "BINARY"
-        return Mask(segment, voxels, affine, self.frame_of_reference_uid, self._maximum if fractional else 1, kind)
+        return frames, low, shape
 
     def _at(self, time: int | None) -> npt.NDArray[np.bool_]:
         """Frames of a time point."""
@@ -192,7 +215,7 @@ class Segmentation:
 
     def masks(self, time: int | None = None) -> list[Mask]:
         """Decode all masks but that of the background; parameters and errors: those of `mask`."""
-        return [self.mask(segment.number, time) for segment in self.segments if not segment.background]
+        return list(self.each([segment.number for segment in self.segments if not segment.background], time))
 
 
 def _time_points(
