@@ -50,14 +50,19 @@ float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Bl
         if (first >= 8 || last <= 0) {
             continue;
         }
-        const auto place = walker.place(sampler, k);
-        if (fine != nullptr) {
-            const __m256 bounds = sampler.bounds(Maximum ? fine->greatest : fine->least, sampler.cell_of(place, *fine));
-            if (_mm256_movemask_ps(is_better<Maximum>(bounds, found)) == 0) {
-                continue;
+        const __m256 better_than = found;
+        const auto look = [&]<bool Inner>(std::bool_constant<Inner>) {
+            const auto place = walker.place<Inner>(sampler, k);
+            if (fine != nullptr) {
+                const __m256 bounds =
+                    sampler.bounds(Maximum ? fine->greatest : fine->least, sampler.cell_of(place, *fine));
+                if (_mm256_movemask_ps(is_better<Maximum>(bounds, better_than)) == 0) {
+                    return worst;
+                }
             }
-        }
-        __m256 value = sampler.linear(place);
+            return sampler.template linear<Inner>(place);
+        };
+        __m256 value = block.is_inner ? look(std::true_type{}) : look(std::false_type{});
         if (first > 0 || last < 8) {
             value = _mm256_blendv_ps(worst, value, lanes_between(first, last));
         }
@@ -66,14 +71,18 @@ float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Bl
     return _mm256_cvtss_f32(found);
 }
 
-template <typename Body>
-void for_samples(const Bundle& bundle, const Block& block, Body&& body) noexcept {
+/// `body(values, k)` for the samples of a block, one of each ray.
+template <typename T, typename Body>
+void for_samples(const Sampler8<T>& sampler, const Bundle& bundle, const Block& block, Body&& body) noexcept {
     const std::int64_t begin = std::max(bundle.begin, block.index * 8);
     const std::int64_t end = std::min(bundle.end, block.index * 8 + 8);
     Cursor cursor(bundle, begin);
-    for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
-        body(cursor, k);
-    }
+    const auto go = [&]<bool Inner>(std::bool_constant<Inner>) {
+        for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
+            body(sampler.template linear<Inner>(cursor.place<Inner>(sampler)), k);
+        }
+    };
+    block.is_inner ? go(std::true_type{}) : go(std::false_type{});
 }
 
 /// All rays of a row, sample by sample: less work for each than to look for what can be left out.
@@ -85,8 +94,7 @@ void row_of_extremes(const Sampler8<T>& sampler, std::span<const Track> tracks, 
     const __m256 worst = _mm256_set1_ps(kWorst);
     __m256 found = worst;
     for (const Block& block : blocks) {
-        for_samples(bundle, block, [&](const Cursor& cursor, std::int64_t k) {
-            const __m256 value = sampler.linear(cursor.place(sampler));
+        for_samples(sampler, bundle, block, [&](__m256 value, std::int64_t k) {
             const __m256 inside = _mm256_castsi256_ps(bundle.inside(k));
             found = better<Maximum>(found, _mm256_blendv_ps(worst, value, inside));
         });
@@ -105,9 +113,8 @@ void mean(const Grid& grid, std::span<const Track> tracks, std::span<const Block
     __m256i sums = _mm256_setzero_si256();
     __m256i counts = _mm256_setzero_si256();
     for (const Block& block : blocks) {
-        for_samples(bundle, block, [&](const Cursor& cursor, std::int64_t k) {
+        for_samples(sampler, bundle, block, [&](__m256 value, std::int64_t k) {
             const __m256i inside = bundle.inside(k);
-            const __m256 value = sampler.linear(cursor.place(sampler));
             const __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(value, scale));
             sums = _mm256_add_epi32(sums, _mm256_and_si256(whole, inside));
             counts = _mm256_sub_epi32(counts, inside);

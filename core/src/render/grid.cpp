@@ -123,7 +123,7 @@ Grid::Grid(const volume::BrickView& source)
     if (sample == 2 && log2 != 0 && is_stored && furthest + brick_samples <= std::numeric_limits<std::int32_t>::max()) {
         near.assign(starts.begin(), starts.end());
         first = static_cast<std::uint32_t>(std::max<std::int64_t>(starts.front(), 0));
-        is_dense = true;
+        is_dense = log2 == volume::kBrickLog2;
         for (std::size_t i = 0; i < starts.size() && is_dense; ++i) {
             is_dense = starts[i] == std::int64_t{first} + static_cast<std::int64_t>(i) * brick_samples;
         }

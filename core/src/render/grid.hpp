@@ -32,7 +32,7 @@ struct Grid {
     std::int32_t mask;                 ///< edge - 1
     std::vector<std::int64_t> starts;  ///< of bricks in samples from base; -1: missing
     std::vector<std::int32_t> near;    ///< the same; empty where that does not fit, or samples are not of 16 bits
-    bool is_dense = false;             ///< `near` is first, first + a brick, and so on
+    bool is_dense = false;             ///< `near` is first, first + a brick, and so on, of kBrickLog2
     std::uint32_t first = 0;
     Mat3 forward;  ///< voxel steps (x, y, z) to mm
     Mat3 inverse;

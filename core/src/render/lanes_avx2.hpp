@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -36,54 +37,52 @@ private:
     }
 };
 
-/// Eight places as addresses: less work than gathering, and several distances can be read from each.
+/// Eight places, of `Bytes` each, as addresses: less work than gathering, and several distances can be read from each.
+template <int Bytes = 2>
 struct Addresses {
-    Addresses(const std::byte* base, __m256i place) noexcept {
-        const __m128i low = _mm256_castsi256_si128(place);
-        const __m128i high = _mm256_extracti128_si256(place, 1);
-        set(0, base, _mm_cvtsi128_si64(low));
-        set(2, base, _mm_extract_epi64(low, 1));
-        set(4, base, _mm_cvtsi128_si64(high));
-        set(6, base, _mm_extract_epi64(high, 1));
+    Addresses(const std::byte* start, __m256i place) noexcept : base(start) {
+        _mm256_store_si256(reinterpret_cast<__m256i*>(at), place);
     }
 
     [[nodiscard]] __m256i load(std::ptrdiff_t distance) const noexcept {
-        __m128i low = _mm_cvtsi32_si128(pair(0, distance));
-        __m128i high = _mm_cvtsi32_si128(pair(4, distance));
-        low = _mm_insert_epi32(low, pair(1, distance), 1);
-        high = _mm_insert_epi32(high, pair(5, distance), 1);
-        low = _mm_insert_epi32(low, pair(2, distance), 2);
-        high = _mm_insert_epi32(high, pair(6, distance), 2);
-        low = _mm_insert_epi32(low, pair(3, distance), 3);
-        high = _mm_insert_epi32(high, pair(7, distance), 3);
+        __m128i low = _mm_cvtsi32_si128(read<int>(0, distance));
+        __m128i high = _mm_cvtsi32_si128(read<int>(4, distance));
+        low = _mm_insert_epi32(low, read<int>(1, distance), 1);
+        high = _mm_insert_epi32(high, read<int>(5, distance), 1);
+        low = _mm_insert_epi32(low, read<int>(2, distance), 2);
+        high = _mm_insert_epi32(high, read<int>(6, distance), 2);
+        low = _mm_insert_epi32(low, read<int>(3, distance), 3);
+        high = _mm_insert_epi32(high, read<int>(7, distance), 3);
         return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
     }
 
-    /// Four voxels from the one before each.
+    /// Four samples of 16 bits from the one before each.
     [[nodiscard]] Axis fours(std::ptrdiff_t distance) const noexcept {
         return {_mm256_setr_epi64x(four(0, distance), four(1, distance), four(4, distance), four(5, distance)),
                 _mm256_setr_epi64x(four(2, distance), four(3, distance), four(6, distance), four(7, distance))};
     }
 
 private:
-    void set(std::size_t lane, const std::byte* base, long long two) noexcept {
-        at_[lane] = base + 2 * (static_cast<std::uint64_t>(two) & 0xFFFFFFFFU);
-        at_[lane + 1] = base + 2 * (static_cast<std::uint64_t>(two) >> 32U);
-    }
-    [[nodiscard]] int pair(std::size_t lane, std::ptrdiff_t distance) const noexcept {
-        int value = 0;
-        std::memcpy(&value, at_[lane] + distance, sizeof(value));
+    template <typename Integer>
+    [[nodiscard]] Integer read(std::size_t lane, std::ptrdiff_t distance) const noexcept {
+        Integer value = 0;
+        std::memcpy(&value, base + std::size_t{Bytes} * at[lane] + distance, sizeof(value));
         return value;
     }
-
     [[nodiscard]] long long four(std::size_t lane, std::ptrdiff_t distance) const noexcept {
-        long long value = 0;
-        std::memcpy(&value, at_[lane] + distance - 2, sizeof(value));
-        return value;
+        return read<long long>(lane, distance - 2);
     }
 
-    const std::byte* at_[8];
+    const std::byte* base;
+    alignas(32) std::uint32_t at[8];
 };
+
+/// Entries of a table of 32-bit values.
+template <typename Value>
+[[nodiscard]] __m256i look_up(const std::vector<Value>& table, __m256i entry) noexcept {
+    static_assert(sizeof(Value) == 4);
+    return Addresses<4>(reinterpret_cast<const std::byte*>(table.data()), entry).load(0);
+}
 
 }  // namespace hilum::render::avx2
 #if defined(__clang__)

@@ -149,7 +149,7 @@ void shade(const Sampler8<T>& sampler, const Light& light, const RowState& row, 
 }
 
 /// Which samples of a block may be visible to a ray that is not done: bit i is samples[i].
-template <typename T>
+template <bool Inner, typename T>
 unsigned find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
               std::span<Sample<T>, 8> samples) noexcept {
     const std::int64_t end = std::min(row.bundle.end, block.index * 8 + 8);
@@ -159,12 +159,11 @@ unsigned find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Blo
     Cursor cursor(row.bundle, begin);
     for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
         const auto i = static_cast<unsigned>(k - begin);
-        const auto place = cursor.place(sampler);
+        const auto place = cursor.place<Inner>(sampler);
         __m256 wanted = _mm256_and_ps(alive, _mm256_castsi256_ps(row.bundle.inside(k)));
         if (scene.occupancy != nullptr) {
             const __m256i cell = Sampler8<T>::cell_of(place, scene.occupancy->cells);
-            const __m256i words = _mm256_i32gather_epi32(reinterpret_cast<const int*>(scene.occupancy->shows.data()),
-                                                         _mm256_srli_epi32(cell, 5), 4);
+            const __m256i words = look_up(scene.occupancy->shows, _mm256_srli_epi32(cell, 5));
             const __m256i bit = _mm256_srlv_epi32(words, _mm256_and_si256(cell, _mm256_set1_epi32(31)));
             wanted = _mm256_and_ps(wanted, _mm256_castsi256_ps(_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31)));
         }
@@ -177,19 +176,19 @@ unsigned find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Blo
 }
 
 /// The opacity of those of `found`, and which of them are visible.
-template <typename T>
+template <bool Inner, typename T>
 unsigned look(const TransferTable& table, const Sampler8<T>& sampler, unsigned found,
               std::span<Sample<T>, 8> samples) noexcept {
     const __m256 zero = _mm256_setzero_ps();
     unsigned visible = 0;
     for (unsigned left = found; left != 0; left &= left - 1) {
         Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
-        const __m256 value = sampler.linear(sample.place, _mm256_castps_si256(sample.wanted));
+        const __m256 value = sampler.template linear<Inner>(sample.place, _mm256_castps_si256(sample.wanted));
         const __m256 scaled =
             _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
         const __m256 place = _mm256_min_ps(_mm256_max_ps(scaled, zero), _mm256_set1_ps(TransferTable::kEntries - 1));
         sample.entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
-        sample.alpha = _mm256_and_ps(sample.wanted, _mm256_i32gather_ps(table.opacity.data(), sample.entry, 4));
+        sample.alpha = _mm256_and_ps(sample.wanted, _mm256_castsi256_ps(look_up(table.opacity, sample.entry)));
         sample.wanted = _mm256_cmp_ps(sample.alpha, zero, _CMP_GT_OQ);
         visible |= _mm256_movemask_ps(sample.wanted) != 0 ? left & (0U - left) : 0U;
     }
@@ -201,12 +200,16 @@ template <typename T, bool Shaded>
 void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
     std::array<Sample<T>, 8> memory;
     const std::span<Sample<T>, 8> samples(memory);
-    const unsigned found = find<T>(scene, sampler, block, row, samples);
-    for (unsigned left = look<T>(scene.table, sampler, found, samples); left != 0; left &= left - 1) {
+    unsigned left = 0;
+    if (block.is_inner) {
+        left = look<true>(scene.table, sampler, find<true>(scene, sampler, block, row, samples), samples);
+    } else {
+        left = look<false>(scene.table, sampler, find<false>(scene, sampler, block, row, samples), samples);
+    }
+    for (; left != 0; left &= left - 1) {
         const Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
         const __m256 alpha = _mm256_and_ps(sample.alpha, row.alive);
-        const __m256i colour =
-            _mm256_i32gather_epi32(reinterpret_cast<const int*>(scene.table.colour.data()), sample.entry, 4);
+        const __m256i colour = look_up(scene.table.colour, sample.entry);
         __m256 bright = _mm256_set1_ps(1.0F);
         __m256 gloss = _mm256_setzero_ps();
         if constexpr (Shaded) {

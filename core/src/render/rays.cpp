@@ -191,20 +191,23 @@ TileMaker::Outline TileMaker::outline(const Tile& tile) const noexcept {
     return found;
 }
 
-bool TileMaker::meets(const Tile& tile, const Outline& outer, std::int64_t block, CellBox& box) const noexcept {
+bool TileMaker::meets(const Tile& tile, const Outline& outer, Block& block, CellBox& box) const noexcept {
     Bounds bounds = kNothing;
     for (std::size_t i = 0; i < outer.count; ++i) {
         const Line& line = tile.lines[outer.lines[i]];
-        bounds.add(plus(line.start, line.step, static_cast<double>(block * 8)));
-        bounds.add(plus(line.start, line.step, static_cast<double>(block * 8 + 7)));
+        bounds.add(plus(line.start, line.step, static_cast<double>(block.index * 8)));
+        bounds.add(plus(line.start, line.step, static_cast<double>(block.index * 8 + 7)));
     }
-    const double out = outer.bulge * (rays_.before + static_cast<double>(block * 8 + 7));
+    const double out = outer.bulge * (rays_.before + static_cast<double>(block.index * 8 + 7));
+    block.is_inner = true;
     for (std::size_t axis = 0; axis < 3; ++axis) {
         const double most = grid_.size[axis] - 1.0;
         const double margin = 0.01 + out * reach_[axis];
         if (bounds.greatest[axis] + margin < -0.5 || bounds.least[axis] - margin > most + 0.5) {
             return false;
         }
+        block.is_inner =
+            block.is_inner && bounds.least[axis] - margin >= 0.0 && bounds.greatest[axis] + margin < most;
         box.low[axis] = static_cast<std::int32_t>(std::clamp(bounds.least[axis] - margin, 0.0, most)) >> cells_.log2;
         box.high[axis] =
             static_cast<std::int32_t>(std::clamp(bounds.greatest[axis] + margin, 0.0, most)) >> cells_.log2;
@@ -271,7 +274,7 @@ void TileMaker::make(std::size_t index, Tile& tile, std::span<const std::uint8_t
     for (std::int64_t index_of_block = first >> 3; index_of_block * 8 < last; ++index_of_block) {
         CellBox box;
         Block block{index_of_block};
-        if (!meets(tile, outer, index_of_block, box)) {
+        if (!meets(tile, outer, block, box)) {
             continue;
         }
         if (active.empty()) {

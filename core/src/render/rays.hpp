@@ -80,6 +80,7 @@ struct Block {
     std::int64_t index = 0;
     float least = 0.0F;  ///< bounds of every value in it
     float greatest = 0.0F;
+    bool is_inner = false;  ///< every sample has all its neighbours in the volume
 };
 
 struct Tile {
@@ -115,7 +116,7 @@ private:
 
     [[nodiscard]] double bulge(const Tile& tile) const noexcept;
     [[nodiscard]] Outline outline(const Tile& tile) const noexcept;
-    [[nodiscard]] bool meets(const Tile& tile, const Outline& outer, std::int64_t block, CellBox& box) const noexcept;
+    [[nodiscard]] bool meets(const Tile& tile, const Outline& outer, Block& block, CellBox& box) const noexcept;
     [[nodiscard]] bool is_active(const CellBox& box, std::span<const std::uint8_t> active) const noexcept;
     void bound(const CellBox& box, Block& block) const noexcept;
     void trace(std::size_t index, Tile& tile) const;

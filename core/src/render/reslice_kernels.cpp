@@ -27,7 +27,7 @@ void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
     const Sampler8<T> sampler(grid);
     const Walker walker(track);
     for (std::int64_t k = track.first; k < track.last; k += 8) {
-        const __m256 value = sampler.linear(walker.place(sampler, k));
+        const __m256 value = sampler.linear(walker.place<false>(sampler, k));
         const __m128i stored = to_stored_8<T>(value);
         std::byte* to = out + 2 * k;
         if (k + 8 <= track.last) {

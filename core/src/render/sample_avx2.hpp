@@ -4,9 +4,7 @@
 
 #include <immintrin.h>
 
-#include <bit>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <type_traits>
 
@@ -32,15 +30,28 @@ struct Sampler8 {
           shift(_mm_cvtsi32_si128(static_cast<int>(source.log2))),
           mask(_mm256_set1_epi32(source.mask)),
           fill(_mm256_set1_epi16(static_cast<short>(scalar.fill))),
-          edge(source.mask + 1) {}
+          far{_mm256_set1_epi32(kBrick - kEdge), _mm256_set1_epi32(kBrick * source.stride[0] - kLayer),
+              _mm256_set1_epi32(kBrick * (source.stride[1] - 1))},
+          dense_base(source.base + 2 * std::size_t{source.first}) {}
+
+    // Of bricks that are stored in order.
+    static constexpr int kLog2 = volume::kBrickLog2;
+    static constexpr std::int32_t kEdge = 1 << kLog2;
+    static constexpr std::int32_t kLayer = kEdge * kEdge;
+    static constexpr std::int32_t kBrick = kLayer * kEdge;
 
     struct Cells {
         __m256i voxel;
         __m256i rest;
     };
 
+    /// `Inner`: all lanes are in the volume, and the next voxel too.
+    template <bool Inner>
     [[nodiscard]] Cells cells(const Axis& axis, std::size_t which) const noexcept {
         const __m256i voxel = axis.voxel();
+        if constexpr (Inner) {
+            return {voxel, axis.rest()};
+        }
         const __m256i last = _mm256_set1_epi32(grid.size[which] - 1);
         const __m256i zero = _mm256_setzero_si256();
         const __m256i inside = _mm256_andnot_si256(_mm256_cmpgt_epi32(zero, voxel), _mm256_cmpgt_epi32(last, voxel));
@@ -65,11 +76,11 @@ struct Sampler8 {
     }
 
     [[nodiscard]] __m256i starts(__m256i brick) const noexcept {
-        return _mm256_i32gather_epi32(grid.near.data(), brick, 4);
+        return look_up(grid.near, brick);
     }
 
     [[nodiscard]] static __m256i gather(const std::byte* base, __m256i place) noexcept {
-        return _mm256_i32gather_epi32(reinterpret_cast<const int*>(base), place, 2);
+        return Addresses<>(base, place).load(0);
     }
 
     /// Pairs from `index`, a place within the brick that starts at `start`; fill where that is missing.
@@ -91,14 +102,27 @@ struct Sampler8 {
         Cells z;
     };
 
+    template <bool Inner = false>
     [[nodiscard]] Place place(const Axis& px, const Axis& py, const Axis& pz) const noexcept {
-        return {cells(px, 0), cells(py, 1), cells(pz, 2)};
+        return {cells<Inner>(px, 0), cells<Inner>(py, 1), cells<Inner>(pz, 2)};
     }
 
-    [[nodiscard]] __m256 linear(const Place& p) const noexcept { return linear(p, _mm256_set1_epi32(-1)); }
+    /// Any value in the lanes that are not `wanted`. `Inner` as it was for the place.
+    template <bool Inner = false>
+    [[gnu::always_inline]] [[nodiscard]] __m256 linear(const Place& p,
+                                                       __m256i wanted = _mm256_set1_epi32(-1)) const noexcept {
+        if (grid.is_dense) {
+            const __m256i ends = Inner ? is_end(p) : is_last(p);
+            if (_mm256_testz_si256(ends, wanted) != 0) {
+                const __m256i at = dense_place(p.x.voxel, p.y.voxel, p.z.voxel);
+                return interpolate(in_one_brick(Inner ? at : _mm256_and_si256(at, wanted)), Weights(p));
+            }
+        }
+        return scattered(p, wanted);
+    }
 
-    /// Any value in the lanes that are not `wanted`.
-    [[nodiscard]] __m256 linear(const Place& p, __m256i wanted) const noexcept {
+    /// Some lanes are at the end of a brick, or bricks are missing.
+    [[gnu::noinline]] [[nodiscard]] __m256 scattered(const Place& p, __m256i wanted) const noexcept {
         const Corners corners =
             grid.is_dense ? dense(p.x.voxel, p.y.voxel, p.z.voxel, wanted) : sparse(p.x.voxel, p.y.voxel, p.z.voxel);
         return interpolate(corners, Weights(p));
@@ -117,73 +141,62 @@ struct Sampler8 {
     /// The bounds of fine cells.
     [[nodiscard]] static __m256 bounds(const std::vector<std::uint16_t>& of, __m256i cell) noexcept {
         const __m256i bits =
-            _mm256_slli_epi32(_mm256_i32gather_epi32(reinterpret_cast<const int*>(of.data()), cell, 2), 16);
+            _mm256_slli_epi32(Addresses<>(reinterpret_cast<const std::byte*>(of.data()), cell).load(0), 16);
         return _mm256_cvtepi32_ps(std::is_unsigned_v<T> ? _mm256_srli_epi32(bits, 16) : _mm256_srai_epi32(bits, 16));
     }
 
-    /// At the end of a brick or of the volume.
-    [[nodiscard]] __m256i is_last(__m256i voxel, std::size_t axis) const noexcept {
-        return _mm256_or_si256(_mm256_cmpeq_epi32(_mm256_and_si256(voxel, mask), mask),
-                               _mm256_cmpeq_epi32(voxel, _mm256_set1_epi32(grid.size[axis] - 1)));
+    /// At the end of a brick, of kLog2.
+    [[nodiscard]] static __m256i is_end(const Place& p) noexcept {
+        const __m256i low = _mm256_set1_epi32(kEdge - 1);
+        const __m256i most =
+            _mm256_max_epi32(_mm256_max_epi32(_mm256_and_si256(p.x.voxel, low), _mm256_and_si256(p.y.voxel, low)),
+                             _mm256_and_si256(p.z.voxel, low));
+        return _mm256_cmpeq_epi32(most, low);
     }
 
-    [[nodiscard]] __m256i brick_part(__m256i voxel, std::int32_t far) const noexcept {
-        return _mm256_mullo_epi32(_mm256_srl_epi32(voxel, shift), _mm256_set1_epi32(far));
+    /// At the end of a brick or, but along x, where a weight of 0 is enough, of the volume.
+    [[nodiscard]] __m256i is_last(const Place& p) const noexcept {
+        return _mm256_or_si256(is_end(p),
+                               _mm256_or_si256(_mm256_cmpeq_epi32(p.y.voxel, _mm256_set1_epi32(grid.size[1] - 1)),
+                                               _mm256_cmpeq_epi32(p.z.voxel, _mm256_set1_epi32(grid.size[2] - 1))));
     }
 
     /// Where every brick is stored, in order, the place of a voxel is a sum of three.
+    [[nodiscard]] __m256i dense_place(__m256i x, __m256i y, __m256i z) const noexcept {
+        return _mm256_add_epi32(_mm256_add_epi32(x_part(x), y_part(y)), z_part(z));
+    }
+
+    [[nodiscard]] Corners in_one_brick(__m256i place) const noexcept {
+        const Addresses<> at(dense_base, place);
+        return {{at.load(0), at.load(2 * kEdge), at.load(2 * kLayer), at.load(2 * (kLayer + kEdge))}};
+    }
+
     [[nodiscard]] Corners dense(__m256i x, __m256i y, __m256i z, __m256i wanted) const noexcept {
-        const __m256i at_x = x_part(x);
-        const __m256i low = _mm256_add_epi32(at_x, y_part(y));
-        const __m256i at_z = z_part(z);
-        const __m256i end = _mm256_and_si256(wanted, _mm256_cmpeq_epi32(_mm256_and_si256(x, mask), mask));
-        const __m256i any = _mm256_or_si256(end, _mm256_or_si256(is_last(y, 1), is_last(z, 2)));
-        const __m256i place = _mm256_and_si256(_mm256_add_epi32(low, at_z), wanted);
-        const std::byte* const base = grid.base + 2 * std::size_t{grid.first};
-        if (_mm256_testz_si256(any, wanted) != 0) {
-            const auto next_y = 2 * static_cast<std::ptrdiff_t>(edge);
-            const std::ptrdiff_t next_z = next_y * edge;
-            const Addresses at(base, place);
-            return {{at.load(0), at.load(next_y), at.load(next_z), at.load(next_z + next_y)}};
-        }
+        const __m256i low = _mm256_set1_epi32(kEdge - 1);
+        const __m256i end = _mm256_and_si256(wanted, _mm256_cmpeq_epi32(_mm256_and_si256(x, low), low));
         const __m256i next_y = _mm256_sub_epi32(y_part(next(y, 1)), y_part(y));
-        const __m256i next_z = _mm256_sub_epi32(z_part(next(z, 2)), at_z);
+        const __m256i next_z = _mm256_sub_epi32(z_part(next(z, 2)), z_part(z));
+        const __m256i place = _mm256_and_si256(dense_place(x, y, z), wanted);
         const __m256i first = _mm256_add_epi32(place, end);  // at the end of a brick the pair before
         const __m256i upper = _mm256_add_epi32(first, next_z);
         const __m256i places[4] = {first, _mm256_add_epi32(first, next_y), upper, _mm256_add_epi32(upper, next_y)};
         Corners corners;
         for (std::size_t i = 0; i < 4; ++i) {
-            corners.pair[i] = Addresses(base, places[i]).load(0);
+            corners.pair[i] = Addresses<>(dense_base, places[i]).load(0);
         }
         if (_mm256_testz_si256(end, end) == 0) {
-            patch(corners, base, places, x_part(next(x, 0)), at_x, end);
-        }
-        return corners;
-    }
-
-    /// Lanes at the `end` of a brick: the second of a pair is the first, of which the other is elsewhere.
-    static void patch(Corners& corners, const std::byte* base, const __m256i (&places)[4], __m256i next_x, __m256i at_x,
-                      __m256i end) noexcept {
-        alignas(32) std::int32_t from[4][8];
-        alignas(32) std::uint32_t pairs[4][8];
-        // One more, as `places` are of the pair before.
-        const __m256i far = _mm256_add_epi32(_mm256_sub_epi32(next_x, at_x), _mm256_set1_epi32(1));
-        for (std::size_t i = 0; i < 4; ++i) {
-            _mm256_store_si256(reinterpret_cast<__m256i*>(from[i]), _mm256_add_epi32(places[i], far));
-            _mm256_store_si256(reinterpret_cast<__m256i*>(pairs[i]), corners.pair[i]);
-        }
-        for (auto left = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(end))); left != 0;
-             left &= left - 1) {
-            const auto lane = static_cast<std::size_t>(std::countr_zero(left));
+            // There the second of a pair is the first, of which the other is elsewhere. One more, as `places` are of
+            // the pair before.
+            const __m256i far_x = _mm256_sub_epi32(_mm256_sub_epi32(x_part(next(x, 0)), x_part(x)), end);
             for (std::size_t i = 0; i < 4; ++i) {
-                std::uint16_t second = 0;
-                std::memcpy(&second, base + 2 * static_cast<std::ptrdiff_t>(from[i][lane]), sizeof(second));
-                pairs[i][lane] = pairs[i][lane] >> 16U | static_cast<std::uint32_t>(second) << 16U;
+                const __m256i other = Addresses<>(dense_base, _mm256_add_epi32(places[i], _mm256_and_si256(far_x, end)))
+                                          .load(0);
+                const __m256i both =
+                    _mm256_blend_epi16(_mm256_srli_epi32(corners.pair[i], 16), _mm256_slli_epi32(other, 16), 0xAA);
+                corners.pair[i] = _mm256_blendv_epi8(corners.pair[i], both, end);
             }
         }
-        for (std::size_t i = 0; i < 4; ++i) {
-            corners.pair[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(pairs[i]));
-        }
+        return corners;
     }
 
     [[nodiscard]] Corners sparse(__m256i x, __m256i y, __m256i z) const noexcept {
@@ -198,8 +211,8 @@ struct Sampler8 {
         const __m256i start = starts(brick_of(x, y, z));
         const __m256i missing = _mm256_srai_epi32(start, 31);
         const __m256i place = _mm256_andnot_si256(missing, _mm256_add_epi32(start, inner(lx, ly, lz)));
-        const std::ptrdiff_t next_y = 2 * std::ptrdiff_t{edge};
-        const std::ptrdiff_t next_z = next_y * edge;
+        const std::ptrdiff_t next_y = 2 * (std::ptrdiff_t{grid.mask} + 1);
+        const std::ptrdiff_t next_z = next_y * (std::ptrdiff_t{grid.mask} + 1);
         Corners corners{{gather(grid.base, place), gather(grid.base + next_y, place), gather(grid.base + next_z, place),
                          gather(grid.base + next_z + next_y, place)}};
         if (_mm256_testz_si256(missing, missing) == 0) {
@@ -262,9 +275,10 @@ struct Sampler8 {
     /// those along x in one brick.
     [[nodiscard]] bool gradient(const Place& p, __m256i wanted, __m256 (&to)[3]) const noexcept {
         const __m256i inner = _mm256_and_si256(_mm256_and_si256(is_inner(p.x, 0), is_inner(p.y, 1)), is_inner(p.z, 2));
-        const __m256i lx = _mm256_and_si256(p.x.voxel, mask);
+        const __m256i low = _mm256_set1_epi32(kEdge - 1);
+        const __m256i lx = _mm256_and_si256(p.x.voxel, low);
         const __m256i far_from_end = _mm256_and_si256(_mm256_cmpgt_epi32(lx, _mm256_setzero_si256()),
-                                                      _mm256_cmpgt_epi32(_mm256_set1_epi32(edge - 2), lx));
+                                                      _mm256_cmpgt_epi32(_mm256_set1_epi32(kEdge - 2), lx));
         const __m256i usable = _mm256_and_si256(inner, far_from_end);
         if (!grid.is_dense || _mm256_testc_si256(usable, wanted) == 0) {
             return false;
@@ -274,20 +288,19 @@ struct Sampler8 {
         const __m256i x = _mm256_blendv_epi8(one, p.x.voxel, wanted);
         const __m256i y = _mm256_blendv_epi8(one, p.y.voxel, wanted);
         const __m256i z = _mm256_blendv_epi8(one, p.z.voxel, wanted);
-        const std::byte* const base = grid.base + 2 * std::size_t{grid.first};
-        const __m256i middle = _mm256_add_epi32(_mm256_add_epi32(x_part(x), y_part(y)), z_part(z));
         const Weights w(p);
-        const __m256i ly = _mm256_and_si256(y, mask);
-        const __m256i lz = _mm256_and_si256(z, mask);
+        const __m256i ly = _mm256_and_si256(y, low);
+        const __m256i lz = _mm256_and_si256(z, low);
         const __m256i ends = _mm256_or_si256(_mm256_or_si256(is_near_end(ly), is_near_end(lz)), is_near_end(lx));
         if (_mm256_testz_si256(ends, wanted) != 0) {
             // All in one brick.
-            const auto next_y = 2 * static_cast<std::ptrdiff_t>(edge);
-            const std::ptrdiff_t next_z = next_y * edge;
-            const Addresses at(base, middle);
+            const Addresses<> at(dense_base, dense_place(x, y, z));
+            const auto distance = [](std::ptrdiff_t row, std::ptrdiff_t layer) {
+                return 2 * (row * kEdge + layer * kLayer);
+            };
             differences(
-                w, [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return at.fours(row * next_y + layer * next_z); },
-                [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return at.load(row * next_y + layer * next_z); }, to);
+                w, [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return at.fours(distance(row, layer)); },
+                [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return at.load(distance(row, layer)); }, to);
             return true;
         }
         __m256i rows[4];
@@ -298,7 +311,7 @@ struct Sampler8 {
             layers[i] = z_part(_mm256_add_epi32(z, by));
         }
         const auto place = [&](std::ptrdiff_t row, std::ptrdiff_t layer) {
-            return Addresses(base, _mm256_add_epi32(rows[row + 1], layers[layer + 1]));
+            return Addresses<>(dense_base, _mm256_add_epi32(rows[row + 1], layers[layer + 1]));
         };
         differences(
             w, [&](std::ptrdiff_t row, std::ptrdiff_t layer) { return place(row, layer).fours(0); },
@@ -335,22 +348,21 @@ struct Sampler8 {
                                 _mm256_cmpgt_epi32(_mm256_set1_epi32(grid.size[axis] - 2), at.voxel));
     }
 
-    [[nodiscard]] __m256i x_part(__m256i x) const noexcept {
-        return _mm256_add_epi32(x, brick_part(x, edge * edge * edge - edge));
-    }
+    [[nodiscard]] __m256i x_part(__m256i x) const noexcept { return _mm256_add_epi32(x, brick_part(x, 0)); }
     [[nodiscard]] __m256i y_part(__m256i y) const noexcept {
-        return _mm256_add_epi32(_mm256_sll_epi32(y, shift),
-                                brick_part(y, edge * edge * edge * grid.stride[0] - edge * edge));
+        return _mm256_add_epi32(_mm256_slli_epi32(y, kLog2), brick_part(y, 1));
     }
     [[nodiscard]] __m256i z_part(__m256i z) const noexcept {
-        return _mm256_add_epi32(_mm256_sll_epi32(_mm256_sll_epi32(z, shift), shift),
-                                brick_part(z, edge * edge * edge * (grid.stride[1] - 1)));
+        return _mm256_add_epi32(_mm256_slli_epi32(z, 2 * kLog2), brick_part(z, 2));
+    }
+    [[nodiscard]] __m256i brick_part(__m256i voxel, std::size_t axis) const noexcept {
+        return _mm256_mullo_epi32(_mm256_srli_epi32(voxel, kLog2), far[axis]);
     }
 
     /// In a brick, without one voxel before or two after.
     [[nodiscard]] __m256i is_near_end(__m256i local) const noexcept {
         return _mm256_or_si256(_mm256_cmpeq_epi32(local, _mm256_setzero_si256()),
-                               _mm256_cmpgt_epi32(local, _mm256_set1_epi32(edge - 3)));
+                               _mm256_cmpgt_epi32(local, _mm256_set1_epi32(kEdge - 3)));
     }
 
     [[nodiscard]] static __m256 blend(__m256 a, __m256 b, __m256 c, __m256 d, const Weights& w) noexcept {
@@ -361,11 +373,10 @@ struct Sampler8 {
     }
 
     [[nodiscard]] static __m256i pair_weights(__m256i rest) noexcept {
-        const __m256i half =
-            _mm256_srli_epi32(_mm256_add_epi32(_mm256_srli_epi32(rest, 1), _mm256_set1_epi32(0x8000)), 16);
+        const __m256i rounded = _mm256_avg_epu16(rest, _mm256_setzero_si256());  // high half: 15 bits of weight
         // low half: weight - 32768, high half: -weight
-        return _mm256_blend_epi16(_mm256_sub_epi32(half, _mm256_set1_epi32(32768)),
-                                  _mm256_slli_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), half), 16), 0xAA);
+        return _mm256_blend_epi16(_mm256_xor_si256(_mm256_srli_epi32(rounded, 16), _mm256_set1_epi32(0x8000)),
+                                  _mm256_sub_epi16(_mm256_setzero_si256(), rounded), 0xAA);
     }
 
     [[nodiscard]] static __m256 interpolate(const Corners& c, const Weights& w) noexcept {
@@ -378,7 +389,8 @@ struct Sampler8 {
     __m128i shift;
     __m256i mask;
     __m256i fill;
-    std::int32_t edge;
+    __m256i far[3];  ///< from the end of a brick to where the next one along an axis begins, less a step
+    const std::byte* dense_base;
 };
 
 }  // namespace hilum::render::avx2

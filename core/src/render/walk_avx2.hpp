@@ -111,9 +111,9 @@ struct Cursor {
         return _mm256_add_epi64(_mm256_mul_epu32(value, many), _mm256_slli_epi64(upper, 32));
     }
 
-    template <typename T>
+    template <bool Inner, typename T>
     [[nodiscard]] typename Sampler8<T>::Place place(const Sampler8<T>& sampler) const noexcept {
-        return sampler.place(at[0], at[1], at[2]);
+        return sampler.template place<Inner>(at[0], at[1], at[2]);
     }
 
     const Bundle& bundle;
@@ -128,9 +128,9 @@ struct Walker {
         return fan.lanes[which].moved(track.start[which] + (k - track.base) * track.step[which]);
     }
 
-    template <typename T>
+    template <bool Inner, typename T>
     [[nodiscard]] typename Sampler8<T>::Place place(const Sampler8<T>& sampler, std::int64_t k) const noexcept {
-        return sampler.place(axis(0, k), axis(1, k), axis(2, k));
+        return sampler.template place<Inner>(axis(0, k), axis(1, k), axis(2, k));
     }
 
     const Track& track;
