@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "hilum/error.hpp"
 #include "hilum/limits.hpp"
 #include "hilum/parallel.hpp"
+#include "hilum/render/labels.hpp"
+#include "label_kernels.hpp"
 #include "raycast_kernels.hpp"
 
 namespace hilum::render {
@@ -29,8 +32,21 @@ void cast(const kernels::Scene& scene, const Tile& tile, bool vector, std::span<
     }
 }
 
+template <typename T>
+void cast(const kernels::LabelledScene& scene, const Tile& tile, bool vector, std::span<kernels::Seen> out) noexcept {
+    if constexpr (kHasVectors<T>) {
+        if (vector) {
+            kernels::labelled_tile_8<T>(scene, tile, out);
+            return;
+        }
+    }
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        out[i] = kernels::LabelledRay<T>(scene, tile.lines[i].step).cast(tile.tracks[i], tile.blocks);
+    }
+}
+
 void write(std::span<const kernels::Seen> pixels, const std::array<float, 3>& background, std::uint8_t* to) noexcept {
-    constexpr float kScale = 255.0F / 1023.0F;
+    constexpr float kScale = 255.0F / kMostColour;
     for (const kernels::Seen& seen : pixels) {
         const float behind = seen.transmittance * 255.0F;
         *to++ = to_byte(seen.red * kScale + behind * background[0]);
@@ -39,23 +55,85 @@ void write(std::span<const kernels::Seen> pixels, const std::array<float, 3>& ba
     }
 }
 
-template <typename T>
-void render(const kernels::Scene& scene, const Rays& rays, const TileMaker& maker,
-            const std::vector<std::uint8_t>& active, const std::array<float, 3>& background, const Execution& execution,
-            std::span<std::uint8_t> out) {
-    const bool vector = uses_vectors<T>(scene.grid, execution);
-    parallel::for_each(maker.count(), execution.threads, [&](std::size_t index) {
-        thread_local Tile tile;
-        maker.make(index, tile, active);
-        std::array<kernels::Seen, std::size_t{kTile} * kTile> seen{};
-        const auto pixels = std::span(seen).first(tile.tracks.size());
-        cast<T>(scene, tile, vector, pixels);
-        for (std::uint32_t r = 0; r < tile.rows; ++r) {
-            const std::size_t to = std::size_t{tile.row + r} * rays.columns + tile.column;
-            write(pixels.subspan(std::size_t{r} * tile.columns, tile.columns), background, &out[3 * to]);
-        }
-    });
+void check(ImageSize size, const std::array<float, 3>& background, std::size_t bytes) {
+    const std::uint64_t pixels = std::uint64_t{size.rows} * size.columns;
+    if (pixels > limits::kMaxRenderedPixels) {
+        throw Error(Errc::limit_exceeded, "an image of more pixels than the limit");
+    }
+    if (bytes != pixels * 3) {
+        throw Error(Errc::buffer_too_small, "the buffer is not as large as the image");
+    }
+    if (!std::ranges::all_of(background, [](float part) { return part >= 0.0F && part <= 1.0F; })) {
+        throw Error(Errc::invalid_argument, "the background is no colour from 0 to 1");
+    }
 }
+
+/// All of an image but what its samples are made of.
+struct Image {
+    const volume::BrickView& view;
+    const CellGrid& cells;
+    const Camera& camera;
+    ImageSize size;
+    const std::array<float, 3>& background;
+    std::span<const ClipPlane> clip;
+    const Execution& execution;
+    std::span<std::uint8_t> out;
+
+    /// `active`: the cells that may be seen.
+    template <typename Scene>
+    void render(const Grid& grid, const DepthRange& depth, const Scene& scene,
+                std::span<const std::uint8_t> active) const {
+        const CameraRays rays(grid, camera, size, depth);
+        const Clip cut(grid, clip);
+        const TileMaker maker(rays, grid, cut, cells);
+        with_sample_type(view.type, [&]<typename T>(T) { tiles<T>(scene, maker, active); });
+    }
+
+private:
+    template <typename T, typename Scene>
+    void tiles(const Scene& scene, const TileMaker& maker, std::span<const std::uint8_t> active) const {
+        const bool vector = uses_vectors<T>(scene.grid, execution);
+        parallel::for_each(maker.count(), execution.threads, [&](std::size_t index) {
+            thread_local Tile tile;
+            maker.make(index, tile, active);
+            std::array<kernels::Seen, std::size_t{kTile} * kTile> seen{};
+            const auto pixels = std::span(seen).first(tile.tracks.size());
+            cast<T>(scene, tile, vector, pixels);
+            for (std::uint32_t r = 0; r < tile.rows; ++r) {
+                const std::size_t to = std::size_t{tile.row + r} * size.columns + tile.column;
+                write(pixels.subspan(std::size_t{r} * tile.columns, tile.columns), background, &out[3 * to]);
+            }
+        });
+    }
+};
+
+/// Cells of 8³ that may be seen, and those of 4³.
+struct Visible {
+    Visible(const Image& image, const TransferTable& table, std::span<const LabelTable> labels)
+        : cells(image.execution.skip ? table.active(image.cells)
+                                     : std::vector<std::uint8_t>(image.cells.least.size(), 1)) {
+        if (!image.execution.skip) {
+            return;
+        }
+        std::vector<std::uint8_t> labelled(std::ranges::any_of(labels, &LabelTable::has_opacity) ? cells.size() : 0);
+        for (const LabelTable& one : labels) {
+            if (one.has_opacity) {
+                one.mark(image.cells, labelled);
+            }
+        }
+        if (image.execution.simd && !image.cells.fine.least.empty()) {
+            fine.emplace(image.cells, cells, labelled, image.view.type, table, image.execution.threads);
+        }
+        for (std::size_t i = 0; i < labelled.size(); ++i) {
+            cells[i] |= labelled[i];
+        }
+    }
+
+    [[nodiscard]] const Occupancy* occupancy() const noexcept { return fine ? &*fine : nullptr; }
+
+    std::vector<std::uint8_t> cells;
+    std::optional<Occupancy> fine;
+};
 
 }  // namespace
 
@@ -63,36 +141,38 @@ void raycast(const volume::BrickView& view, const CellGrid& cells, const Camera&
              const TransferFunction& transfer, const Shading& shading, const std::array<float, 3>& background,
              std::span<const ClipPlane> clip, const Execution& execution, std::span<std::uint8_t> out) {
     const DepthRange depth = depth_range(view, camera);
-    const std::uint64_t pixels = std::uint64_t{size.rows} * size.columns;
-    if (pixels > limits::kMaxRenderedPixels) {
-        throw Error(Errc::limit_exceeded, "an image of more pixels than the limit");
-    }
-    if (out.size() != pixels * 3) {
-        throw Error(Errc::buffer_too_small, "the buffer is not as large as the image");
-    }
-    for (const float part : background) {
-        if (!(part >= 0.0F && part <= 1.0F)) {
-            throw Error(Errc::invalid_argument, "the background is no colour from 0 to 1");
-        }
-    }
+    check(size, background, out.size());
     const Grid grid(view);
     const TransferTable table(view, transfer, camera.step);
-    std::optional<Light> light;
-    if (shading.enabled) {
-        light.emplace(grid, shading);
+    const std::optional<Light> light =
+        shading.enabled ? std::optional<Light>(std::in_place, grid, shading) : std::nullopt;
+    const Image image{view, cells, camera, size, background, clip, execution, out};
+    const Visible visible(image, table, {});
+    image.render(grid, depth, kernels::Scene{grid, table, light ? &*light : nullptr, visible.occupancy()},
+                 visible.cells);
+}
+
+void raycast_labelled(const volume::BrickView& view, const CellGrid& cells, const Camera& camera, ImageSize size,
+                      const TransferFunction& transfer, const Shading& shading, const std::array<float, 3>& background,
+                      std::span<const ClipPlane> clip, std::span<const Labels> labels, const Execution& execution,
+                      std::span<std::uint8_t> out) {
+    const DepthRange depth = depth_range(view, camera);
+    check(size, background, out.size());
+    const Grid grid(view);
+    const TransferTable table(view, transfer, camera.step);
+    const std::optional<Light> light =
+        shading.enabled ? std::optional<Light>(std::in_place, grid, shading) : std::nullopt;
+    std::vector<LabelTable> tables;
+    tables.reserve(labels.size());
+    for (const Labels& one : labels) {
+        tables.emplace_back(one, grid, camera.step, transfer.unit);
     }
-    const CameraRays rays(grid, camera, size, depth);
-    const Clip cut(grid, clip);
-    const TileMaker maker(rays, grid, cut, cells);
-    const std::vector<std::uint8_t> active =
-        execution.skip ? table.active(cells) : std::vector<std::uint8_t>(cells.least.size(), 1);
-    std::optional<Occupancy> occupancy;
-    if (execution.skip && execution.simd && !cells.fine.least.empty()) {
-        occupancy.emplace(cells, active, view.type, table, execution.threads);
-    }
-    const kernels::Scene scene{grid, table, light ? &*light : nullptr, occupancy ? &*occupancy : nullptr};
-    with_sample_type(view.type,
-                     [&]<typename T>(T) { render<T>(scene, rays, maker, active, background, execution, out); });
+    const Image image{view, cells, camera, size, background, clip, execution, out};
+    const Visible visible(image, table, tables);
+    kernels::LabelledScene scene{{grid, table, light ? &*light : nullptr, visible.occupancy()}, tables};
+    scene.has_masks = std::ranges::any_of(tables, &LabelTable::is_mask);
+    scene.has_opacity = std::ranges::any_of(tables, &LabelTable::has_opacity);
+    image.render(grid, depth, scene, visible.cells);
 }
 
 }  // namespace hilum::render

@@ -3,10 +3,9 @@
 
 #include <array>
 #include <bit>
-#include <new>
 
 #if defined(__x86_64__)
-#include "walk_avx2.hpp"
+#include "raycast_avx2.hpp"
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
@@ -17,238 +16,32 @@
 namespace hilum::render::avx2 {
 namespace {
 
-__m256 times(float factor, __m256 v) noexcept {
-    return _mm256_mul_ps(_mm256_set1_ps(factor), v);
-}
-
-/// Unit vectors to the viewer of eight rays.
-struct Viewers {
-    Viewers(const kernels::Scene& scene, std::span<const Line> lines) noexcept {
-        alignas(32) float parts[3][8] = {};
-        for (std::size_t i = 0; i < lines.size(); ++i) {
-            const std::array<float, 3> one = scene.light->toward(scene.grid, lines[i].step);
-            for (std::size_t axis = 0; axis < 3; ++axis) {
-                parts[axis][i] = one[axis];
-            }
-        }
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            toward[axis] = _mm256_load_ps(parts[axis]);
-        }
-    }
-    __m256 toward[3];
-};
-
-template <typename T>
-__m256 difference(const Sampler8<T>& sampler, const Cursor& cursor, std::size_t axis, __m256i wanted) noexcept {
-    Axis high[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
-    Axis low[3] = {cursor.at[0], cursor.at[1], cursor.at[2]};
-    high[axis] = high[axis].moved(std::int64_t{1} << 32);
-    low[axis] = low[axis].moved(-(std::int64_t{1} << 32));
-    return _mm256_sub_ps(sampler.linear(sampler.place(high[0], high[1], high[2]), wanted),
-                         sampler.linear(sampler.place(low[0], low[1], low[2]), wanted));
-}
-
-/// Eight rays so far.
-struct Colours {
-    Colours() noexcept
-        : red(_mm256_setzero_ps()),
-          green(_mm256_setzero_ps()),
-          blue(_mm256_setzero_ps()),
-          transmittance(_mm256_set1_ps(1.0F)) {}
-
-    __m256 red;
-    __m256 green;
-    __m256 blue;
-    __m256 transmittance;
-
-    void add(__m256i colour, __m256 alpha, __m256 bright, __m256 gloss) noexcept {
-        const __m256i ten = _mm256_set1_epi32(1023);
-        const __m256 weight = _mm256_mul_ps(transmittance, alpha);
-        const __m256i parts[3] = {_mm256_srli_epi32(colour, 20), _mm256_and_si256(_mm256_srli_epi32(colour, 10), ten),
-                                  _mm256_and_si256(colour, ten)};
-        __m256* to[3] = {&red, &green, &blue};
-        for (std::size_t i = 0; i < 3; ++i) {
-            const __m256 lit = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(parts[i]), bright), gloss);
-            *to[i] = _mm256_add_ps(*to[i], _mm256_mul_ps(weight, lit));
-        }
-        transmittance = _mm256_mul_ps(transmittance, _mm256_sub_ps(_mm256_set1_ps(1.0F), alpha));
-    }
-
-    void store(std::span<kernels::Seen> out) const noexcept {
-        alignas(32) float parts[4][8];
-        _mm256_store_ps(parts[0], red);
-        _mm256_store_ps(parts[1], green);
-        _mm256_store_ps(parts[2], blue);
-        _mm256_store_ps(parts[3], transmittance);
-        for (std::size_t i = 0; i < out.size(); ++i) {
-            out[i] = {parts[0][i], parts[1][i], parts[2][i], parts[3][i]};
-        }
-    }
-};
-
-/// One row of a tile: its rays and what they have seen.
-struct RowState {
-    RowState(const kernels::Scene& scene, const Tile& tile, std::uint32_t row, bool shaded) noexcept
-        : bundle(std::span(tile.tracks).subspan(std::size_t{row} * tile.columns, tile.columns)),
-          viewers(scene, shaded ? std::span(tile.lines).subspan(std::size_t{row} * tile.columns, tile.columns)
-                                : std::span<const Line>{}),
-          alive(_mm256_castsi256_ps(_mm256_cmpgt_epi32(bundle.last, bundle.first))),
-          is_done(_mm256_movemask_ps(alive) == 0) {}
-
-    Bundle bundle;
-    Viewers viewers;
-    Colours colours;
-    __m256 alive;
-    bool is_done;
-};
-
-/// One sample of each ray of a row.
-template <typename T>
-struct Sample {
-    typename Sampler8<T>::Place place;
-    std::int64_t k;
-    __m256 wanted;  ///< rays that may see it; after look() those that do
-    __m256i entry;  ///< of the transfer function
-    __m256 alpha;
-};
-
-template <typename T>
-void shade(const Sampler8<T>& sampler, const Light& light, const RowState& row, const Sample<T>& sample, __m256& bright,
-           __m256& gloss) noexcept {
-    __m256 g[3];
-    const __m256i wanted = _mm256_castps_si256(sample.wanted);
-    if (!sampler.gradient(sample.place, wanted, g)) {
-        const Cursor cursor(row.bundle, sample.k);
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            g[axis] = difference(sampler, cursor, axis, wanted);
-        }
-    }
-    const __m256 x = g[0];
-    const __m256 y = g[1];
-    const __m256 z = g[2];
-    const auto& m = light.metric;
-    const __m256 straight =
-        _mm256_add_ps(_mm256_add_ps(times(m[0], _mm256_mul_ps(x, x)), times(m[1], _mm256_mul_ps(y, y))),
-                      times(m[2], _mm256_mul_ps(z, z)));
-    const __m256 mixed =
-        _mm256_add_ps(_mm256_add_ps(times(m[3], _mm256_mul_ps(x, y)), times(m[4], _mm256_mul_ps(x, z))),
-                      times(m[5], _mm256_mul_ps(y, z)));
-    const __m256 along =
-        _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(row.viewers.toward[0], x), _mm256_mul_ps(row.viewers.toward[1], y)),
-                      _mm256_mul_ps(row.viewers.toward[2], z));
-    const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), along);
-    const __m256 ratio = _mm256_div_ps(size, _mm256_sqrt_ps(_mm256_add_ps(straight, mixed)));
-    // No gradient: no number, which becomes 0.
-    const __m256 number = _mm256_and_ps(ratio, _mm256_cmp_ps(ratio, ratio, _CMP_ORD_Q));
-    const __m256 cosine = _mm256_min_ps(number, _mm256_set1_ps(1.0F));
-    const __m256 place =
-        _mm256_add_ps(_mm256_mul_ps(cosine, _mm256_set1_ps(Light::kEntries - 1)), _mm256_set1_ps(0.5F));
-    gloss =
-        _mm256_mul_ps(_mm256_i32gather_ps(light.gloss.data(), _mm256_cvttps_epi32(place), 4), _mm256_set1_ps(1023.0F));
-    bright = _mm256_add_ps(_mm256_set1_ps(light.ambient), times(light.diffuse, cosine));
-}
-
-/// Which samples of a block may be visible to a ray that is not done: bit i is samples[i].
-template <bool Inner, typename T>
-unsigned find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
-              std::span<Sample<T>, 8> samples) noexcept {
-    const std::int64_t end = std::min(row.bundle.end, block.index * 8 + 8);
-    const std::int64_t begin = std::max(row.bundle.begin, block.index * 8);
-    const __m256 alive = row.alive;
-    unsigned found = 0;
-    Cursor cursor(row.bundle, begin);
-    for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
-        const auto i = static_cast<unsigned>(k - begin);
-        const auto place = cursor.place<Inner>(sampler);
-        __m256 wanted = _mm256_and_ps(alive, _mm256_castsi256_ps(row.bundle.inside(k)));
-        if (scene.occupancy != nullptr) {
-            const __m256i cell = Sampler8<T>::cell_of(place, scene.occupancy->cells);
-            const __m256i words = look_up(scene.occupancy->shows, _mm256_srli_epi32(cell, 5));
-            const __m256i bit = _mm256_srlv_epi32(words, _mm256_and_si256(cell, _mm256_set1_epi32(31)));
-            wanted = _mm256_and_ps(wanted, _mm256_castsi256_ps(_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31)));
-        }
-        samples[i].place = place;
-        samples[i].k = k;
-        samples[i].wanted = wanted;
-        found |= (_mm256_movemask_ps(wanted) != 0 ? 1U : 0U) << i;
-    }
-    return found;
-}
-
-/// The opacity of those of `found`, and which of them are visible.
-template <bool Inner, typename T>
-unsigned look(const TransferTable& table, const Sampler8<T>& sampler, unsigned found,
-              std::span<Sample<T>, 8> samples) noexcept {
-    const __m256 zero = _mm256_setzero_ps();
-    unsigned visible = 0;
-    for (unsigned left = found; left != 0; left &= left - 1) {
-        Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
-        const __m256 value = sampler.template linear<Inner>(sample.place, _mm256_castps_si256(sample.wanted));
-        const __m256 scaled =
-            _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
-        const __m256 place = _mm256_min_ps(_mm256_max_ps(scaled, zero), _mm256_set1_ps(TransferTable::kEntries - 1));
-        sample.entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
-        sample.alpha = _mm256_and_ps(sample.wanted, _mm256_castsi256_ps(look_up(table.opacity, sample.entry)));
-        sample.wanted = _mm256_cmp_ps(sample.alpha, zero, _CMP_GT_OQ);
-        visible |= _mm256_movemask_ps(sample.wanted) != 0 ? left & (0U - left) : 0U;
-    }
-    return visible;
-}
-
 /// In three passes over the samples of a block, so that no branch waits for a value that has just been asked for.
 template <typename T, bool Shaded>
 void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
     std::array<Sample<T>, 8> memory;
     const std::span<Sample<T>, 8> samples(memory);
-    unsigned left = 0;
-    if (block.is_inner) {
-        left = look<true>(scene.table, sampler, find<true>(scene, sampler, block, row, samples), samples);
-    } else {
-        left = look<false>(scene.table, sampler, find<false>(scene, sampler, block, row, samples), samples);
-    }
-    for (; left != 0; left &= left - 1) {
+    for (unsigned left = look_at_block(scene, sampler, block, row, samples, false); left != 0; left &= left - 1) {
         const Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
-        const __m256 alpha = _mm256_and_ps(sample.alpha, row.alive);
-        const __m256i colour = look_up(scene.table.colour, sample.entry);
+        __m256 colour[3];
+        colours_of(scene.table, sample.entry, colour);
         __m256 bright = _mm256_set1_ps(1.0F);
         __m256 gloss = _mm256_setzero_ps();
         if constexpr (Shaded) {
-            shade(sampler, *scene.light, row, sample, bright, gloss);
+            __m256 g[3];
+            gradient_of(sampler, row, sample, _mm256_castps_si256(sample.wanted), g);
+            shade(*scene.light, row, g, bright, gloss);
         }
-        row.colours.add(colour, alpha, bright, gloss);
-        row.alive = _mm256_and_ps(
-            row.alive, _mm256_cmp_ps(row.colours.transmittance, _mm256_set1_ps(kLeastTransmittance), _CMP_GE_OQ));
-        if (_mm256_movemask_ps(row.alive) == 0) {
-            row.is_done = true;
+        if (row.add(colour, _mm256_and_ps(sample.alpha, row.alive), bright, gloss)) {
             return;
         }
     }
 }
 
-/// Block by block, so that all rows of the tile read what the first has brought into the cache.
 template <typename T, bool Shaded>
 void rays(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen> out) noexcept {
     const Sampler8<T> sampler(scene.grid);
-    alignas(RowState) std::byte memory[kTile * sizeof(RowState)];
-    auto* const rows = reinterpret_cast<RowState*>(memory);
-    for (std::uint32_t r = 0; r < tile.rows; ++r) {
-        new (rows + r) RowState(scene, tile, r, Shaded);
-    }
-    for (const Block& block : tile.blocks) {
-        bool is_done = true;
-        for (std::uint32_t r = 0; r < tile.rows; ++r) {
-            if (!rows[r].is_done) {
-                see<T, Shaded>(scene, sampler, block, rows[r]);
-                is_done = is_done && rows[r].is_done;
-            }
-        }
-        if (is_done) {
-            break;
-        }
-    }
-    for (std::uint32_t r = 0; r < tile.rows; ++r) {
-        rows[r].colours.store(out.subspan(std::size_t{r} * tile.columns, tile.columns));
-    }
+    for_rows(scene, tile, out, [&](const Block& block, RowState& row) { see<T, Shaded>(scene, sampler, block, row); });
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // Rays, front to back.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -29,21 +30,23 @@ struct Seen {
     float transmittance = 1.0F;
 };
 
-template <typename T>
-float brightness(const Sampler<T>& sampler, const Position& p, const Light& light, const std::array<float, 3>& toward,
+/// Brightness of a surface whose gradient in voxels is `g`, and its gloss.
+inline float lit(const Light& light, const std::array<float, 3>& g, const std::array<float, 3>& toward,
                  float& gloss) noexcept {
-    const auto g = sampler.gradient(p);
-    const auto x = static_cast<float>(g[0]);
-    const auto y = static_cast<float>(g[1]);
-    const auto z = static_cast<float>(g[2]);
     const auto& m = light.metric;
-    const float square =
-        ((m[0] * (x * x) + m[1] * (y * y)) + m[2] * (z * z)) + ((m[3] * (x * y) + m[4] * (x * z)) + m[5] * (y * z));
-    const float along = (toward[0] * x + toward[1] * y) + toward[2] * z;
+    const float square = ((m[0] * (g[0] * g[0]) + m[1] * (g[1] * g[1])) + m[2] * (g[2] * g[2])) +
+                         ((m[3] * (g[0] * g[1]) + m[4] * (g[0] * g[2])) + m[5] * (g[1] * g[2]));
+    const float along = (toward[0] * g[0] + toward[1] * g[1]) + toward[2] * g[2];
     const float ratio = std::abs(along) / std::sqrt(square);
     const float cosine = ratio < 1.0F ? ratio : (ratio >= 1.0F ? 1.0F : 0.0F);  // no gradient: no number
-    gloss = light.gloss[static_cast<std::size_t>(cosine * (Light::kEntries - 1) + 0.5F)] * 1023.0F;
+    gloss = light.gloss[static_cast<std::size_t>(cosine * (Light::kEntries - 1) + 0.5F)] * kMostColour;
     return light.ambient + light.diffuse * cosine;
+}
+
+template <typename T>
+[[nodiscard]] std::array<float, 3> gradient(const Sampler<T>& sampler, const Position& p) noexcept {
+    const auto g = sampler.gradient(p);
+    return {static_cast<float>(g[0]), static_cast<float>(g[1]), static_cast<float>(g[2])};
 }
 
 template <typename T>
@@ -56,10 +59,7 @@ Seen ray(const Scene& scene, const Track& track, const Vec3& step, std::span<con
     for (const Block& block : blocks) {
         const std::int64_t end = std::min(track.last, block.index * 8 + 8);
         for (std::int64_t k = std::max(track.first, block.index * 8); k < end; ++k) {
-            const float place = table.place(static_cast<double>(sampler.linear(track.at(k))));
-            const float limited =
-                std::min(place > 0.0F ? place : 0.0F, static_cast<float>(TransferTable::kEntries - 1));
-            const auto entry = static_cast<std::size_t>(limited + 0.5F);
+            const std::size_t entry = table.entry(static_cast<float>(sampler.linear(track.at(k))));
             const float alpha = table.opacity[entry];
             if (!(alpha > 0.0F)) {
                 continue;
@@ -68,7 +68,7 @@ Seen ray(const Scene& scene, const Track& track, const Vec3& step, std::span<con
             float bright = 1.0F;
             float gloss = 0.0F;
             if (scene.light != nullptr) {
-                bright = brightness(sampler, track.at(k), *scene.light, toward, gloss);
+                bright = lit(*scene.light, gradient(sampler, track.at(k)), toward, gloss);
             }
             const float weight = seen.transmittance * alpha;
             seen.red += weight * (static_cast<float>(colour >> 20U) * bright + gloss);

@@ -206,8 +206,7 @@ bool TileMaker::meets(const Tile& tile, const Outline& outer, Block& block, Cell
         if (bounds.greatest[axis] + margin < -0.5 || bounds.least[axis] - margin > most + 0.5) {
             return false;
         }
-        block.is_inner =
-            block.is_inner && bounds.least[axis] - margin >= 0.0 && bounds.greatest[axis] + margin < most;
+        block.is_inner = block.is_inner && bounds.least[axis] - margin >= 0.0 && bounds.greatest[axis] + margin < most;
         box.low[axis] = static_cast<std::int32_t>(std::clamp(bounds.least[axis] - margin, 0.0, most)) >> cells_.log2;
         box.high[axis] =
             static_cast<std::int32_t>(std::clamp(bounds.greatest[axis] + margin, 0.0, most)) >> cells_.log2;

@@ -75,9 +75,7 @@ struct Sampler8 {
         return _mm256_add_ps(a, _mm256_mul_ps(_mm256_sub_ps(b, a), w));
     }
 
-    [[nodiscard]] __m256i starts(__m256i brick) const noexcept {
-        return look_up(grid.near, brick);
-    }
+    [[nodiscard]] __m256i starts(__m256i brick) const noexcept { return look_up(grid.near, brick); }
 
     [[nodiscard]] static __m256i gather(const std::byte* base, __m256i place) noexcept {
         return Addresses<>(base, place).load(0);
@@ -189,8 +187,8 @@ struct Sampler8 {
             // the pair before.
             const __m256i far_x = _mm256_sub_epi32(_mm256_sub_epi32(x_part(next(x, 0)), x_part(x)), end);
             for (std::size_t i = 0; i < 4; ++i) {
-                const __m256i other = Addresses<>(dense_base, _mm256_add_epi32(places[i], _mm256_and_si256(far_x, end)))
-                                          .load(0);
+                const __m256i other =
+                    Addresses<>(dense_base, _mm256_add_epi32(places[i], _mm256_and_si256(far_x, end))).load(0);
                 const __m256i both =
                     _mm256_blend_epi16(_mm256_srli_epi32(corners.pair[i], 16), _mm256_slli_epi32(other, 16), 0xAA);
                 corners.pair[i] = _mm256_blendv_epi8(corners.pair[i], both, end);

@@ -2,6 +2,7 @@
 // Transfer functions and light as tables.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
@@ -10,6 +11,8 @@
 #include "hilum/render/raycast.hpp"
 
 namespace hilum::render {
+
+inline constexpr float kMostColour = 1023.0F;  ///< of a part of a colour in the table
 
 /// Colour and opacity of stored values: entry index = value * scale + offset, limited to the table and rounded.
 struct TransferTable {
@@ -22,7 +25,10 @@ struct TransferTable {
     std::vector<float> opacity;         ///< of one step
     std::vector<std::uint32_t> colour;  ///< red << 20 | green << 10 | blue, 10 bits each
 
-    [[nodiscard]] float place(double value) const noexcept { return static_cast<float>(value) * scale + offset; }
+    [[nodiscard]] std::size_t entry(float value) const noexcept {
+        const float place = value * scale + offset;
+        return static_cast<std::size_t>(std::min(place > 0.0F ? place : 0.0F, static_cast<float>(kEntries - 1)) + 0.5F);
+    }
     /// Whether values from `least` to `greatest` may be visible.
     [[nodiscard]] bool may_show(float least, float greatest) const noexcept;
     /// 1 for every cell whose values may be visible.
