@@ -43,7 +43,7 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) noexcept {
 
 std::int64_t to_fixed(double voxels) noexcept {
     const double scaled = voxels * 4294967296.0;
-    return static_cast<std::int64_t>(scaled < 0.0 ? scaled - 0.5 : scaled + 0.5);
+    return static_cast<std::int64_t>(scaled + std::copysign(0.5, scaled));
 }
 
 /// Far enough from the border not to need exact arithmetic.
@@ -130,19 +130,21 @@ Grid::Grid(const volume::BrickView& source)
     }
 }
 
-Track make_track(const Grid& grid, const Vec3& start, const Vec3& step, std::int64_t count) noexcept {
+Step::Step(const Vec3& of) noexcept : voxels(of), fixed{to_fixed(of[0]), to_fixed(of[1]), to_fixed(of[2])} {}
+
+Track make_track(const Grid& grid, const Vec3& start, const Step& step, std::int64_t count) noexcept {
     Track track;
+    track.step = step.fixed;
     double low = 0.0;
     auto high = static_cast<double>(count - 1);
-    if (is_inside(grid, start) && is_inside(grid, plus(start, step, high))) {
+    if (is_inside(grid, start) && is_inside(grid, plus(start, step.voxels, high))) {
         for (std::size_t axis = 0; axis < 3; ++axis) {
             track.start[axis] = to_fixed(start[axis]);
-            track.step[axis] = to_fixed(step[axis]);
         }
         track.last = count;
         return track;
     }
-    if (!clip(grid, start, step, low, high)) {
+    if (!clip(grid, start, step.voxels, low, high)) {
         return track;
     }
     track.base = static_cast<std::int64_t>(low) & ~std::int64_t{7};
@@ -150,8 +152,7 @@ Track make_track(const Grid& grid, const Vec3& start, const Vec3& step, std::int
     std::int64_t least = track.base;
     std::int64_t most = std::min(count - 1, static_cast<std::int64_t>(high) + 1);
     for (std::size_t axis = 0; axis < 3; ++axis) {
-        track.start[axis] = to_fixed(start[axis] + static_cast<double>(track.base) * step[axis]);
-        track.step[axis] = to_fixed(step[axis]);
+        track.start[axis] = to_fixed(start[axis] + static_cast<double>(track.base) * step.voxels[axis]);
         const std::int64_t from = -(kOne / 2);
         const std::int64_t to = std::int64_t{grid.size[axis]} * kOne - kOne / 2 - 1;
         const std::int64_t s = track.start[axis];

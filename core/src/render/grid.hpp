@@ -53,8 +53,15 @@ struct Track {
     }
 };
 
-/// `count` samples from `start`, both in voxels.
-[[nodiscard]] Track make_track(const Grid& grid, const Vec3& start, const Vec3& step, std::int64_t count) noexcept;
+/// The step of tracks, in voxels.
+struct Step {
+    explicit Step(const Vec3& of) noexcept;
+    Vec3 voxels;
+    std::array<std::int64_t, 3> fixed;
+};
+
+/// `count` samples from `start`, in voxels.
+[[nodiscard]] Track make_track(const Grid& grid, const Vec3& start, const Step& step, std::int64_t count) noexcept;
 
 /// Throws invalid_argument unless every number is finite and of a size that tracks can hold.
 void check_point(const Vec3& mm, const char* what);

@@ -41,18 +41,20 @@ struct Doubles {
     }
 };
 
-/// Voxels of fixed-point positions: rounded as a conversion of 64-bit integers would be.
+/// whole + rest / 2^32, rounded once.
+__m256d number(__m128i whole, __m128i rest) noexcept {
+    // 2^52 + rest as bits of a number.
+    const __m256i bits = _mm256_or_si256(_mm256_cvtepu32_epi64(rest), _mm256_set1_epi64x(0x4330000000000000));
+    const __m256d part = _mm256_sub_pd(_mm256_castsi256_pd(bits), _mm256_set1_pd(4503599627370496.0));
+    return _mm256_add_pd(_mm256_cvtepi32_pd(whole), _mm256_mul_pd(part, _mm256_set1_pd(1.0 / 4294967296.0)));
+}
+
+/// Voxels of fixed-point positions: as if 64-bit integers were converted.
 Doubles voxels(const Axis& axis) noexcept {
-    const auto half = [](__m128i whole, __m128i rest) {
-        // 2^52 + rest as bits of a number.
-        const __m256i bits = _mm256_or_si256(_mm256_cvtepu32_epi64(rest), _mm256_set1_epi64x(0x4330000000000000));
-        const __m256d part = _mm256_sub_pd(_mm256_castsi256_pd(bits), _mm256_set1_pd(4503599627370496.0));
-        return _mm256_add_pd(_mm256_cvtepi32_pd(whole), _mm256_mul_pd(part, _mm256_set1_pd(1.0 / 4294967296.0)));
-    };
     const __m256i whole = axis.voxel();
     const __m256i rest = axis.rest();
-    return {half(_mm256_castsi256_si128(whole), _mm256_castsi256_si128(rest)),
-            half(_mm256_extracti128_si256(whole, 1), _mm256_extracti128_si256(rest, 1))};
+    return {number(_mm256_castsi256_si128(whole), _mm256_castsi256_si128(rest)),
+            number(_mm256_extracti128_si256(whole, 1), _mm256_extracti128_si256(rest, 1))};
 }
 
 struct Places {

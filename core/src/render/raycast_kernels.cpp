@@ -29,7 +29,7 @@ void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& b
         __m256 gloss = _mm256_setzero_ps();
         if constexpr (Shaded) {
             __m256 g[3];
-            gradient_of(sampler, row, sample, _mm256_castps_si256(sample.wanted), g);
+            gradient_of(sampler, row, sample, _mm256_castps_si256(_mm256_and_ps(sample.wanted, row.alive)), g);
             shade(*scene.light, row, g, bright, gloss);
         }
         if (row.add(colour, _mm256_and_ps(sample.alpha, row.alive), bright, gloss)) {

@@ -248,11 +248,15 @@ void TileMaker::trace(std::size_t index, Tile& tile) const {
     tile.columns = std::min(kTile, rays_.columns - tile.column);
     tile.lines.clear();
     tile.tracks.clear();
+    Step step({});
     for (std::uint32_t r = 0; r < tile.rows; ++r) {
         for (std::uint32_t c = 0; c < tile.columns; ++c) {
             tile.lines.push_back(rays_.line(tile.row + r, tile.column + c));
             const Line& line = tile.lines.back();
-            tile.tracks.push_back(make_track(grid_, line.start, line.step, rays_.samples));
+            if (line.step != step.voxels) {  // most rays are parallel
+                step = Step(line.step);
+            }
+            tile.tracks.push_back(make_track(grid_, line.start, step, rays_.samples));
             clip_.cut(line, tile.tracks.back());
         }
     }

@@ -31,7 +31,7 @@ void thin_rows(const Grid& grid, std::span<const Row> rows, std::uint32_t column
         std::vector<Track> tracks;
         for (std::size_t r = begin; r < end; ++r) {
             tracks.push_back(
-                make_track(grid, grid.to_voxel(rows[r].origin), multiply(grid.inverse, rows[r].step), columns));
+                make_track(grid, grid.to_voxel(rows[r].origin), Step(multiply(grid.inverse, rows[r].step)), columns));
             kernels::fill_row<T>(out.data() + r * columns * sizeof(T), columns, outside);
         }
         // Strip by strip, so that what one row has read is still in the first cache when the next needs it.

@@ -171,7 +171,8 @@ template <typename T>
     } else {
         const double limited = std::clamp(value, static_cast<double>(std::numeric_limits<T>::lowest()),
                                           static_cast<double>(std::numeric_limits<T>::max()));
-        return static_cast<T>(std::nearbyint(limited));
+        constexpr double kWhole = 6755399441055744.0;  // 1.5 * 2^52: no fraction is left beside it
+        return static_cast<T>((limited + kWhole) - kWhole);
     }
 }
 

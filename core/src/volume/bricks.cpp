@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -163,6 +164,18 @@ void read_layer(const BrickView& view, const Box& box, std::uint32_t bz, std::sp
     }
 }
 
+/// Zeros. Large pages, as the rays of one image touch many; that they are refused does no harm.
+void* allocate(std::size_t bytes) {
+    void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        throw std::bad_alloc();
+    }
+#if defined(MADV_HUGEPAGE)
+    ::madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
 }  // namespace
 
 void check_layout(const Layout& layout) {
@@ -234,7 +247,9 @@ Bricks Bricks::copy(std::span<const std::byte> voxels, const Layout& layout) {
         throw Error(Errc::buffer_too_small, "the voxels are not as many as the shape says");
     }
     const std::size_t count = brick_count(view);
-    bricks.memory_.resize(count * view.brick_bytes());
+    view.size = count * view.brick_bytes();
+    auto* const memory = static_cast<std::byte*>(allocate(view.size));
+    bricks.mapping_ = memory;
     bricks.offsets_.resize(count);
     bricks.ranges_.resize(count);
     parallel::for_each(view.bricks(0), 0, [&](std::size_t layer) {
@@ -247,20 +262,18 @@ Bricks Bricks::copy(std::span<const std::byte> voxels, const Layout& layout) {
                 const std::size_t index = view.brick_index(bz, by, bx);
                 bricks.offsets_[index] = index * view.brick_bytes();
                 bricks.ranges_[index] = survey_brick(slab, by, bx, layout.fill).range;
-                fill_brick(slab, by, bx, layout.fill, bricks.memory_.data() + bricks.offsets_[index]);
+                fill_brick(slab, by, bx, layout.fill, memory + bricks.offsets_[index]);
             }
         }
     });
-    view.base = bricks.memory_.data();
-    view.size = bricks.memory_.size();
+    view.base = memory;
     view.offsets = bricks.offsets_;
     view.ranges = bricks.ranges_;
     return bricks;
 }
 
 Bricks::Bricks(Bricks&& other) noexcept
-    : memory_(std::move(other.memory_)),
-      offsets_(std::move(other.offsets_)),
+    : offsets_(std::move(other.offsets_)),
       ranges_(std::move(other.ranges_)),
       mapping_(std::exchange(other.mapping_, nullptr)),
       view_(std::exchange(other.view_, BrickView{})) {}
@@ -268,7 +281,6 @@ Bricks::Bricks(Bricks&& other) noexcept
 Bricks& Bricks::operator=(Bricks&& other) noexcept {
     if (this != &other) {
         release();
-        memory_ = std::move(other.memory_);
         offsets_ = std::move(other.offsets_);
         ranges_ = std::move(other.ranges_);
         mapping_ = std::exchange(other.mapping_, nullptr);

@@ -49,10 +49,9 @@ private:
     Bricks() = default;
     void release() noexcept;
 
-    std::vector<std::byte> memory_;
     std::vector<std::uint64_t> offsets_;
     std::vector<BrickRange> ranges_;
-    void* mapping_ = nullptr;
+    void* mapping_ = nullptr;  ///< of view_.size bytes: a shard or memory
     BrickView view_;
 };
 
