@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 
 from hilum.render import Preset, Renderer, Shading, TransferFunction, camera, plane
+from hilum.render.labels import SegmentDisplay, label_maps
+from hilum.volumes.masks import Mask, Segment
 from hilum.volumes.view import from_array
 
 if TYPE_CHECKING:
@@ -186,6 +188,18 @@ def theirs(ct: Ct, what: str) -> Callable[[], object]:
     return vtk_rays(ct, None if what == "mip" else CTA, what.endswith("shaded"))
 
 
+def with_segments(ct: Ct, renderer: Renderer) -> Callable[[], object]:
+    """Shaded, with two segments that have an opacity of their own: a ball, and what is bright in one half."""
+    affine = np.diag([*ct.spacing[::-1], 1.0])
+    n = ct.array.shape[0]
+    z, y, x = np.ogrid[:n, :n, :n]
+    ball = ((z - n / 2) ** 2 + (y - n / 2) ** 2 + (x - n * 0.4) ** 2 < (n / 5) ** 2).astype(np.uint8)
+    bright = ((ct.array > 250) & (x > n / 2)).astype(np.uint8)
+    masks = [Mask(Segment(i + 1, "", (255, 40, 40)), voxels, affine, "1.2") for i, voxels in enumerate((ball, bright))]
+    shown = [SegmentDisplay(one) for one in label_maps(masks)]
+    return lambda: renderer.render(ct.camera, SHADED, segments=shown)
+
+
 WHAT = ("plane", "slab", "mip", "dvr", "dvr shaded")
 
 
@@ -205,6 +219,11 @@ def test_vtk(benchmark: BenchmarkFixture, ct: Ct, what: str) -> None:
 
 
 @pytest.mark.informational
+def test_segments(benchmark: BenchmarkFixture, ct: Ct) -> None:
+    benchmark(with_segments(ct, ct.renderer))
+
+
+@pytest.mark.informational
 def test_bounds_of_cells(benchmark: BenchmarkFixture, ct: Ct) -> None:
     """What the first projection of a volume costs beside the projection itself."""
     benchmark(lambda: Renderer(ct.renderer.view, threads=1).cells)
@@ -221,6 +240,14 @@ def print_first(ct: Ct) -> None:
     mine = milliseconds(time.process_time, lambda: Renderer(ct.renderer.view, threads=1).render(ct.camera, SHADED))
     peer = milliseconds(time.process_time, theirs(ct, "dvr shaded"))
     print(f"first shaded hilum {mine:8.1f} ms  VTK {peer:8.1f} ms  {peer / mine:5.1f} times")
+
+
+def print_segments(ct: Ct) -> None:
+    """Processor time of volume rendering with segments, beside that of the scalar twin."""
+    scalar = Renderer(ct.renderer.view, threads=1, simd=False)
+    ways = [with_segments(ct, ct.renderer), with_segments(ct, scalar)]
+    times = [min(milliseconds(time.process_time, run) for _ in range(3)) for run in ways]
+    print(f"dvr segments hilum {times[0]:8.1f} ms  scalar {times[1]:5.1f} ms  {times[1] / times[0]:5.1f} times")
 
 
 def print_threads(ct: Ct) -> None:
@@ -250,6 +277,7 @@ def main() -> None:
         mine, peer = (sorted(t)[len(t) // 2] for t in times)
         print(f"{what:12} hilum {mine:8.1f} ms  VTK {peer:8.1f} ms  {peer / mine:5.1f} times")
     print_first(ct)
+    print_segments(ct)
     print_threads(ct)
 
 

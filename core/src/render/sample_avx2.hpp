@@ -183,14 +183,12 @@ struct Sampler8 {
             corners.pair[i] = Addresses<>(dense_base, places[i]).load(0);
         }
         if (_mm256_testz_si256(end, end) == 0) {
-            // There the second of a pair is the first, of which the other is elsewhere. One more, as `places` are of
-            // the pair before.
-            const __m256i far_x = _mm256_sub_epi32(_mm256_sub_epi32(x_part(next(x, 0)), x_part(x)), end);
+            // There the second of a pair is the first. The other is elsewhere, and read as the second of a pair too, as
+            // nothing may follow it.
+            const __m256i far_x = _mm256_and_si256(end, _mm256_sub_epi32(x_part(next(x, 0)), x_part(x)));
             for (std::size_t i = 0; i < 4; ++i) {
-                const __m256i other =
-                    Addresses<>(dense_base, _mm256_add_epi32(places[i], _mm256_and_si256(far_x, end))).load(0);
-                const __m256i both =
-                    _mm256_blend_epi16(_mm256_srli_epi32(corners.pair[i], 16), _mm256_slli_epi32(other, 16), 0xAA);
+                const __m256i other = Addresses<>(dense_base, _mm256_add_epi32(places[i], far_x)).load(0);
+                const __m256i both = _mm256_blend_epi16(_mm256_srli_epi32(corners.pair[i], 16), other, 0xAA);
                 corners.pair[i] = _mm256_blendv_epi8(corners.pair[i], both, end);
             }
         }
