@@ -26,7 +26,7 @@ from hilum.dicomweb import http
 from hilum.dicomweb.app import answer_with
 from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.iiif import information, parse_image_request
-from hilum.dicomweb.parts import PRIVATE
+from hilum.dicomweb.parts import INLINE_BYTES, PRIVATE
 from hilum.dicomweb.render_query import DEFAULT_QUALITY, parse_render_query
 from hilum.dicomweb.rendered_volume import volume_request
 from hilum.dicomweb.volume_query import parse_volume_query
@@ -154,7 +154,8 @@ class _Service(ABC):
             body = await self._stored(image, part)
         if body is None:
             body = await self._pool.run(self._file, image, part, name, query)
-            self._tiler.memory.put(key, body)
+            if len(body) <= INLINE_BYTES:
+                self._tiler.memory.put(key, body)
         kind = _JPEG_TYPE if name == "jpeg" else (b"content-type", media_type_of(name).encode())
         return Answer(200, [*headers, kind, (b"content-length", b"%d" % len(body))], body)
 
