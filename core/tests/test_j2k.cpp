@@ -305,6 +305,15 @@ HILUM_TEST("what is not decoded here is refused as unsupported, what is damaged 
     data = good;
     put(data, 45, 0xFF50, 2);  // CAP where COD was
     HILUM_CHECK_THROWS(Errc::unsupported_pixels, decode(jpeg2000::kHilum, data, d));
+    for (const unsigned marker : {0xFF70U, 0xFF74U, 0xFF76U, 0xFF79U}) {  // of part 2
+        const std::array<std::byte, 4> empty{std::byte{0xFF}, static_cast<std::byte>(marker), {}, std::byte{2}};
+        data = good;
+        data.insert(data.begin() + 45, empty.begin(), empty.end());
+        HILUM_CHECK_THROWS(Errc::unsupported_pixels, decode(jpeg2000::kHilum, data, d));
+        if (marker != 0xFF74) {
+            HILUM_CHECK_THROWS(Errc::unsupported_pixels, decode(jpeg2000::kOpenJpeg, data, d));
+        }
+    }
     data = good;
     put(data, 32, 65, 4);  // XTOsiz behind the image
     HILUM_CHECK_THROWS(Errc::bad_codestream, decode(jpeg2000::kHilum, data, d));

@@ -188,7 +188,10 @@ ImageInfo read_main_header(std::span<const std::byte> data) {
                 info.colour = ImageInfo::Colour::rgb;
             }
             info.lossy = byte_at(data, at + 13) == 0;
-            break;
+        }
+        // OpenJPEG reads component transforms (FF74, FF75, FF77, FF78) and passes over the others without a word
+        if (j2k::is_part_2(marker) && (marker < 0xFF74 || marker == 0xFF76 || marker == 0xFF79)) {
+            j2k::fail_unsupported("an extension of part 2 of the standard", at);
         }
         if (marker == 0xFF90 || marker < 0xFF00) {
             break;

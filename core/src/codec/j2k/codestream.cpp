@@ -232,6 +232,9 @@ bool read_parameter(unsigned marker, Reader& in, Parameters& p) {
             read_poc(in, p);
             return true;
         default:
+            if (is_part_2(marker)) {
+                fail_unsupported("an extension of part 2 of the standard", in.offset());
+            }
             return false;
     }
 }

@@ -134,6 +134,11 @@ void check_plausible(const Size& size, std::size_t bytes, std::uint64_t offset);
 
 [[noreturn]] void fail_bad(const std::string& what, std::uint64_t offset);
 [[noreturn]] void fail_truncated(const std::string& what, std::uint64_t offset);
+/// Segments of ISO/IEC 15444-2 Annex A that change samples: DCO, VMS, DFS, ADS, MCT, MCC, NLT, MCO, CBD, ATK.
+constexpr bool is_part_2(unsigned marker) noexcept {
+    return marker >= 0xFF70 && marker <= 0xFF79;
+}
+
 [[noreturn]] void fail_unsupported(const std::string& what, std::uint64_t offset);
 
 [[nodiscard]] constexpr std::uint32_t ceil_div(std::uint32_t a, std::uint32_t b) noexcept {
