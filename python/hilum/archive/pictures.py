@@ -82,6 +82,16 @@ class PictureRequest:
     overlays: tuple[Overlay, ...] = ()
     """Painted over the frame, the first one first; not with a presentation state, nor with 16 bits."""
 
+    @property
+    def is_of_known_objects(self) -> bool:
+        """Whether the frame, the state and the overlays are all that the picture is made of.
+
+        Blending takes whatever images a series holds when the picture is made.
+        """
+        state = self.presentation_state
+        kind = None if state is None else PRESENTATION_STATES.get(state.sop_class_uid, ("", None))[1]
+        return kind not in ("blending", "advanced-blending")
+
     def variant(self) -> str:
         """Text that differs where the picture may differ; ASCII, without spaces and quotes."""
         state = self.presentation_state

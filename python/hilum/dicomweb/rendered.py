@@ -151,9 +151,11 @@ class Rendered:
     ) -> Answer:
         layers = self._overlays.etag(query.overlays)
         etag = etag_of(record, what, wanted.variant(), *([layers] if layers else []))
-        headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
-        if http.etag_matches(request, etag):
-            return http.empty(304, *headers)
+        headers: http.Headers = [PRIVATE, (b"vary", b"Accept")]
+        if wanted.is_of_known_objects:
+            headers.append((b"etag", etag))
+            if http.etag_matches(request, etag):
+                return http.empty(304, *headers)
         picture = await self._pool.run(make)
         headers += [(b"warning", f'299 hilum: "{text}"'.encode()) for text in query.warnings]
         headers += [(b"content-type", picture.media_type.encode())]

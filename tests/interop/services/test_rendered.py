@@ -348,6 +348,9 @@ def test_states_stored_and_asked_for_by_dicomweb_client(server: Any) -> None:
     blended = np.asarray(Image.open(io.BytesIO(data))).astype(int)
     assert np.abs(blended[..., 0] - 0.75 * values[0]).max() <= 1 and not blended[..., 1].any()
     assert np.abs(blended[..., 2] - 0.25 * values[1]).max() <= 1
+    under_state = f"{server.dicomweb}/studies/{study}/series/{one}/instances/{under.SOPInstanceUID}/rendered"
+    answer = httpx.get(under_state, params={"presentationUID": str(state.SOPInstanceUID)}, timeout=60)
+    assert answer.status_code == 200 and "etag" not in answer.headers  # another slice of the series may change it
     url = f"{server.dicomweb}/studies/{study}/series/{one}/instances/{frames.SOPInstanceUID}/frames/2/rendered"
     query = {"presentationUID": str(mask.SOPInstanceUID), "accept": "image/png"}
     less = np.asarray(opened(httpx.get(url, params=query, timeout=60))).astype(int)
