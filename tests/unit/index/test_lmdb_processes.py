@@ -72,14 +72,14 @@ def test_two_processes_write_while_others_read_and_the_map_grows(tmp_path: Path)
     path = tmp_path / "index"
     index = LmdbIndex(path, map_bytes=1 << 20)
     readers = [start(READER, path, 3) for _ in range(2)]
-    writers = [start(WRITER, path, seed, 60) for seed in (1, 2)]
+    writers = [start(WRITER, path, seed, 100) for seed in (1, 2)]
     while any(w.poll() is None for w in writers):
         index.search("study", parse_query("study", {"PatientName": "S*"}, limit=5))
     for process in (*writers, *readers):
         finish(process)
     statistics = index.statistics()
-    assert statistics.studies == 120
-    assert statistics.instances == 600
+    assert statistics.studies == 200
+    assert statistics.instances == 1000
     assert index.statistics().index_bytes > 1 << 20, "the map has grown"
     assert index.verify() == []
     index.close()
