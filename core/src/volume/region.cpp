@@ -46,14 +46,14 @@ void limit_by_layer(const Layer& layer, const Line& line, Interval& columns) noe
     columns.limit(std::min(a, b), std::max(a, b));
 }
 
-Point apply(const std::array<double, 9>& m, const Point& p) noexcept {
+Point multiplied(const std::array<double, 9>& m, const Point& p) noexcept {
     return {m[0] * p[0] + m[1] * p[1] + m[2] * p[2], m[3] * p[0] + m[4] * p[1] + m[5] * p[2],
             m[6] * p[0] + m[7] * p[1] + m[8] * p[2]};
 }
 
 void limit_by_ellipsoid(const Ellipsoid& shape, const Line& line, Interval& columns) noexcept {
-    const Point start = apply(shape.to_unit, minus(line.origin, shape.centre));
-    const Point step = apply(shape.to_unit, line.step);
+    const Point start = multiplied(shape.to_unit, minus(line.origin, shape.centre));
+    const Point step = multiplied(shape.to_unit, line.step);
     const double a = dot(step, step);
     if (a <= 0.0) {
         columns.last = -1.0;
