@@ -5,14 +5,15 @@ docs/benchmarks.md.
 
 Traps: all-zero or synthetic frames decode several times as fast as real ones, so every frame is the decoded frame of a
 real file, encoded anew; pydicom's ``pixel_array`` caches, so its decoders are called themselves; the first call pays
-for imports and page faults. imagecodecs' RLE decoder leaves planes as they are, which is less work than pixels.
+for imports and page faults. imagecodecs' RLE decoder leaves colour in planes, which its caller has to put together: the
+quickest way of NumPy is part of its time.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,12 +117,23 @@ def by_hilum(data: bytes, syntax: str, pixels: PixelDescription) -> Callable[[],
     return lambda: decode_frame(data, syntax, pixels, out=out)
 
 
+def by_pixel(planes: Array, samples: int) -> Array:
+    """Samples of a pixel next to each other; copying plane by plane is four times as fast as a transposed copy."""
+    pixels = np.empty((planes.size // samples, samples), planes.dtype)
+    for sample, plane in enumerate(planes.reshape(samples, -1)):
+        pixels[:, sample] = plane
+    return pixels
+
+
 def by_imagecodecs(data: bytes, syntax: str, pixels: PixelDescription) -> Callable[[], Array]:
     imagecodecs = pytest.importorskip("imagecodecs")
     suffix = syntax.removeprefix(ROOT)
     dtype = np.uint8 if pixels.bits_allocated == 8 else np.uint16
     if suffix == ".5":
-        return lambda: np.frombuffer(imagecodecs.dicomrle_decode(data, dtype), np.uint8)
+        planes = partial(imagecodecs.dicomrle_decode, data, dtype)
+        if pixels.samples_per_pixel == 1:
+            return lambda: np.frombuffer(planes(), dtype)
+        return lambda: by_pixel(np.frombuffer(planes(), dtype), pixels.samples_per_pixel)
     space = {"colorspace": "RGB", "outcolorspace": "RGB"} if pixels.samples_per_pixel == 3 else {}
     choice: dict[str, Callable[[], Array]] = {
         ".4.50": lambda: imagecodecs.jpeg8_decode(data, **space),
@@ -190,8 +202,7 @@ def test_decode(benchmark: BenchmarkFixture, library: str, syntax: str, kind: st
     if library == "hilum":
         checked(run, size, expected)
     else:
-        in_planes = library == "imagecodecs" and syntax == "RLE"
-        skip_unless_able(library, run, size, None if in_planes else expected)
+        skip_unless_able(library, run, size, expected)
     benchmark.group = f"{syntax}, {kind}"
     benchmark.extra_info.update(library=library, syntax=syntax, kind=kind, bytes=size, encoded=len(data))
     benchmark(run)

@@ -270,25 +270,10 @@ private:
     std::byte value_{};
 };
 
-void merge_planes(const std::byte* planes, std::size_t stride, unsigned samples, std::size_t container,
-                  std::size_t pixels, std::byte* out) noexcept {
-    if (container == 2 && samples == 1) {
-        sample_kernels().merge_2(planes, planes + stride, pixels, out);
-        return;
-    }
-    for (unsigned s = 0; s < samples; ++s) {
-        for (std::size_t b = 0; b < container; ++b) {
-            const std::byte* plane = planes + (s * container + b) * stride;
-            std::byte* to = out + s * container + (container - 1 - b);
-            const std::size_t step = samples * container;
-            for (std::size_t i = 0; i < pixels; ++i) {
-                to[i * step] = plane[i];
-            }
-        }
-    }
-}
-
 void interleave(std::span<const std::byte* const> planes, std::size_t pixels, std::byte* out) noexcept {
+    if (planes.size() == 2) {
+        return sample_kernels().merge_2(planes[1], planes[0], pixels, out);
+    }
     if (planes.size() == 3) {
         return sample_kernels().interleave_3(planes[0], planes[1], planes[2], pixels, out);
     }
@@ -314,7 +299,7 @@ void fill_pixels(std::span<const std::byte> samples, std::size_t pixels, std::by
     }
 }
 
-/// Samples of a byte of all planes, in strips that stay in the cache; where all have a run, it goes to `out` at once.
+/// A byte of each plane in turn, in strips that stay in the cache; where all have a run, it goes to `out` at once.
 void merge_strips(std::span<Plane> planes, std::size_t row, std::span<std::byte> out) {
     const std::size_t samples = planes.size();
     const std::size_t pixels = out.size() / samples;
@@ -378,33 +363,25 @@ void decode(std::span<const std::byte> data, const PixelDescription& d, const Im
     const auto segment = [&](unsigned index) {
         return data.subspan(header.start[index], header.start[index + 1] - header.start[index]);
     };
-    if (d.bits_allocated != 1 && header.segments == 1) {
-        unpack_segment(segment(0), header.start[0], out, 0, row);
-        extract_stored(out, d);
+    if (d.bits_allocated == 1) {
+        const std::size_t bytes = (pixels + 7) / 8;
+        const auto plane = std::make_unique_for_overwrite<std::byte[]>(bytes + kSlack);
+        unpack_segment(segment(0), header.start[0], {plane.get(), bytes}, kSlack, row);
+        native::unpack_bits({plane.get(), bytes}, 0, out);
         return;
     }
-    if (container == 1 && header.segments > 1) {
-        std::vector<Plane> planes;
+    if (header.segments == 1) {
+        unpack_segment(segment(0), header.start[0], out, 0, row);
+    } else {
+        std::vector<Plane> planes;  // in the order of the bytes of a pixel; segments begin with a sample's highest byte
         const auto strips = std::make_unique_for_overwrite<std::byte[]>(Plane::kStride * header.segments);
         for (unsigned i = 0; i < header.segments; ++i) {
-            planes.emplace_back(segment(i), header.start[i], strips.get() + i * Plane::kStride);
+            const auto index = static_cast<unsigned>(i / container * container + (container - 1 - i % container));
+            planes.emplace_back(segment(index), header.start[index], strips.get() + i * Plane::kStride);
         }
         merge_strips(planes, row, out);
-        extract_stored(out, d);
-        return;
     }
-    const std::size_t plane = d.bits_allocated == 1 ? (pixels + 7) / 8 : pixels;
-    const std::size_t stride = plane + kSlack;
-    const auto planes = std::make_unique_for_overwrite<std::byte[]>(stride * header.segments);
-    for (unsigned i = 0; i < header.segments; ++i) {
-        unpack_segment(segment(i), header.start[i], {planes.get() + i * stride, plane}, kSlack, row);
-    }
-    if (d.bits_allocated == 1) {
-        native::unpack_bits({planes.get(), plane}, 0, out);
-    } else {
-        merge_planes(planes.get(), stride, d.samples_per_pixel, container, pixels, out.data());
-        extract_stored(out, d);
-    }
+    extract_stored(out, d);
 }
 
 }  // namespace
