@@ -41,6 +41,17 @@ struct Job {
     std::size_t stride;
 };
 
+/// Whether parts are known to be those of the whole: 4:4:4, 4:2:2 and 4:2:0, as every encoder writes. With other
+/// factors libjpeg-turbo's parts may differ from its whole frames, so that all of it is decoded.
+bool has_usual_sampling(const jpeg_decompress_struct& cinfo) noexcept {
+    const jpeg_component_info* each = cinfo.comp_info;
+    const bool chrominance = each[1].h_samp_factor == 1 && each[1].v_samp_factor == 1 && each[2].h_samp_factor == 1 &&
+                             each[2].v_samp_factor == 1;
+    const int across = each[0].h_samp_factor;
+    const int down = each[0].v_samp_factor;
+    return chrominance && (across == 1 || across == 2) && (down == 1 || (across == 2 && down == 2));
+}
+
 /// C style: everything with a destructor stays outside. True on success; else `manager.message` says why.
 bool run(ErrorManager& manager, jpeg_decompress_struct& cinfo, const Job& job) {
     jpeg_progress_mgr progress{};
@@ -64,13 +75,18 @@ bool run(ErrorManager& manager, jpeg_decompress_struct& cinfo, const Job& job) {
     jpeg_start_decompress(&cinfo);
     JDIMENSION left = part.x - std::min(part.x, kMargin);
     JDIMENSION width = std::min(part.x + part.columns + kMargin, std::uint32_t{cinfo.output_width}) - left;
-    if (width < cinfo.output_width) {
+    const bool in_parts = has_usual_sampling(cinfo);
+    if (in_parts && width < cinfo.output_width) {
         jpeg_crop_scanline(&cinfo, &left, &width);
     } else {
         left = 0;
     }
-    if (part.y != 0) {
+    if (in_parts && part.y != 0) {
         jpeg_skip_scanlines(&cinfo, part.y);
+    }
+    while (cinfo.output_scanline < part.y) {
+        unsigned char* lines[1] = {job.line};
+        jpeg_read_scanlines(&cinfo, lines, 1);
     }
     const unsigned char* from = job.line + std::size_t{part.x - left} * 3;
     for (std::uint32_t row = 0; row < part.rows; ++row) {
