@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from real_files import extract
 
 import hilum
 from hilum.volumes.mesh import Mesh, Surface, make_mesh
@@ -23,8 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def volume(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Voxels, affine and rescale of a thorax."""
     root = tmp_path_factory.mktemp("thorax")
-    with tarfile.open(shared_data / "archives" / "lidc_idri_0314_z20_119.tar.xz") as tar:
-        tar.extractall(root / "files", filter="data")
+    extract("lidc_idri_0314_z20_119", shared_data, root / "files")
     with hilum.open(root / "archive") as archive:
         archive.import_paths([root / "files"])
         found = archive.studies()[0].series[0].volume()

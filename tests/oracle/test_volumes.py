@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import struct
 import subprocess
-import tarfile
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
 import pytest
+from real_files import extract
 
 import hilum
 
@@ -33,8 +33,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> dict
     found = {name: shared_data / name for name in FOLDERS}
     root = tmp_path_factory.mktemp("extracted")
     for name in ARCHIVES:
-        with tarfile.open(shared_data / "archives" / f"{name}.tar.xz") as tar:
-            tar.extractall(root, filter="data")
+        extract(name, shared_data, root)
         found[name] = root / name
     return found
 
