@@ -12,6 +12,7 @@ from pynetdicom import AE, build_context
 import hilum
 from hilum.archive.incoming import Incoming
 from hilum.config import DimseSettings
+from hilum.dicom.status import STORE_FAILURE
 from hilum.dimse.commitment import CommitmentService
 from hilum.dimse.models import COMMITMENT_CLASS, MODELS
 from hilum.dimse.query import FindService
@@ -19,7 +20,7 @@ from hilum.dimse.retrieve import GetService, MoveService
 from hilum.dimse.server import TRANSFER_SYNTAXES, VERIFICATION, DimseServer
 from hilum.dimse.services import Services
 from hilum.dimse.statement import BEGIN, END, dimse_tables
-from hilum.dimse.storage import DIMSE_STATUS, STORE_STATUS, StoreHandler
+from hilum.dimse.storage import STORE_STATUS, StoreHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 def test_every_status_of_an_error_is_in_the_table_of_c_store() -> None:
     said = set(STORE_STATUS)
-    for error, status in DIMSE_STATUS.items():
+    for error, status in STORE_FAILURE.items():
         assert status in said or error.__name__ in ("Conflict", "NotFound")
 
 

@@ -14,6 +14,7 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from hilum.dicom.status import PROCESSING_FAILURE
 from hilum.errors import HilumError, LimitExceeded, Unavailable
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = ["Commitment", "CommitmentStore", "Reference", "confirm"]
 
 NOT_FOUND: Final = 0x0112  # no such object instance
 CLASS_CONFLICT: Final = 0x0119  # class / instance conflict
-PROCESSING_FAILURE: Final = 0x0110
 _MOST_WAITING: Final = 10_000
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from hilum.archive.stored_object import object_of_record
 from hilum.archive.transcode import native_pixels
 from hilum.dicom.scan import FrameTable
-from hilum.dicomweb import http
 from hilum.dicomweb.frames import frame_choice
 from hilum.dicomweb.http import Answer, Request, Stream
 from hilum.dicomweb.negotiate import (
@@ -21,13 +20,13 @@ from hilum.dicomweb.negotiate import (
 from hilum.dicomweb.parts import (
     CHUNK,
     PRIVATE,
-    RANGES,
     etag_of,
     gathered,
     multipart_type,
     new_boundary,
     part_head,
     part_of,
+    ranged,
 )
 
 if TYPE_CHECKING:
@@ -72,15 +71,10 @@ class BulkData:
     async def _ranged(
         self, request: Request, record: InstanceRecord, path: str, size: int, pieces: Iterator[bytes]
     ) -> Answer | Stream:
-        etag = etag_of(record, path.replace("/", "."))
-        headers = [(b"etag", etag), PRIVATE, RANGES]
-        if http.etag_matches(request, etag):
-            return http.empty(304, *headers)
-        part = http.apply_range(request, size, etag)
-        headers += part.headers
-        if part.status == 416:
-            return http.text(416, "nothing of the element is in that range", *headers)
-        headers.append((b"content-type", _OCTETS.encode()))
+        begun = ranged(request, etag_of(record, path.replace("/", ".")), size, _OCTETS)
+        if isinstance(begun, Answer):
+            return begun
+        part, headers = begun
         return Stream(part.status, headers, self._web.in_thread(part_of(pieces, part.start, part.stop)), part.length)
 
     def _one_part(self, size: int, pieces: Iterator[bytes]) -> Stream:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.negotiate import STORED_MEDIA
-from hilum.dicomweb.parts import PRIVATE, etag_of, multipart_type, new_boundary, part_head
+from hilum.dicomweb.parts import PRIVATE, etag_of, multipart_type, new_boundary, part_head, ranged
 from hilum.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -55,15 +54,11 @@ class Documents:
             return Answer(
                 200, [multipart_type(kind, boundary), (b"content-length", str(len(whole)).encode()), PRIVATE], whole
             )
-        etag = etag_of(record, "w")
-        headers: http.Headers = [(b"etag", etag), PRIVATE, (b"accept-ranges", b"bytes"), (b"vary", b"Accept")]
-        if http.etag_matches(request, etag):
-            return http.empty(304, *headers)
-        part = http.apply_range(request, len(body), etag)
-        headers += part.headers
-        if part.status == 416:
-            return http.text(416, "nothing of it is in that range", *headers)
-        headers += [(b"content-type", kind.encode()), (b"content-length", str(part.length).encode())]
+        begun = ranged(request, etag_of(record, "w"), len(body), kind, (b"vary", b"Accept"))
+        if isinstance(begun, Answer):
+            return begun
+        part, headers = begun
+        headers.append((b"content-length", str(part.length).encode()))
         if kind in ("text/xml", "model/stl", "model/obj", "model/mtl"):
             headers.append((b"content-disposition", b"attachment"))  # never a page of our origin (P53)
         return Answer(part.status, headers, bytes(memoryview(body)[part.start : part.stop]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
+from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer, Pieces
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "new_boundary",
     "part_head",
     "part_of",
+    "ranged",
     "whole_multipart",
 ]
 
@@ -38,6 +40,26 @@ RANGES: Final = (b"accept-ranges", b"bytes")
 def etag_of(record: InstanceRecord, *variant: object) -> bytes:
     """Entity tag of something that is made from one object alone."""
     return b'"%s%s"' % (record.sha256[:12].hex().encode(), "".join(f"-{part}" for part in variant).encode())
+
+
+def ranged(
+    request: http.Request, etag: bytes, length: int, content_type: str, *more: tuple[bytes, bytes]
+) -> tuple[http.ByteRange, http.Headers] | Answer:
+    """Begin an answer that may be a part of a body of ``length`` bytes, ``more`` are headers of any answer.
+
+    Returns
+    -------
+    tuple of ByteRange and headers, or Answer
+        What to send, with all headers but Content-Length; an answer when nothing is sent: 304 or 416.
+    """
+    headers: http.Headers = [(b"etag", etag), PRIVATE, RANGES, *more]
+    if http.etag_matches(request, etag):
+        return http.empty(304, *headers)
+    part = http.apply_range(request, length, etag)
+    headers += part.headers
+    if part.status == 416:
+        return http.text(416, "nothing of it is in that range", *headers)
+    return part, [*headers, (b"content-type", content_type.encode())]
 
 
 def multipart_type(part_type: str, boundary: str) -> tuple[bytes, bytes]:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hilum._multipart import MultipartParser, parse_content_type
 from hilum.archive.ingest import StoreStatus
+from hilum.dicom.status import store_failure
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Answer, Request
 from hilum.dicomweb.negotiate import NotAcceptable, choose_metadata, parse_accept
 from hilum.dicomweb.routing import is_uid
-from hilum.dicomweb.status import RETRY_AFTER_S, failure_reason
+from hilum.dicomweb.status import RETRY_AFTER_S
 from hilum.dicomweb.stow_metadata import METADATA_TYPES, MetadataParts, uids_of
 from hilum.dicomweb.xml import native_dicom_model
 from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable, UsageError
@@ -248,7 +249,7 @@ class Store:
         except HilumError as error:
             self._observe(f"refused {type(error).__name__.strip('_')}", perf_counter() - started, size)
             uids = await self._pool.run(_uids_of, spool)
-            reason = error.code if isinstance(error, _OtherStudy) else failure_reason(error)
+            reason = error.code if isinstance(error, _OtherStudy) else store_failure(error)
             return Outcome(uids[0], uids[1], failure=reason, error=error)
         finally:
             spool.discard()
@@ -388,7 +389,7 @@ class _Transaction:
 
 
 async def _failed_with(error: HilumError, sop_class: str = "", sop_instance: str = "") -> Outcome:
-    return Outcome(sop_class, sop_instance, failure=failure_reason(error), error=error)
+    return Outcome(sop_class, sop_instance, failure=store_failure(error), error=error)
 
 
 def _holds_objects(parameters: dict[str, str]) -> bool:

@@ -14,12 +14,12 @@ from hilum.dicomweb.parts import (
     CHUNK,
     INLINE_BYTES,
     PRIVATE,
-    RANGES,
     etag_of,
     gathered,
     multipart_type,
     new_boundary,
     part_head,
+    ranged,
     whole_multipart,
 )
 from hilum.dicomweb.small_cache import SmallCache
@@ -115,15 +115,10 @@ class Retrieve:
         self, request: Request, record: InstanceRecord, content_type: str, start: int, length: int
     ) -> Answer | Stream:
         """Answer a range of the stored object as a single-part answer, with ETag and Range."""
-        etag = etag_of(record, start, length)
-        headers = [(b"etag", etag), PRIVATE, RANGES]
-        if http.etag_matches(request, etag):
-            return http.empty(304, *headers)
-        part = http.apply_range(request, length, etag)
-        headers += part.headers
-        if part.status == 416:
-            return http.text(416, "nothing of the object is in that range", *headers)
-        headers.append((b"content-type", content_type.encode()))
+        begun = ranged(request, etag_of(record, start, length), length, content_type)
+        if isinstance(begun, Answer):
+            return begun
+        part, headers = begun
         if request.method == "HEAD" or not part.length:
             return Answer(part.status, [*headers, (b"content-length", str(part.length).encode())])
         if part.length <= INLINE_BYTES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from hilum.dicom.status import PROCESSING_FAILURE
 from hilum.dimse.messages import Field, Tag, response_to
 from hilum.dimse.models import COMMITMENT_CLASS, MODELS
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Services"]
 
 LOGGER = logging.getLogger("hilum.dimse")
-_PROCESSING_FAILURE: Final = 0x0110
 _UNRECOGNISED: Final = 0x0211
 _NOT_AUTHORISED: Final = 0x0124
 _FIELDS: Final = {"find": Field.C_FIND, "get": Field.C_GET, "move": Field.C_MOVE}
@@ -73,7 +73,7 @@ class Services:
             shown = str(error) if isinstance(error, HilumError) else type(error).__name__
             LOGGER.error("%s failed: %s", name, shown)
             self._refused(link, name, "processing failure")
-            status = 0xC000 if name in _FIELDS else _PROCESSING_FAILURE
+            status = 0xC000 if name in _FIELDS else PROCESSING_FAILURE
             link.send(request.context.id, response_to(request.command, status, comment="processing failure"))
         else:
             if status >> 12 in (0xA, 0xC) or 0x0100 <= status < 0x0200:

@@ -19,6 +19,7 @@ from hilum.archive.coerce import COERCED
 from hilum.archive.ingest import StoreStatus
 from hilum.dicom import scan as dicom
 from hilum.dicom.receiving import part10_prefix
+from hilum.dicom.status import PROCESSING_FAILURE, store_failure
 from hilum.dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.dimse.messages import Tag
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from hilum.dicom.scan import Scan
 
 __all__ = [
-    "DIMSE_STATUS",
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
     "STORE_STATUS",
@@ -44,18 +44,7 @@ __all__ = [
 
 LOGGER = logging.getLogger("hilum.dimse")
 
-DIMSE_STATUS: Final[dict[type[errors.HilumError], int]] = {
-    errors.DataError: 0xC000,  # Error: cannot understand
-    errors.UsageError: 0xC000,
-    errors.LimitExceeded: 0xA700,  # Refused: out of resources
-    errors.Unavailable: 0xA700,
-    errors.Conflict: 0x0111,  # Duplicate SOP instance
-    errors.Denied: 0x0124,  # Refused: not authorised
-    errors.NotFound: 0x0112,
-}
-"""C-STORE status by class of error (PS3.4 Table B.2-1, PS3.7 Annex C): the one table."""
 SUCCESS: Final = 0x0000
-PROCESSING_FAILURE: Final = 0x0110
 MISMATCH: Final = 0xA900  # Error: data set does not match SOP class
 WARNING: Final = 0xB000
 
@@ -76,10 +65,7 @@ def dimse_status(error: BaseException) -> int:
     """C-STORE status for an error; processing failure for one that is not of our tree."""
     if isinstance(error, _Mismatch):
         return MISMATCH
-    for kind in type(error).__mro__:
-        if kind in DIMSE_STATUS:
-            return DIMSE_STATUS[kind]
-    return PROCESSING_FAILURE
+    return store_failure(error)
 
 
 class StoreHandler:

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from hilum import errors
 from hilum.codecs.jp2 import jp2_boxed
+from hilum.dicom.status import store_failure
 from hilum.dicomweb import http
 from hilum.dicomweb.http import Request
 from hilum.dicomweb.paging import PagingMemory
 from hilum.dicomweb.qido import parse_parameters
 from hilum.dicomweb.render_query import Viewport, parse_render_query
 from hilum.dicomweb.small_cache import SmallCache
-from hilum.dicomweb.status import HTTP_STATUS, failure_reason, http_status
+from hilum.dicomweb.status import HTTP_STATUS, http_status
 from hilum.dicomweb.stow import Outcome, response_data_set, response_status
 from hilum.dicomweb.xml import native_dicom_model
 from hilum.types import PixelDescription
@@ -140,9 +141,9 @@ def test_every_error_has_a_status_and_a_reason() -> None:
         if kind is not errors.HilumError:
             assert kind in HTTP_STATUS
             assert 400 <= http_status(kind("x")) < 600
-            assert failure_reason(kind("x")) != 0x0110
+            assert store_failure(kind("x")) != 0x0110
     assert http_status(ValueError()) == 500
-    assert failure_reason(ValueError()) == 0x0110
+    assert store_failure(ValueError()) == 0x0110
 
 
 GOOD = Outcome("1.1", "1.2", "1.3", "1.4")
