@@ -7,10 +7,8 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ import httpx
 import pydicom
 import pytest
 from objects import make_object
-from programs import free_port, program
+from programs import free_port, program, wait_for
 
 import hilum
 from hilum.archive.ingest import data_set_offset
@@ -51,16 +49,6 @@ class Legacy:
 
     def dicom(self) -> list[str]:
         return ["dicom", "127.0.0.1", str(self.port), "-aec", self.title, "-aet", "MIGRATE"]
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"nobody listens on port {port}")
 
 
 def content(data: bytes) -> bytes:

@@ -7,18 +7,16 @@ import io
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pydicom
 import pytest
 from objects import make_object
-from programs import free_port, program
+from programs import free_port, program, storescp
 from pynetdicom import AE, _config, build_context, build_role, evt
 from real_files import ABSENT, find_shared_data
 from shared_objects import all_rows
@@ -50,23 +48,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, sink: int) -> Iterator[Any]
     running = start_server(root, "--workers", "1", environment={"HILUM__DIMSE__PEERS": f"SINK 127.0.0.1:{sink}"})
     yield running
     assert stop_server(running) == 0
-
-
-@contextmanager
-def storescp(port: int, folder: Path) -> Iterator[Path]:
-    folder.mkdir(exist_ok=True)
-    command = [program("storescp"), "+B", "-od", str(folder), "+xa", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            yield folder
-        finally:
-            process.terminate()
 
 
 def content(data: bytes) -> bytes:
@@ -103,7 +84,7 @@ def test_dcmjs_dimse(server: Any, sink: int, dcmjs: Path, tmp_path: Path) -> Non
     path.write_bytes(raw)
     script = Path(__file__).parent / "dcmjs_client.cjs"
     command = ["node", str(script), str(dcmjs), str(server.dicom_port), str(path), ds.StudyInstanceUID, "SINK"]
-    with storescp(sink, tmp_path / "came") as came:
+    with storescp(sink, tmp_path / "came", "+xa") as came:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         moved = [content(file.read_bytes()) for file in came.iterdir()]

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import io
 import re
-import socket
 import subprocess
 import time
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from objects import make_object
-from programs import free_port, program
+from programs import free_port, program, storescp
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import generate_uid
@@ -234,23 +232,6 @@ def test_d11_peer_that_wants_both_roles(tmp_path: Path, both: bool) -> None:
 
 
 # compressed on the way
-
-
-@contextmanager
-def storescp(port: int, folder: Path, option: str) -> Iterator[None]:
-    folder.mkdir()
-    command = [program("storescp"), "+B", "-od", str(folder), option, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
 import subprocess
 import time
 import warnings
@@ -15,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from objects import make_object
-from programs import free_port, program
+from programs import free_port, program, storescp
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, build_context, build_role, evt
 from real_files import find_shared_data
@@ -73,24 +72,6 @@ def records(server: Any, **keys: str) -> dict[str, tuple[str, str, bytes]]:
             i.sop_instance_uid: (i.sop_class_uid, i.transfer_syntax_uid, content(i.read_bytes()))
             for i in archive.instances(**keys)
         }
-
-
-@contextlib.contextmanager
-def storescp(port: int, folder: Path, *options: str) -> Iterator[None]:
-    """DCMTK's storage SCP, which writes what it gets bit by bit."""
-    folder.mkdir(exist_ok=True)
-    command = [program("storescp"), "+B", "-od", str(folder), *(options or ("+xa",)), "-pm", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
 
 
 def received(folder: Path) -> dict[str, bytes]:
@@ -351,7 +332,7 @@ def test_dcmtk_takes_what_it_knows(server: Any, tmp_path: Path, destinations: di
         studies = [s.study_instance_uid for s in archive.studies() if s.study_instance_uid in demo]
     stored = records(server)
     folder = tmp_path / "came"
-    with storescp(destinations["DCMTK"], folder):
+    with storescp(destinations["DCMTK"], folder, "+xa", "-pm"):
         finals = [move(server, study, "DCMTK")[-1][0] for study in studies]
     came = received(folder)
     assert len(studies) > 5
@@ -370,7 +351,7 @@ def test_dcmtk_takes_what_it_knows(server: Any, tmp_path: Path, destinations: di
 def test_move_at_study_level_by_movescu(server: Any, tmp_path: Path, destinations: dict[str, int]) -> None:
     study = study_of(server, "R1", 1)
     folder = tmp_path / "came"
-    with storescp(destinations["DCMTK"], folder):
+    with storescp(destinations["DCMTK"], folder, "+xa", "-pm"):
         command = [program("movescu"), "-v", "-S", "-aem", "DCMTK", "-k", "QueryRetrieveLevel=STUDY"]
         command += ["-k", f"StudyInstanceUID={study}", "127.0.0.1", str(server.dicom_port)]
         assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0

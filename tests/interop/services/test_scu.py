@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from objects import make_object
-from programs import free_port
+from programs import free_port, storescp, wait_for
 from tests.interop.services.conftest import start_server, stop_server
 
 import hilum
@@ -29,16 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("scu_server")
 DEMO = Path(__file__).parent.parent.parent / "data" / "demo"
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"nobody listens on port {port}")
 
 
 @pytest.fixture(scope="module")
@@ -181,20 +169,12 @@ def test_store_from_the_command_line(start: Any, tmp_path: Path) -> None:
 
 
 def test_every_demonstration_file_by_dcmtks_storescp(tmp_path: Path) -> None:
-    storescp = shutil.which("storescp", path="/usr/bin:/usr/local/bin")
-    if storescp is None:
-        pytest.skip("DCMTK's storescp is not installed")
     port = free_port()
     came = tmp_path / "came"
-    came.mkdir()
     files = sorted(DEMO.glob("*.dcm"))
-    with subprocess.Popen([storescp, "+B", "+xa", "-od", str(came), str(port)], stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port)
-            results: list[Any] = []
-            stored = client.store(Remote("127.0.0.1", port), files, outcome=results.append)
-        finally:
-            process.terminate()
+    with storescp(port, came, "+xa"):
+        results: list[Any] = []
+        stored = client.store(Remote("127.0.0.1", port), files, outcome=results.append)
     assert len(results) == len(files)
     assert stored == len(list(came.iterdir()))
     assert all("does not take" in r.error for r in results if not r.ok)
