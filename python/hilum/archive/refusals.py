@@ -1,6 +1,7 @@
 """Why not: the last requests of peers that were refused, kept in a small file that every process can read.
 
-Reasons are texts of ours, without values of patients. A peer that is refused again and again costs a line a second.
+Reasons are texts of ours, without values of patients. A peer that is refused again and again costs a line a second,
+and takes no place from the refusals of others (ADM-9).
 """
 
 from __future__ import annotations
@@ -10,24 +11,28 @@ import json
 import logging
 import threading
 import time
-from collections import deque
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["Refusal", "Refusals", "read_refusals"]
 
 LOGGER = logging.getLogger("hilum.archive")
-_KEPT: Final = 500
-_LONGEST: Final = 256 << 10
+_PER_PEER: Final = 100
+_PER_ADDRESS: Final = 400
+_KEPT: Final = 1000
+_LONGEST: Final = 512 << 10
+"""Bytes after which the file is cut to the last `_KEPT`, which are fewer."""
 _NAME: Final = "refusals.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal, or several of the same kind within a second."""
+    """One refusal, or several that are the same but for their time."""
 
     time: float
     """Unix time of the last one."""
@@ -74,9 +79,9 @@ class Refusals:
             stream.write(json.dumps(asdict(item)) + "\n")
             size = stream.tell()
         if size > _LONGEST:
-            lines = self._path.read_text(encoding="utf-8").splitlines()[-_KEPT:]
             temporary = self._path.with_suffix(".tmp")
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            lines = (json.dumps(asdict(item)) + "\n" for item in reversed(_last(_read(self._path))))
+            temporary.write_text("".join(lines), encoding="utf-8")
             temporary.replace(self._path)
 
 
@@ -91,11 +96,32 @@ def read_refusals(root: Path, *, peer: str = "", limit: int = 100) -> list[Refus
         Only of this AE title or address.
     limit : int
     """
-    found: deque[Refusal] = deque(maxlen=max(limit, 0))
-    with contextlib.suppress(OSError), (root / _NAME).open(encoding="utf-8", errors="replace") as stream:
+    found = [item for item in _last(_read(root / _NAME)) if not peer or peer in (item.peer, item.address)]
+    return found[: max(limit, 0)]
+
+
+def _read(path: Path) -> Iterator[Refusal]:
+    """Give the lines of the file; a torn one is left out."""
+    with contextlib.suppress(OSError), path.open(encoding="utf-8", errors="replace") as stream:
         for line in stream:
             with contextlib.suppress(ValueError, TypeError):
-                item = Refusal(**json.loads(line))
-                if not peer or peer in (item.peer, item.address):
-                    found.append(item)
-    return list(reversed(found))
+                yield Refusal(**json.loads(line))
+
+
+def _last(items: Iterable[Refusal]) -> list[Refusal]:
+    """Merge what is the same, and give the last of each peer, the newest first."""
+    merged: dict[tuple[str, str, str, str], Refusal] = {}
+    for item in items:
+        key = (item.peer, item.address, item.service, item.reason)
+        before = merged.pop(key, None)
+        merged[key] = replace(item, count=item.count + before.count) if before else item
+    kept: list[Refusal] = []
+    of_peer: Counter[str] = Counter()
+    of_address: Counter[str] = Counter()
+    for item in reversed(merged.values()):
+        name = item.peer or item.address
+        if of_peer[name] < _PER_PEER and of_address[item.address] < _PER_ADDRESS and len(kept) < _KEPT:
+            kept.append(item)
+            of_peer[name] += 1
+            of_address[item.address] += 1
+    return kept

@@ -8,22 +8,26 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from hilum.cli.common import JsonOption, human_bytes, print_json, printable, warn
+from hilum.cli.progress import Line
 from hilum.cli.remote import asks_peer
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from hilum.dimse.client import Counts, StoreOutcome
     from hilum.types import Level
 
 __all__ = ["echo", "find", "get", "move", "store"]
 
+_INTERRUPTED: Final = 130
+_CANCELLED: Final = 0xFE00
+_SOME_FAILED: Final = 0xB000
 Keys: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("-k", "--key", help="Matching or return key: PatientID=4711, 0008,0050, StudyDate=20240101-."),
@@ -90,9 +94,15 @@ def move(
     from hilum.dimse import client
 
     wanted, found_level = _query(keys or [], level)
-    with client.cancelling(threading.Event()) as stop:
+    with Line() as line, client.cancelling(threading.Event()) as stop:
         counts = client.move(
-            remote, destination, found_level, wanted, root=_root(study, patient), progress=_show, stop=stop
+            remote,
+            destination,
+            found_level,
+            wanted,
+            root=_root(study, patient),
+            progress=lambda counts: line.show(_text(counts)),
+            stop=stop,
         )
     _end(counts)
 
@@ -115,7 +125,7 @@ def get(
         bool, typer.Option("--both-roles", help="Propose SCU and SCP for storage classes, as Siemens syngo wants it.")
     ] = False,
 ) -> None:
-    """Fetch objects from a DICOM node (C-GET). As files or into an archive."""
+    """Fetch objects from a DICOM node (C-GET). As files or into an archive. ^C cancels in order."""
     from hilum.archive.archive import open as open_root
     from hilum.dimse import client
 
@@ -129,17 +139,19 @@ def get(
             path.unlink()
 
     try:
-        counts = client.get(
-            replace(remote, both_roles=both_roles),
-            found_level,
-            wanted,
-            folder,
-            root=_root(study, patient),
-            associations=associations,
-            resume=resume,
-            progress=_show,
-            received=received,
-        )
+        with Line() as line, client.cancelling(threading.Event()) as stop:
+            counts = client.get(
+                replace(remote, both_roles=both_roles),
+                found_level,
+                wanted,
+                folder,
+                root=_root(study, patient),
+                associations=associations,
+                resume=resume,
+                progress=lambda counts: line.show(_text(counts)),
+                received=received,
+                stop=stop,
+            )
     finally:
         if opened is not None:
             opened.close()
@@ -157,27 +169,30 @@ def store(
     ] = None,
     associations: Associations = 1,
 ) -> None:
-    """Send files to a DICOM node (C-STORE). Byte for byte, in their transfer syntax."""
+    """Send files to a DICOM node (C-STORE). Byte for byte, in their transfer syntax. ^C ends after the current file."""
     from hilum.dimse import client
 
-    sent = _Sent(ledger)
-    started = time.monotonic()
-    try:
-        client.store(remote, sent.still(_files(paths)), associations=associations, outcome=sent.take)
-    finally:
-        sent.close()
-    seconds = time.monotonic() - started
-    line = f"{sent.stored} stored ({human_bytes(sent.size)}, {sent.stored / max(seconds, 1e-6):.0f}/s)"
-    print(f"{line}, {sent.skipped} sent before, {sent.failed} failed")
+    with client.cancelling(threading.Event()) as stop:
+        sent = _Sent(ledger, frozenset(paths))
+        try:
+            client.store(remote, sent.still(_files(paths)), associations=associations, outcome=sent.take, stop=stop)
+        finally:
+            sent.close()
     if sent.failed:
         raise typer.Exit(1)
+    if stop.is_set():
+        raise typer.Exit(_INTERRUPTED)
 
 
 class _Sent:
-    """What a run of ``hilum store`` has done, in memory and in its ledger."""
+    """What a run of ``hilum store`` has done, on the terminal and in its ledger."""
 
-    def __init__(self, ledger: Path | None) -> None:
-        self.stored = self.failed = self.skipped = self.size = 0
+    def __init__(self, ledger: Path | None, named: Collection[Path]) -> None:
+        self.stored = self.failed = self.skipped = self.others = self.size = 0
+        self._named = named
+        """What is no DICOM object is a failure only when it was named, not when it lies in a folder."""
+        self._shown = Line()
+        self._started = time.monotonic()
         self._known: set[str] = set()
         self._file: Any = None
         if ledger is not None:
@@ -204,15 +219,30 @@ class _Sent:
             if self._file is not None:
                 self._file.write(self._line(outcome.path) + "\n")
                 self._file.flush()
+        elif not outcome.is_dicom and outcome.path not in self._named:
+            self.others += 1
         else:
             self.failed += 1
             reason = outcome.error or "refused"
             status = f" (status {outcome.status:04X})" if outcome.status >= 0 else ""
+            self._shown.clear()
             warn(f"{printable(str(outcome.path))}: {printable(reason)}{status}")
+        self._shown.show(self._summary())
+
+    def _summary(self) -> str:
+        speed = self.stored / max(time.monotonic() - self._started, 1e-6)
+        parts = [f"{self.stored} stored ({human_bytes(self.size)}, {speed:.0f}/s)", f"{self.skipped} sent before"]
+        parts.append(f"{self.failed} failed")
+        if self.others:
+            parts.append(f"{self.others} in folders are not DICOM")
+        return ", ".join(parts)
 
     def close(self) -> None:
+        """Tell what was done, also after an error."""
         if self._file is not None:
             self._file.close()
+        self._shown.clear()
+        print(self._summary(), flush=True)
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:
@@ -249,18 +279,18 @@ def _query(keys: list[str], level: str) -> tuple[dict[str, str], Level]:
     return wanted, found
 
 
-def _show(counts: Counts) -> None:
-    if sys.stderr.isatty():
-        done = counts.completed + counts.warning
-        print(f"\r{done} done, {counts.failed} failed, {counts.remaining} left ", end="", file=sys.stderr)
+def _text(counts: Counts) -> str:
+    left = f", {counts.remaining} left" if counts.remaining else ""
+    return f"{counts.completed + counts.warning} done, {counts.failed} failed{left}"
 
 
 def _end(counts: Counts) -> None:
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    print(f"{counts.completed} completed, {counts.warning} with a warning, {counts.failed} failed", end="")
-    print("" if counts.status == 0 else f", status {counts.status:04X}")
+    status = f", status {counts.status:04X}" if counts.status else ""
+    comment = f": {printable(counts.comment)}" if counts.comment else ""
+    print(f"{counts.completed} completed, {counts.warning} with a warning, {counts.failed} failed{status}{comment}")
     for uid in counts.failed_uids[:20]:
         warn(f"failed: {printable(uid)}")
-    if counts.status not in (0, 0xB000) or counts.failed:
+    if counts.status == _CANCELLED:
+        raise typer.Exit(_INTERRUPTED)
+    if counts.status not in (0, _SOME_FAILED) or counts.failed:
         raise typer.Exit(1)

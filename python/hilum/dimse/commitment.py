@@ -18,6 +18,7 @@ from hilum.dimse.association import Association, Proposal
 from hilum.dimse.identifier import Element, encode, parse, text_of
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.dimse.models import COMMITMENT_CLASS, COMMITMENT_INSTANCE
+from hilum.dimse.wire import Outcome
 
 if TYPE_CHECKING:
     import ssl
@@ -99,8 +100,8 @@ class CommitmentService:
         if self._thread.ident is not None:
             self._thread.join(5)
 
-    def __call__(self, link: Link, request: Request) -> int:
-        """Answer one N-ACTION request; gives its status."""
+    def __call__(self, link: Link, request: Request) -> Outcome:
+        """Answer one N-ACTION request."""
         status, comment, item = SUCCESS, "", None
         try:
             item = self._read(link, request)
@@ -119,7 +120,7 @@ class CommitmentService:
                 self._wake.set()
             else:
                 self._report_here(link, request, item)
-        return status
+        return Outcome(status, comment)
 
     def _read(self, link: Link, request: Request) -> Commitment:
         command = request.command

@@ -57,6 +57,8 @@ class Connection:
         self._stream = None if self._secure else Stream(receiver, peer.fileno(), wake)
         self.ended = ""
         """How the association has ended: what `next` gave last, once it was no message."""
+        self.why = ""
+        """What was bad, when it has ended ``"bad"``."""
 
     def next(self, seconds: float | None = None) -> str:
         """Wait for the next message.
@@ -162,7 +164,7 @@ class Connection:
             if error.code != BAD_PDU:
                 raise
             LOGGER.warning("association aborted: %s", error)
-            self.ended = "bad"
+            self.ended, self.why = "bad", str(error)
             self.abort(int(getattr(error, "reason", 0)))
             return "bad"
 

@@ -140,7 +140,9 @@ class Gate:
             now = time.monotonic()
             if now >= next_sweep:
                 next_sweep = now + 0.5
-                for fd in [fd for fd, waiting in self._waiting.items() if now > waiting.deadline]:
+                for fd, waiting in [found for found in self._waiting.items() if now > found[1].deadline]:
+                    limit = f"no association request within {self._settings.request_s:g} s"
+                    self._settings.refused(waiting.address[0], "associate", limit)
                     self._drop(selector, fd)
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
@@ -188,6 +190,7 @@ class Gate:
         if waiting.data[0] != _ASSOCIATE_RQ or length > self._settings.request_bytes:
             with suppress(OSError):
                 waiting.peer.send(ABORT)
+            self._settings.refused(waiting.address[0], "associate", "what came is no association request")
             self._observe("malformed")
             self._drop(selector, fd)
         elif len(waiting.data) >= _HEADER + length:

@@ -56,6 +56,8 @@ class Negotiated:
     """Accepted presentation contexts."""
     peer_max_pdu: int = 0
     """What the peer takes (Maximum Length Received, PS3.8 D.1); 0: any length."""
+    why: str = ""
+    """Why it was not accepted, or what of it was not; empty: nothing, or somebody else has said so already."""
 
 
 class _Answer:
@@ -126,16 +128,16 @@ def negotiate(
         Users that are told have been verified: say so where that is asked for.
     """
     if not request[7] & 1:
-        return Negotiated(_REJECT_VERSION, accepted=False)
+        return Negotiated(_REJECT_VERSION, accepted=False, why="the protocol version is not supported")
     rq = A_ASSOCIATE_RQ()
     try:
         rq.decode(request)
         primitive = rq.to_primitive()
     except Exception as error:  # whatever its decoder meets in bytes of a stranger
-        LOGGER.warning("A-ASSOCIATE-RQ cannot be read: %s", type(error).__name__)
-        return Negotiated(_ABORT_PARAMETER, accepted=False)
+        why = f"the A-ASSOCIATE-RQ cannot be read ({type(error).__name__})"
+        return Negotiated(_ABORT_PARAMETER, accepted=False, why=why)
     if str(primitive.application_context_name).strip(" \0") != _APPLICATION_CONTEXT:
-        return Negotiated(_REJECT_CONTEXT, accepted=False)
+        return Negotiated(_REJECT_CONTEXT, accepted=False, why="the application context is not DICOM's")
     refused = _restrict(primitive, ae, peer[0], take)
     assoc = _association(ae, ae_title, peer, ours)
     assoc.requestor.primitive = primitive
@@ -151,16 +153,29 @@ def negotiate(
     try:
         assoc.acse.negotiate_association()
     except Exception as error:
-        LOGGER.warning("A-ASSOCIATE-RQ cannot be negotiated: %s", type(error).__name__)
-        return Negotiated(answer.data or _ABORT_PARAMETER, accepted=False)
+        why = f"the A-ASSOCIATE-RQ cannot be negotiated ({type(error).__name__})"
+        return Negotiated(answer.data or _ABORT_PARAMETER, accepted=False, why=why)
+    contexts = _contexts(assoc)
     return Negotiated(
         answer.data,
         accepted=bool(assoc.is_established) and answer.data[:1] == b"\x02",
         calling_ae_title=str(primitive.calling_ae_title or "").strip(),
         called_ae_title=str(primitive.called_ae_title or "").strip(),
-        contexts=_contexts(assoc),
+        contexts=contexts,
         peer_max_pdu=int(assoc.requestor.maximum_length or 0),
+        why=_left_out(primitive, contexts),
     )
+
+
+def _left_out(primitive: A_ASSOCIATE, contexts: Mapping[int, Context]) -> str:
+    """Name the SOP classes of which no context was accepted, the first three of them; empty: there are none."""
+    accepted = {context.abstract_syntax for context in contexts.values()}
+    proposed = dict.fromkeys(str(cx.abstract_syntax) for cx in primitive.presentation_context_definition_list)
+    left = [uid for uid in proposed if uid not in accepted]
+    if not left:
+        return ""
+    more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+    return f"not offered here, or in no proposed transfer syntax: SOP class {', '.join(left[:3])}{more}"
 
 
 def _restrict(primitive: A_ASSOCIATE, ae: AE, address: str, take: Take) -> list[PresentationContext]:

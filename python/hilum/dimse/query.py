@@ -20,6 +20,7 @@ from hilum.dimse.identifier import (
 )
 from hilum.dimse.messages import NO_DATA_SET, Tag, response_to
 from hilum.dimse.models import LEVEL_NAMES, MODELS, UNIQUE_KEYS
+from hilum.dimse.wire import Outcome
 from hilum.index.answers import answers_identifiers, answers_rows
 from hilum.index.schema import BY_TAG, level_number, vr_of
 
@@ -148,8 +149,8 @@ class FindService:
         self._max_results = max_results
         self._observe = observe
 
-    def __call__(self, link: Link, request: Request) -> int:
-        """Answer one request; gives the final status."""
+    def __call__(self, link: Link, request: Request) -> Outcome:
+        """Answer one request."""
         started = perf_counter()
         sent = [0]
         status, comment, offending = SUCCESS, "", 0
@@ -168,7 +169,7 @@ class FindService:
         command = response_to(request.command, status, comment=comment, offending=offending)
         link.send(request.context.id, command)
         self._observe(f"{status:04X}", perf_counter() - started, sent[0])
-        return status
+        return Outcome(status, comment)
 
     def _answer(self, link: Link, request: Request, sent: list[int]) -> int:
         context = request.context

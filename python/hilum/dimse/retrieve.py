@@ -18,6 +18,7 @@ from hilum.dimse.identifier import Element, encode, parse, text_of
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.dimse.models import UNIQUE_KEYS
 from hilum.dimse.query import CANCELLED, MISMATCH, OUT_OF_RESOURCES, SUCCESS, UNABLE, Refusal, read_level
+from hilum.dimse.wire import Outcome
 
 if TYPE_CHECKING:
     import ssl
@@ -53,6 +54,8 @@ _FAILED_LIST: Final = 0x00080058
 _PENDING_EVERY_S: Final = 0.25
 _SUBOPERATION_S: Final = 120.0
 _CONTEXTS: Final = 128
+_NOT_PROPOSED: Final = Outcome(UNABLE, "the receiver takes no objects of this SOP class")
+_NOT_TAKEN: Final = Outcome(UNABLE, "an object cannot be given in any transfer syntax that the receiver takes")
 
 
 @dataclass(slots=True)
@@ -63,11 +66,14 @@ class _Counts:
     completed: int = 0
     warning: int = 0
     failed: list[str] = field(default_factory=list)
+    problem: str = ""
+    """Why the first of the failed ones has failed."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     said: float = 0.0
 
-    def take(self, record: InstanceRecord, status: int) -> None:
+    def take(self, record: InstanceRecord, outcome: Outcome) -> None:
         """Count the outcome of one C-STORE."""
+        status = outcome.status
         with self.lock:
             self.remaining -= 1
             if status == SUCCESS:
@@ -76,6 +82,7 @@ class _Counts:
                 self.warning += 1
             else:
                 self.failed.append(record.sop_instance_uid)
+                self.problem = self.problem or outcome.reason or f"the receiver has answered C-STORE with {status:04X}"
 
     def fields(self, *, final: bool) -> dict[int, int | str]:
         """Fill the counters of a response; remaining only where it is allowed (PS3.7 9.1.3.1)."""
@@ -137,8 +144,8 @@ class _Retrieval(ABC):
         self._archive = archive
         self._observe = observe
 
-    def __call__(self, link: Link, request: Request) -> int:
-        """Answer one request; gives the final status."""
+    def __call__(self, link: Link, request: Request) -> Outcome:
+        """Answer one request."""
         started = perf_counter()
         comment, offending, counts = "", 0, _Counts(0)
         try:
@@ -160,7 +167,7 @@ class _Retrieval(ABC):
             data = (encode((listed,), request.context.transfer_syntax),)
         link.send(request.context.id, command, data)
         self._observe(f"{status:04X}", perf_counter() - started, counts.completed + counts.warning)
-        return status
+        return Outcome(status, comment or counts.problem)
 
     def _before(self, request: Request) -> None:  # noqa: B027 - nothing to refuse is a valid answer
         """Refuse what needs no look at the identifier."""
@@ -230,16 +237,16 @@ class GetService(_Retrieval):
             counts.take(record, self._store(link, takers.get(record.sop_class_uid, {}), record, number))
         return counts.final_status()
 
-    def _store(self, link: Link, taker: Mapping[str, int], record: InstanceRecord, number: int) -> int:
+    def _store(self, link: Link, taker: Mapping[str, int], record: InstanceRecord, number: int) -> Outcome:
         data = self._given(record, taker)
         if data is None:
-            return UNABLE
+            return _NOT_TAKEN if taker else _NOT_PROPOSED
         message_id = number % 0xFFFF + 1
         link.send(taker[data.transfer_syntax_uid], store_command(record, message_id), _whole(data.pieces))
         answer = link.receive(_SUBOPERATION_S)
         if answer is None:
             raise errors.Unavailable("the peer does not answer a sub-operation")
-        return int(answer.command.get(Tag.STATUS, UNABLE))
+        return Outcome(int(answer.command.get(Tag.STATUS, UNABLE)))
 
 
 def _whole(pieces: Iterable[Any]) -> Iterable[Any]:
@@ -394,6 +401,7 @@ class MoveService(_Retrieval):
     ) -> None:
         left = list(reversed(records))
         tries = refusals = 0
+        problem = ""
         while left and not stop.is_set():
             connected = False
             try:
@@ -404,22 +412,24 @@ class MoveService(_Retrieval):
                         left.pop()
                         tries = refusals = 0
             except errors.HilumError as error:
-                LOGGER.warning("C-MOVE to %s: %s", peer.ae_title, error)
+                problem = str(error)
+                LOGGER.warning("C-MOVE to %s: %s", peer.ae_title, problem)
                 tries += connected
                 refusals += not connected
             except Exception as error:
-                LOGGER.error("C-MOVE to %s failed: %s", peer.ae_title, type(error).__name__)
+                problem = type(error).__name__
+                LOGGER.error("C-MOVE to %s failed: %s", peer.ae_title, problem)
                 tries = self._retries + 1
             if refusals > self._retries:
                 break
             if tries > self._retries:  # what the peer cannot take must not keep the rest from it
-                counts.take(left.pop(), UNABLE)
+                counts.take(left.pop(), Outcome(UNABLE, problem))
                 tries = 0
             elif tries or refusals:
                 stop.wait(min(2.0 ** (tries + refusals), 10))
         if not stop.is_set():
             for record in left:
-                counts.take(record, UNABLE)
+                counts.take(record, Outcome(UNABLE, problem))
 
     def _associate(self, peer: Peer, proposals: list[Proposal]) -> Association:
         if peer.tls and self._tls is None:
@@ -440,11 +450,11 @@ class MoveService(_Retrieval):
         record: InstanceRecord,
         originator: dict[str, int | str],
         preferred: Sequence[str],
-    ) -> int:
+    ) -> Outcome:
         taken = association.taken(record.sop_class_uid)
         data = self._given(record, taken, preferred)
         if data is None:
-            return UNABLE
+            return _NOT_TAKEN if taken else _NOT_PROPOSED
         command = store_command(record, association.next_message_id(), **originator)
         association.send(taken[data.transfer_syntax_uid], command, _whole(data.pieces))
-        return association.receive().status
+        return Outcome(association.receive().status)

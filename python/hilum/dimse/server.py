@@ -163,7 +163,12 @@ class DimseServer:
             observe=observe,
         )
         if admission is not None:
-            acceptor = replace(acceptor, take=admission.takes, confirm_users=admission.verifies_users)
+            acceptor = replace(
+                acceptor,
+                take=admission.takes,
+                confirm_users=admission.verifies_users,
+                refused=admission.refused,
+            )
         gate = GateSettings(tls=tls)
         if admission is not None:
             gate = replace(gate, admit=admission, refused=functools.partial(admission.refused, ""))

@@ -12,9 +12,9 @@ from hilum.dimse.models import COMMITMENT_CLASS, MODELS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hilum.dimse.wire import Link, Request
+    from hilum.dimse.wire import Link, Outcome, Request
 
-    Service = Callable[[Link, Request], int]
+    Service = Callable[[Link, Request], Outcome]
 
 __all__ = ["Services"]
 
@@ -30,7 +30,7 @@ class Services:
     Parameters
     ----------
     services : mapping of str to callable
-        ``find``, ``get``, ``move``, ``commit``: ``service(link, request)``, gives the final status.
+        ``find``, ``get``, ``move``, ``commit``: ``service(link, request)``, gives its `Outcome`.
     may : callable
         ``may(title, service)``: whether this peer may ask for it.
     """
@@ -66,7 +66,7 @@ class Services:
         from hilum.errors import HilumError, Unavailable
 
         try:
-            status = self._services[name](link, request)
+            status, reason = self._services[name](link, request)
         except Unavailable:
             raise
         except Exception as error:
@@ -76,8 +76,8 @@ class Services:
             status = 0xC000 if name in _FIELDS else PROCESSING_FAILURE
             link.send(request.context.id, response_to(request.command, status, comment="processing failure"))
         else:
-            if status >> 12 in (0xA, 0xC) or 0x0100 <= status < 0x0200:
-                self._refused(link, name, f"status {status:04X}")
+            if reason:
+                self._refused(link, name, f"{reason} (status {status:04X})")
 
     @staticmethod
     def _name(request: Request) -> str | None:

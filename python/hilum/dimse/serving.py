@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,6 +34,11 @@ _NO_SUCH_CLASS: Final = 0x0122  # SOP class not supported (PS3.7 C.5.6)
 _UNRECOGNISED: Final = 0x0211
 _OUT_OF_RESOURCES: Final = 0xA700
 _RESOURCE_LIMITATION: Final = 0x0213
+_ABORTED: Final = {
+    "bad": "what came is no DIMSE message",
+    "idle": "nothing came for longer than dimse.idle_seconds",
+    "slow": "a PDU took too long",
+}
 _QUERIES: Final = (Field.C_FIND, Field.C_GET, Field.C_MOVE)
 
 
@@ -57,6 +63,8 @@ class Acceptor:
     take: Take = lambda _title, _address, _uid, syntaxes: (list(syntaxes), 0)
     """Which transfer syntaxes are taken of a peer, see `negotiate`."""
     confirm_users: bool = False
+    refused: Callable[[str, str, str, str], None] = lambda *_: None
+    """``refused(title, address, service, reason)`` of what is not accepted or aborted."""
 
     def __call__(self, peer: socket.socket, address: Any, request: bytes) -> None:
         """Serve one association; returns at its end."""
@@ -72,6 +80,9 @@ class Acceptor:
             confirm_users=self.confirm_users,
         )
         contexts = found.contexts or {}
+        told = functools.partial(self.refused, found.calling_ae_title, str(address[0]), "associate")
+        if found.why:
+            told(found.why)
         connection = Connection(
             peer,
             receiver(self.receiving, {number: context.transfer_syntax for number, context in contexts.items()}),
@@ -90,14 +101,16 @@ class Acceptor:
         except BaseException:
             connection.abort()
             raise
-        self._end(connection)
+        self._end(connection, told)
 
-    def _end(self, connection: Connection) -> None:
+    def _end(self, connection: Connection, told: Callable[[str], None]) -> None:
         if connection.ended == "release_request":
             connection.release()
             return
         if connection.ended in ("idle", "slow", "woken"):
             connection.abort()
+        if connection.ended in _ABORTED:
+            told(f"aborted: {connection.why or _ABORTED[connection.ended]}")
         self.observe("aborted")
 
     def _serve(self, link: ConnectionLink) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from hilum.dimse.messages import Field, Tag, decode_command, encode_command, message_maker, pdus
 from hilum.errors import Unavailable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hilum.dimse.connection import Connection
     from hilum.dimse.negotiation import Negotiated
 
-__all__ = ["WINDOW", "ConnectionLink", "Context", "Link", "Request"]
+__all__ = ["WINDOW", "ConnectionLink", "Context", "Link", "Outcome", "Request"]
 
 T = TypeVar("T")
 _LOOK_S: Final = 0.01
@@ -46,6 +46,15 @@ class Request:
     context: Context
     command: Mapping[int, int | str]
     data: bytes
+
+
+class Outcome(NamedTuple):
+    """How a service has ended a request, or a peer a sub-operation."""
+
+    status: int
+    """Of the final response."""
+    reason: str = ""
+    """Why it is no success, for the administrator; without values of patients."""
 
 
 class Link(Protocol):

@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +132,48 @@ def test_get_takes_what_is_stored_compressed_as_it_is(server: Any, remote: Remot
     assert all(stored[uid] == data for uid, data in came.items())
 
 
+def test_get_is_cancelled(remote: Remote, tmp_path: Path) -> None:
+    stop = threading.Event()
+    came: list[Path] = []
+    shown: list[int] = []
+
+    def received(path: Path) -> None:
+        came.append(path)
+        time.sleep(0.02)
+        if len(came) == 5:
+            stop.set()
+
+    keys = {"PatientID": "SCU7"}
+    counts = client.get(
+        remote,
+        "patient",
+        keys,
+        tmp_path,
+        root="patient",
+        progress=lambda counts: shown.append(counts.remaining),
+        received=received,
+        stop=stop,
+    )
+    assert counts.status == 0xFE00
+    assert 5 <= len(came) < 30
+    assert shown == [29 - number for number in range(len(came))]
+
+
+def test_store_is_stopped(server: Any, tmp_path: Path) -> None:
+    remote, stop = Remote("127.0.0.1", server.dicom_port), threading.Event()
+    paths = [tmp_path / f"{number}.dcm" for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_bytes(make_object(study=8, instance=number, patient="SCU8"))
+    done: list[client.StoreOutcome] = []
+
+    def outcome(one: client.StoreOutcome) -> None:
+        done.append(one)
+        if len(done) == 3:
+            stop.set()
+
+    assert client.store(remote, paths, outcome=outcome, stop=stop) == 3
+
+
 def test_get_resumes(server: Any, tmp_path: Path) -> None:
     where = ("127.0.0.1", str(server.dicom_port))
     options = ("-k", "PatientID=SCU7", "--level", "PATIENT", "-P", "-od", str(tmp_path))
@@ -157,10 +201,12 @@ def test_store_from_the_command_line(start: Any, tmp_path: Path) -> None:
     (folder / "readme.txt").write_text("this is no DICOM file")
     command = ("store", "127.0.0.1", str(running.dicom_port), str(folder), "-j", "3")
     ledger = ("--ledger", str(tmp_path / "sent"))
-    shown = hilum_command(*command, *ledger, ok=False)
+    shown = hilum_command(*command, *ledger)
     assert "40 stored" in shown
+    assert "0 failed, 1 in folders are not DICOM" in shown
+    shown = hilum_command(*command[:3], str(folder / "readme.txt"), ok=False)
+    assert "0 stored" in shown
     assert "1 failed" in shown
-    (folder / "readme.txt").unlink()
     (folder / "last.dcm").write_bytes(make_object(study=9, instance=99))
     shown = hilum_command(*command, *ledger)
     assert "1 stored" in shown

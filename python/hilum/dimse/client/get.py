@@ -58,6 +58,7 @@ def get(
     resume: bool = False,
     progress: Callable[[Counts], None] = lambda _counts: None,
     received: Callable[[Path], None] = lambda _path: None,
+    stop: threading.Event | None = None,
 ) -> Counts:
     """C-GET into a folder: one Part-10 file ``<SOP Instance UID>.dcm`` for each instance, its data set as it came.
 
@@ -75,8 +76,11 @@ def get(
     resume : bool
         Leave out instances of which the file is there.
     progress : callable
+        Called after each complete file.
     received : callable
         Called with each complete file, in the thread that has received it.
+    stop : threading.Event, optional
+        When it is set, C-CANCEL is sent.
     """
     below = {name: value for name, value in keys.items() if value}
     wanted = {}
@@ -85,29 +89,41 @@ def get(
         for answer in find(remote, "instance", asked, root=root):
             wanted[str(answer.get("SOPInstanceUID", ""))] = str(answer.get("SOPClassUID", ""))
     wanted.pop("", None)
-    if not wanted:
-        return get_entity(remote, level, below, (), FolderReceiver(folder, received), root=root)
+    known = bool(wanted)
     if resume:
         wanted = {uid: found for uid, found in wanted.items() if not (folder / _file_name(uid)).exists()}
+        known = True
     batches: SimpleQueue[list[str]] = SimpleQueue()
     uids = list(wanted)
     for start in range(0, len(uids), _IMAGES_PER_GET):
         batches.put(uids[start : start + _IMAGES_PER_GET])
     total = Counts(remaining=len(wanted), status=0)
+    arrived = Counts(remaining=len(wanted))
     lock = threading.Lock()
     problems: list[HilumError] = []
 
+    def came(path: Path) -> None:
+        received(path)
+        with lock:
+            arrived.completed += 1
+            arrived.remaining = max(len(wanted) - arrived.completed - total.failed, 0)
+            arrived.failed = total.failed
+            progress(arrived)
+
+    receiver = FolderReceiver(folder, came)
+    if not known:
+        return get_entity(remote, level, below, (), receiver, root=root, stop=stop)
+
     def work() -> None:
         try:
-            while not problems:
+            while not problems and not (stop is not None and stop.is_set()):
                 batch = batches.get_nowait()
                 classes = list(dict.fromkeys(wanted[uid] for uid in batch))
                 classes = [] if "" in classes else classes[:_MOST_CLASSES]
                 named = {"SOPInstanceUID": "\\".join(batch)}
-                done = get_entity(remote, "instance", named, classes, FolderReceiver(folder, received), root=root)
+                done = get_entity(remote, "instance", named, classes, receiver, root=root, stop=stop)
                 with lock:
                     _add(total, done, len(batch))
-                    progress(total)
         except Empty:
             pass
         except HilumError as error:
@@ -126,7 +142,7 @@ def _add(total: Counts, done: Counts, batch: int) -> None:
     total.warning += done.warning
     total.failed_uids += done.failed_uids
     if done.status:
-        total.status = done.status
+        total.status, total.comment = done.status, done.comment
 
 
 def get_entity(
@@ -137,6 +153,7 @@ def get_entity(
     receiver: Receiver,
     *,
     root: Root = "study",
+    stop: threading.Event | None = None,
 ) -> Counts:
     """C-GET of one entity on one association.
 
@@ -149,6 +166,8 @@ def get_entity(
         SOP classes that may come; each is proposed in compressed syntaxes too as far as 128 contexts allow. Empty: not
         known; all that there are, on more than one association if need be.
     receiver : Receiver
+    stop : threading.Event, optional
+        When it is set, C-CANCEL is sent.
 
     Returns
     -------
@@ -156,12 +175,12 @@ def get_entity(
         Of the final response; a status that is no success is not raised.
     """
     known = list(classes) or list(storage_sop_classes())
-    total = _request(remote, level, keys, known[:_PER_ASSOCIATION], receiver, root)
+    total = _request(remote, level, keys, known[:_PER_ASSOCIATION], receiver, root, stop)
     for start in range(_PER_ASSOCIATION, len(known), _PER_ASSOCIATION):
-        if not total.failed:
+        if not total.failed or (stop is not None and stop.is_set()):
             break
         batch = known[start : start + _PER_ASSOCIATION]
-        total = _both(total, _request(remote, level, keys, batch, receiver, root))
+        total = _both(total, _request(remote, level, keys, batch, receiver, root, stop))
     return total
 
 
@@ -170,12 +189,18 @@ def _both(first: Counts, second: Counts) -> Counts:
     sent = first.completed + first.warning
     both = Counts(0, first.completed + second.completed, max(second.failed - sent, 0), first.warning + second.warning)
     both.failed_uids = [uid for uid in second.failed_uids if uid in first.failed_uids]
-    both.status = second.status if both.failed else 0
+    both.status, both.comment = (second.status, second.comment) if both.failed else (0, "")
     return both
 
 
 def _request(
-    remote: Remote, level: Level, keys: Mapping[str, str], known: Sequence[str], receiver: Receiver, root: Root
+    remote: Remote,
+    level: Level,
+    keys: Mapping[str, str],
+    known: Sequence[str],
+    receiver: Receiver,
+    root: Root,
+    stop: threading.Event | None,
 ) -> Counts:
     model = f"{ROOTS[root]}.3"
     each = min(len(_COMPRESSED), 127 // max(1, len(known)) - 1)
@@ -192,10 +217,14 @@ def _request(
     counts = Counts()
     with remote.associate(proposals) as association:
         context = context_of(association, model)
-        command[Tag.MESSAGE_ID] = association.next_message_id()
+        number = command[Tag.MESSAGE_ID] = association.next_message_id()
         data = encode(identifier_of(level, keys), context.transfer_syntax, UTF_8)
         association.send(context, command, (data,))
+        cancelled = False
         while True:
+            if stop is not None and stop.is_set() and not cancelled:
+                association.cancel(context, number)
+                cancelled = True
             message = association.receive(lambda found: receiver.open(found) if _is_store(found) else None)
             if _is_store(message):
                 association.send(message.context, response_to(message.command, receiver.close(message)))

@@ -107,12 +107,15 @@ class Counts:
     failed: int = 0
     warning: int = 0
     status: int = 0xFF00
+    comment: str = ""
+    """Of the peer (0000,0902)."""
     failed_uids: list[str] = field(default_factory=list)
 
     def take(self, message: Message) -> None:
         """Read a response."""
         command = message.command
         self.status = message.status
+        self.comment = str(command.get(Tag.COMMENT, ""))
         self.remaining = int(command.get(Tag.REMAINING, 0))
         self.completed = int(command.get(Tag.COMPLETED, self.completed))
         self.failed = int(command.get(Tag.FAILED, self.failed))
@@ -180,10 +183,16 @@ def by_keyword(elements: Sequence[Element]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def cancelling(stop: threading.Event) -> Iterator[threading.Event]:
-    """Set `stop` instead of ending with KeyboardInterrupt at the first ^C."""
+    """Set `stop` instead of ending with KeyboardInterrupt at the first ^C; the second one ends as usual."""
     import signal
 
-    before = signal.signal(signal.SIGINT, lambda _number, _frame: stop.set())
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(_number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, interrupted)
     try:
         yield stop
     finally:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["StoreOutcome", "store"]
 
 _BATCH: Final = 32
+_NOT_DICOM: Final = 2  # hilum::Errc::not_dicom
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class StoreOutcome:
     """Of the C-STORE response; -1 when there was none."""
     error: str = ""
     """Why it was not sent; without values of patients."""
+    is_dicom: bool = True
+    """It looks like a DICOM object."""
 
     @property
     def ok(self) -> bool:
@@ -46,6 +49,7 @@ def store(
     *,
     associations: int = 1,
     outcome: Callable[[StoreOutcome], None] = lambda _outcome: None,
+    stop: threading.Event | None = None,
 ) -> int:
     """C-STORE files, in their transfer syntax and as their bytes are; gives how many were stored.
 
@@ -58,6 +62,8 @@ def store(
         That many at once.
     outcome : callable
         Called with what became of each file, from the thread that has sent it; not from two at once.
+    stop : threading.Event, optional
+        When it is set, nothing more is sent.
 
     Raises
     ------
@@ -81,9 +87,11 @@ def store(
                 with lock:
                     batch = list(islice(source, _BATCH))
                 if not batch:
-                    break
+                    return
                 for result in sender.send(batch):
                     tell(result)
+                    if stop is not None and stop.is_set():
+                        return
         except HilumError as error:
             problems.append(error)
         finally:
@@ -109,7 +117,7 @@ class _Sender:
             try:
                 known.append((path, *scan_file(path, max_bytes=1 << 25)))
             except HilumError as error:
-                yield StoreOutcome(path, "", 0, -1, str(error))
+                yield StoreOutcome(path, "", 0, -1, str(error), error.code != _NOT_DICOM)
         needed = {(scan.sop_class_uid, scan.transfer_syntax_uid): None for _, scan, _ in known}
         for path, scan, data in known:
             yield self._send(path, scan, data, needed)
