@@ -176,13 +176,15 @@ def build_app(
     dicomweb = DicomWeb(archive, web, pool, paging, functools.partial(metrics.observe_store, "stow"))
     api = create_api(archive, version, openapi.paths("/dicom-web"), http_status)
 
-    async def flush_log() -> None:
+    async def flush() -> None:
         while True:
             await asyncio.sleep(1)
             log.flush()
+            metrics.flush()
 
     def stop() -> None:
         log.close()
+        metrics.flush()
         pool.shutdown(wait=False, cancel_futures=True)
 
     def ready() -> str:
@@ -199,7 +201,7 @@ def build_app(
             "hilum_disk_free_bytes": ("Free space where the archive lies", disk.f_bavail * disk.f_frsize),
         }
 
-    tasks = [flush_log] if background is None else [flush_log, background]
+    tasks = [flush] if background is None else [flush, background]
     rest = create_app(api=api, metrics=metrics, ready=ready, gauges=gauges, background=tasks, on_stop=stop)
     gateway = GatewaySettings(cors_origins=http.cors_origins, token=http.token)
     tiler = Tiler(archive.retrieve, archive.index, settings.cache.decoded_memory_bytes)

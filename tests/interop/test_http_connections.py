@@ -37,17 +37,31 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
+class Application:
+    """Answers paths below ``/now`` beside ASGI, which never sees them."""
+
+    def at_once(self, scope: Any) -> tuple[int, list[tuple[bytes, bytes]], Any] | None:
+        if not scope["path"].startswith("/now"):
+            return None
+        body = [scope["path"].encode(), b" ", scope["query_string"]]
+        return 200, [(b"content-length", b"%d" % sum(map(len, body)))], body
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await application(scope, receive, send)
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(
-        application,
+        Application(),
         http=guarded(FAST),
         ws="none",
         lifespan="off",
         log_config=None,
         timeout_keep_alive=2,
+        proxy_headers=False,
         log_level="critical",
     )
     server = uvicorn.Server(config)
@@ -291,3 +305,36 @@ def test_more_connections_than_allowed_are_503(port: int) -> None:
     finally:
         for peer in peers:
             peer.close()
+
+
+def test_answers_at_once_keep_their_order_among_others(port: int) -> None:
+    paths = ["/now?1", "/slow", "/now?2", "/now?3"]
+    heads = [f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n" for path in paths]
+    heads.append("GET /now HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    received = talk(port, "".join(heads).encode())
+    bodies = [part.split(b"\r\n\r\n")[1] for part in received.split(b"HTTP/1.1 200 OK")[1:]]
+    assert bodies == [b"/now 1", b"/slow 0", b"/now 0", b"/now 0", b"/now 0"]
+    assert received.count(b"\r\ndate: ") == 5
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /now HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
+        "GET /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+        "POST /now HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
+    ],
+)
+def test_what_has_a_body_is_not_answered_at_once(port: int, head: str) -> None:
+    end = "GET /now HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert [b"/now 2" in (received := talk(port, (head + end).encode())), received.count(b" 200 OK")] == [True, 2]
+
+
+def test_ambiguous_messages_are_not_answered_at_once(port: int) -> None:
+    assert talk(port, b"GET /now HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+def test_idle_connections_are_closed_after_an_answer_at_once(port: int) -> None:
+    begun = time.monotonic()
+    assert talk(port, b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n").endswith(b"/now ")
+    assert 1.5 < time.monotonic() - begun < 4.5

@@ -173,8 +173,8 @@ class Retriever:
 
     def frame_size(self, record: InstanceRecord, frame: int) -> int:
         """Bytes of the frame as stored: its fragments joined, or the bytes that hold its bits."""
-        found = self._range(record, frame)
-        return (FrameTable(record.frame_table).frame_bits + 7) // 8 if found.bit_offset else found.length
+        table, found = self._range(record, frame)
+        return (table.frame_bits + 7) // 8 if found.bit_offset else found.length
 
     def stored_frame(self, record: InstanceRecord, frame: int) -> bytes:
         """Bytes of a frame as stored, not decoded; fragments are joined.
@@ -282,7 +282,7 @@ class Retriever:
             return rendering_attributes(inflate(self.read(record)), frame)
         return rendering_attributes(self.read(record, 0, record.header_length), frame)
 
-    def _range(self, record: InstanceRecord, frame: int) -> FrameRange:
+    def _range(self, record: InstanceRecord, frame: int) -> tuple[FrameTable, FrameRange]:
         if record.pixels is None:
             raise DataError("the object has no pixel data")
         table = FrameTable(record.frame_table)
@@ -291,12 +291,12 @@ class Retriever:
         found = table[frame]
         if found.length > _MAX_FRAME_BYTES:
             raise LimitExceeded("the frame is larger than 4 GiB")
-        return found
+        return table, found
 
     def _fragments(self, record: InstanceRecord, frame: int) -> tuple[list[bytes], int]:
         """Fragments of the frame, and the bits of its first byte that are not its own."""
-        found = self._range(record, frame)
-        words = FrameTable(record.frame_table).swapped_words_from
+        table, found = self._range(record, frame)
+        words = table.swapped_words_from
         if words is not None:
             ((offset, length),) = found.fragments
             odd = (offset - words) & 1

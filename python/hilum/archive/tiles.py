@@ -56,6 +56,8 @@ class Tiler:
         self.pyramids = Pyramids(retriever, index)
         self.memory = MemoryCache(memory_bytes, largest=memory_bytes)
         """What is kept, by keys that change with the objects."""
+        self._plain: tuple[tuple[str, int], bytes] = ("", 0), b"\0"
+        """Photometric interpretation and samples, and the head of the last stored tile that is a plain JPEG file."""
         self._decoding = [threading.Lock() for _ in range(_STRIPES)]
 
     def pixels(
@@ -98,7 +100,13 @@ class Tiler:
             return None
         level, frame = place
         data = self._retrieve.stored_frame(level.record, frame)
-        return data if _is_plain_jpeg(data, level.pixels) else None
+        described = level.pixels.photometric_interpretation, level.pixels.samples_per_pixel
+        if self._plain[0] == described and data.startswith(self._plain[1]):  # tiles of a slide begin alike
+            return data
+        head = _plain_head(data, level.pixels)
+        if head:
+            self._plain = described, head
+        return data if head else None
 
     def _part(
         self, pyramid: Pyramid, region: Region, size: tuple[int, int], settings: RenderSettings
@@ -311,10 +319,10 @@ def _described(samples: npt.NDArray[Any], stored: PixelDescription, is_colour: b
     )
 
 
-def _is_plain_jpeg(data: bytes, pixels: PixelDescription) -> bool:
-    """Whether every JPEG reader shows a frame in the colours that DICOM means."""
+def _plain_head(data: bytes, pixels: PixelDescription) -> bytes:
+    """Head of a frame, up to its scan, which every JPEG reader shows in the colours that DICOM means; else nothing."""
     if pixels.samples_per_pixel != 3 or data[:2] != b"\xff\xd8":
-        return False
+        return b""
     at, adobe, names = 2, -1, b""
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -323,13 +331,11 @@ def _is_plain_jpeg(data: bytes, pixels: PixelDescription) -> bool:
             adobe = body[11]
         elif marker == 0xC0:
             if len(body) < 15 or body[0] != 8 or body[5] != 3:
-                return False
+                return b""
             names = body[6:15:3]
         elif marker == 0xDA:
             break
         at += 2 + length
-    if not names:
-        return False
     reads_as_rgb = adobe == 0 if adobe >= 0 else names == b"RGB"
     means_rgb = pixels.photometric_interpretation == "RGB"
-    return reads_as_rgb == means_rgb
+    return data[: at + 2] if names and reads_as_rgb == means_rgb else b""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from hilum.archive.incoming import Incoming
 from hilum.dicomweb import http
@@ -25,7 +25,7 @@ from hilum.dicomweb.wado import Retrieve
 from hilum.errors import HilumError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from concurrent.futures import Executor
 
     from hilum.archive.archive import Archive
@@ -52,6 +52,10 @@ class DicomWebSettings:
     """Calls that wait for a thread; beyond it 503."""
 
 
+class _MustWait(BaseException):
+    """Work that was to be finished at once needs a thread."""
+
+
 class Pool:
     """The one crossing from the event loop to blocking work, bounded.
 
@@ -67,6 +71,21 @@ class Pool:
         self._executor = executor
         self._max_queue = max_queue
         self._pending = 0
+        self._closed = False
+
+    def at_once(self, handler: Coroutine[Any, Any, Answer | Stream]) -> Answer | None:
+        """Answer of a handler that waits for nothing; None, and nothing is done, where it would."""
+        self._closed = True
+        try:
+            handler.send(None)
+        except StopIteration as done:
+            return done.value if isinstance(done.value, Answer) else None
+        except _MustWait:
+            return None
+        finally:
+            self._closed = False
+            handler.close()
+        return None
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``work`` in a thread.
@@ -76,6 +95,8 @@ class Pool:
         Unavailable
             Too many calls are waiting.
         """
+        if self._closed:
+            raise _MustWait
         if self._pending >= self._max_queue:
             raise Unavailable("too many requests are waiting; try again")
         self._pending += 1
@@ -125,7 +146,7 @@ class DicomWeb:
         frames = Frames(archive, self.retrieve)
         bulkdata = BulkData(archive, self.retrieve, frames)
         self._store = Store(archive, self.pool, incoming, settings.max_body_bytes, observe_store)
-        self._handlers: dict[str, Callable[[Request, Match], Awaitable[Answer | Stream]]] = {
+        self._handlers: dict[str, Callable[[Request, Match], Coroutine[Any, Any, Answer | Stream]]] = {
             "search": search.answer,
             "objects": self.retrieve.objects,
             "metadata": self.retrieve.metadata,
@@ -139,10 +160,21 @@ class DicomWeb:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        await answer_with(self._answer, self._request(scope, receive), scope, receive, send)
+
+    def at_once(self, scope: Scope) -> Answer | None:
+        """Answer frames without waiting, None where that cannot be: often they are a read of the page cache."""
+        request = self._request(scope, http.nothing)
+        found = match(request.path or "/")
+        if found.endpoint.name != "frames":
+            return None
+        scope["hilum.route"] = found.endpoint.label
+        return self.pool.at_once(self._handlers["frames"](request, found))
+
+    def _request(self, scope: Scope, receive: Receive) -> Request:
         mount: str = scope.get("hilum.mount", "")
         public_url = self._settings.public_url + mount if self._settings.public_url else ""
-        request = Request(scope, receive, scope["path"][len(mount) :], public_url)
-        await answer_with(self._answer, request, scope, receive, send)
+        return Request(scope, receive, scope["path"][len(mount) :], public_url)
 
     async def _answer(self, request: Request) -> Answer | Stream:
         scope = request.scope

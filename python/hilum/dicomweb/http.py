@@ -31,6 +31,7 @@ __all__ = [
     "empty",
     "etag_matches",
     "gzip_json",
+    "nothing",
     "parse_query",
     "send",
     "text",
@@ -200,6 +201,11 @@ class Request:
                 yield body
             if not message.get("more_body", False):
                 return
+
+
+async def nothing() -> MutableMapping[str, Any]:
+    """Receive nothing: a request without a body."""
+    return {"type": "http.request"}
 
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9.\-_]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")

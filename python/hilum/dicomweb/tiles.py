@@ -6,6 +6,7 @@ Instance UID, ``UID:frame``, or the Series Instance UID of a slide, with ``;opti
 parameters of ``renderedmpr``. ``window``, ``quality`` and the like are those of the rendered resources of WADO-RS.
 
 A tile that is as it is stored is answered in the event loop: it is a read of the page cache, and a thread costs more.
+What an address was answered with lately is remembered, so that its tile need not be worked out again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -52,9 +54,10 @@ __all__ = ["Iiif", "Tiles"]
 
 _PLANE: Final = ":plane"
 _FORMATS: Final[dict[str, FileFormat]] = {"jpg": "jpeg", "jpeg": "jpeg", "png": "png", "webp": "webp"}
-_JPEG_TYPE: Final = (b"content-type", b"image/jpeg")
 _INLINE_PIXELS: Final = 1 << 19
 """Stored tiles up to this size are read in the event loop."""
+_MAX_ADDRESSES: Final = 1 << 14
+"""Addresses whose answers are remembered."""
 _ALLOW: Final = (b"allow", b"GET, HEAD, OPTIONS")
 _TILE: Final = re.compile(r"(\d{1,9})_(\d{1,9})\.([a-z]{3,4})")
 _ROW: Final = re.compile(r"(\d{1,9})\.([a-z]{3,4})")
@@ -84,15 +87,37 @@ class _Service(ABC):
         self._tiler = tiler
         self._pool = pool
         self._public_url = public_url
+        self._answered: OrderedDict[bytes, tuple[int, http.Headers]] = OrderedDict()
+        """Of addresses of pictures: revision of the index and headers of what they were answered with."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        await answer_with(self._checked, self._request(scope, receive), scope, receive, send)
+
+    def at_once(self, scope: Scope) -> Answer | None:
+        """Answer a request without waiting, None where that cannot be."""
+        request = self._request(scope, http.nothing)
+        return self._again(request) or self._pool.at_once(self._checked(request))
+
+    def _again(self, request: Request) -> Answer | None:
+        """Answer as before when nothing has changed and the body is kept."""
+        answered = self._answered.get(_target(request))
+        if answered is None or answered[0] != self._archive.index.revision():
+            return None
+        headers = answered[1]
+        etag = headers[0][1]
+        if http.etag_matches(request, etag):
+            return http.empty(304, *headers[:2])
+        body = self._tiler.memory.get(etag.decode())
+        return None if body is None else Answer(200, headers, body)
+
+    def _request(self, scope: Scope, receive: Receive) -> Request:
         mount: str = scope.get("hilum.mount", "")
         scope["hilum.route"] = self.route
         raw = scope.get("raw_path") or scope["path"].encode()
         path = raw.split(b"?")[0].decode("latin-1")[len(mount) :]
         public_url = self._public_url + mount if self._public_url else ""
-        await answer_with(self._checked, Request(scope, receive, path, public_url), scope, receive, send)
+        return Request(scope, receive, path, public_url)
 
     async def _checked(self, request: Request) -> Answer | Stream:
         if request.method == "OPTIONS":
@@ -102,7 +127,13 @@ class _Service(ABC):
         pieces = request.path.removeprefix("/").split("/")
         if "%" in request.path:
             pieces = [unquote(piece) for piece in pieces]
-        return await self._answer(request, pieces)
+        revision = self._archive.index.revision()  # before it is looked into
+        answer = await self._answer(request, pieces)
+        if isinstance(answer, Answer) and answer.status == 200 and answer.headers[0][0] == b"etag":
+            self._answered[_target(request)] = revision, answer.headers
+            if len(self._answered) > _MAX_ADDRESSES:
+                self._answered.popitem(last=False)
+        return answer
 
     @abstractmethod
     async def _answer(self, request: Request, pieces: list[str]) -> Answer | Stream:
@@ -142,22 +173,20 @@ class _Service(ABC):
             raise UsageError(f"the format must be one of {', '.join(_FORMATS)}")
         name = _FORMATS[extension]
         queried: bytes = request.scope["query_string"]
-        what = hashlib.sha256(request.path.encode() + b"?" + queried).hexdigest()[:24]
-        etag = f'"{image.tag}-{what}"'.encode()
-        headers: http.Headers = [(b"etag", etag), PRIVATE]
-        if http.etag_matches(request, etag):
+        tag = f'"{image.tag}-{hashlib.sha256(_target(request)).hexdigest()[:24]}"'
+        headers: http.Headers = [(b"etag", tag.encode()), PRIVATE]
+        if http.etag_matches(request, headers[0][1]):
             return http.empty(304, *headers)
         query = parse_render_query(request.query) if queried else _NOTHING_ASKED
-        key = etag.decode()
-        body = self._tiler.memory.get(key)
+        body = self._tiler.memory.get(tag)
         if body is None and name == "jpeg" and query.window is None and query.quality is None and part.finish is None:
             body = await self._stored(image, part)
         if body is None:
             body = await self._pool.run(self._file, image, part, name, query)
-            if len(body) <= INLINE_BYTES:
-                self._tiler.memory.put(key, body)
-        kind = _JPEG_TYPE if name == "jpeg" else (b"content-type", media_type_of(name).encode())
-        return Answer(200, [*headers, kind, (b"content-length", b"%d" % len(body))], body)
+        if len(body) <= INLINE_BYTES:
+            self._tiler.memory.put(tag, body)
+        kind, length = media_type_of(name).encode(), b"%d" % len(body)
+        return Answer(200, [*headers, (b"content-type", kind), (b"content-length", length)], body)
 
     async def _stored(self, image: Pyramid | PlaneImage, part: _Part) -> bytes | None:
         """JPEG file of a stored tile when nothing but a tile is asked for."""
@@ -249,6 +278,11 @@ class Tiles(_Service):
         ).encode()
         length = (b"content-length", b"%d" % len(body))
         return Answer(200, [(b"content-type", b"application/xml"), length, PRIVATE], body)
+
+
+def _target(request: Request) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return b"%s?%s" % (request.path.encode("latin-1"), query)
 
 
 def _deepest(pyramid: Pyramid | PlaneImage) -> int:

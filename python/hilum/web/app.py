@@ -71,6 +71,7 @@ def create_app(
 
     async def metrics_page(request: Request) -> Response:
         request.scope["hilum.route"] = "/metrics"
+        metrics.flush()
         body, media_type = await asyncio.to_thread(lambda: metrics.exposition(gauges()))
         return Response(body, media_type=None, headers={"content-type": media_type})
 

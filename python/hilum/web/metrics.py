@@ -8,6 +8,7 @@ process) they stay in memory.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -24,6 +25,31 @@ _BYTES: Final = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 def prepare(folder: Path) -> None:
     """Share the samples of this process and its children by files in ``folder``."""
     os.environ[_FOLDER] = str(folder)
+
+
+class _Requests:
+    """Requests that are not in the samples yet: a sample costs microseconds, which are as many as a tile's answer."""
+
+    __slots__ = ("counts", "seconds", "sent")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_SECONDS) + 1)
+        """By bucket; the last is for all beyond."""
+        self.seconds = 0.0
+        self.sent = 0
+
+
+def _observe_many(histogram: Any, requests: _Requests) -> None:
+    """Add to a histogram at once, which prometheus_client has no public way for."""
+    if hasattr(histogram, "_sum") and len(getattr(histogram, "_buckets", ())) == len(requests.counts):
+        histogram._sum.inc(requests.seconds)
+        for bucket, count in zip(histogram._buckets, requests.counts, strict=True):
+            if count:
+                bucket.inc(count)
+        return
+    for bound, count in zip((*_SECONDS, float("inf")), requests.counts, strict=True):
+        for _ in range(count):
+            histogram.observe(bound)
 
 
 class Metrics:
@@ -81,17 +107,24 @@ class Metrics:
             ["service", "peer"],
             registry=self.registry,
         )
-        self._bound: dict[tuple[str, str, int], tuple[Callable[[float], None], Callable[[float], None]]] = {}
+        self._requests: dict[tuple[str, str, int], _Requests] = {}
         self._bound_stores: dict[tuple[str, str], tuple[Callable[[float], None], ...]] = {}
 
     def observe_request(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
-        """Record one answered request; ``route`` is a template, never a path."""
-        bound = self._bound.get((route, method, status))
-        if bound is None:
-            bound = (self._seconds.labels(route, method, str(status)).observe, self._sent.labels(route, method).inc)
-            self._bound[route, method, status] = bound
-        bound[0](seconds)
-        bound[1](sent)
+        """Record one answered request; ``route`` is a template, never a path. Counted with the next `flush`."""
+        found = self._requests.get((route, method, status))
+        if found is None:
+            found = self._requests[route, method, status] = _Requests()
+        found.counts[bisect_left(_SECONDS, seconds)] += 1
+        found.seconds += seconds
+        found.sent += sent
+
+    def flush(self) -> None:
+        """Add the requests since the last time to the samples; in the thread that observes them."""
+        waiting, self._requests = self._requests, {}
+        for (route, method, status), found in waiting.items():
+            self._sent.labels(route, method).inc(found.sent)
+            _observe_many(self._seconds.labels(route, method, str(status)), found)
 
     def observe_store(self, service: str, outcome: str, seconds: float, size: int) -> None:
         """Record one object that arrived by ``"stow"`` or ``"c-store"``.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,6 +46,8 @@ class Limits:
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9.\-_~%!$&'()*+,;=]{0,255}(:[0-9]{0,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{0,5})?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,19}")
+_ANNOUNCING: Final = frozenset({b"content-length", b"transfer-encoding", b"expect"})
+"""Headers of requests that have a body."""
 _AUTHORITY: Final = re.compile(rb"[a-z][a-z0-9+.\-]*://([^/?#]*)", re.IGNORECASE)
 
 
@@ -175,6 +177,8 @@ class GuardedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._application = self.app
+        self._at_once: Callable[[Any], tuple[int, list[tuple[bytes, bytes]], Any] | None] | None
+        self._at_once = getattr(self.app, "at_once", None)
         self._received = 0
         self._head_from = 0
         self._in_head = False
@@ -184,6 +188,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._flow_since = 0.0
         self._flow_mark = 0
         self._closing_since = 0.0
+        self._idle_since = 0.0
 
     # connection
 
@@ -199,6 +204,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._received += len(data)
+        self._idle_since = 0.0
         reading_body = self.cycle is not None and self.cycle.more_body
         if not reading_body and not self._head_since:
             self._head_since = self.loop.time()
@@ -237,6 +243,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.url = b"/"
         elif self.url == b"*":
             self.url = b"/*"
+        elif self._at_once is not None and self._answered_at_once():
+            return
         before = self.cycle
         self.scope["hilum.pieces"] = True  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
@@ -256,6 +264,33 @@ class GuardedProtocol(HttpToolsProtocol):
         self._flow_since = 0.0
 
     # answers
+
+    def _answered_at_once(self) -> bool:
+        """Answer what the application can answer without waiting: no task, no messages, one write."""
+        parser, url = self.parser, self.url
+        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
+            return False
+        if parser.get_method() != b"GET" or parser.should_upgrade() or not parser.should_keep_alive():
+            return False
+        plain = url.startswith(b"/") and url.isascii() and b"%" not in url and b"#" not in url
+        if not plain or not _ANNOUNCING.isdisjoint(dict(self.headers)):
+            return False
+        path, _, query = url.partition(b"?")
+        target = {"method": "GET", "path": path.decode("ascii"), "raw_path": path, "query_string": query}
+        self.scope.update(target)  # type: ignore[typeddict-item]
+        assert self._at_once is not None
+        answer = self._at_once(self.scope)
+        if answer is None:
+            return False
+        status, headers, body = answer
+        head = [STATUS_LINE[status]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            head += (name, b": ", value, b"\r\n")
+        head.append(b"\r\n")
+        self.transport.writelines([b"".join(head), *((body,) if isinstance(body, bytes | memoryview) else body)])
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()  # instead of a timer for each answer
+        return True
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed, after the answers that are still owed."""
@@ -315,6 +350,9 @@ class GuardedProtocol(HttpToolsProtocol):
                     self._write_and_close(408, "the request head did not arrive in time")
                 else:
                     self.transport.close()
+        elif self._idle_since:
+            if now - self._idle_since > self.timeout_keep_alive:
+                self.transport.close()
         elif self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
             self._check_flow(
                 now, self._received, partial(self._write_and_close, 408, "the request body came too slowly")

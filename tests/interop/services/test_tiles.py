@@ -194,6 +194,30 @@ def test_known_pictures_are_not_sent_twice(client: httpx.Client) -> None:
     assert client.post(path).status_code == 405
 
 
+def test_answers_at_once_are_the_ordinary_ones(client: httpx.Client) -> None:
+    study, series, instance = f"{ROOT}.0", f"{ROOT}.1", f"{ROOT}.1.2"
+    frame = f"/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/1"
+    tile = f"/iiif/3/{instance}/0,0,32,32/32,32/0/default.jpg"
+    before = [client.get(path, headers={"Content-Length": "0"}) for path in (tile, frame)]
+    for _ in range(2):
+        for path, ordinary in zip((tile, frame), before, strict=True):
+            answer = client.get(path)
+            told = [
+                {name: value for name, value in one.headers.items() if name != "date"} for one in (answer, ordinary)
+            ]
+            for one in told:
+                one["content-type"] = one["content-type"].split("boundary")[0]
+            assert told[0] == told[1]
+            assert jpeg_in(answer) == jpeg_in(ordinary)
+            again = client.get(path, headers={"If-None-Match": ordinary.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+
+
+def jpeg_in(answer: httpx.Response) -> bytes:
+    content = answer.content
+    return content[content.index(b"\xff\xd8") : content.rindex(b"\xff\xd9")]
+
+
 def test_pictures_are_kept_and_told_apart(client: httpx.Client) -> None:
     base = f"/iiif/3/{SLIDE}/3,5,100,90/50,45/0"
     paths = [f"{base}/default.jpg", f"{base}/default.png", f"{base}/gray.jpg", f"{base}/default.jpg?quality=30"]

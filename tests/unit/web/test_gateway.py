@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hilum.dicomweb.http import Answer
 from hilum.web.access_log import AccessLog
 from hilum.web.assets import Assets
 from hilum.web.gateway import Gateway, GatewaySettings
@@ -111,11 +113,68 @@ def test_metrics_text() -> None:
     metrics.observe_request("/a", "GET", 200, 0.01, 10)
     metrics.observe_store("stow", "stored", 0.01, 10)
     metrics.observe_store("stow", "refused DataError", 0.01, 10)
+    metrics.flush()
     text, media_type = metrics.exposition({"hilum_x": ("Help", 3)})
     assert b'hilum_store_failures_total{reason="DataError",service="stow"} 1.0' in text
     assert b"# TYPE hilum_x gauge\nhilum_x 3\n" in text
     assert b'hilum_http_request_duration_seconds_count{method="GET",route="/a",status="200"} 1.0' in text
     assert media_type.startswith("text/plain")
+
+
+def test_many_requests_are_counted_as_each_of_them_would() -> None:
+    seconds = [0.0, 0.0005, 0.00051, 0.3, 99.0]
+    together, alone = Metrics(), Metrics()
+    for value in seconds:
+        together.observe_request("/a", "GET", 200, value, 7)
+        alone.observe_request("/a", "GET", 200, value, 7)
+        alone.flush()
+    together.flush()
+    lines = [
+        [line for line in metrics.exposition()[0].decode().splitlines() if "_created" not in line]
+        for metrics in (together, alone)
+    ]
+    assert lines[0] == lines[1]
+    bucket = 'hilum_http_request_duration_seconds_bucket{le="0.0005",method="GET",route="/a",status="200"} 2.0'
+    assert bucket in lines[0]
+    assert 'hilum_http_response_bytes_total{method="GET",route="/a"} 35.0' in lines[0]
+
+
+class Prompt:
+    """An application of a mount that answers at once."""
+
+    def __init__(self, answer: Answer | None) -> None:
+        self.answer = answer
+
+    def at_once(self, _scope: Any) -> Answer | None:
+        if self.answer is None:
+            raise RuntimeError(NAME)
+        return self.answer
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await plain(scope, receive, send)
+
+
+def test_answers_at_once_have_the_headers_of_all(tmp_path: Path) -> None:
+    settings = GatewaySettings(cors_origins=("*",), token="secret")
+    app = Prompt(Answer(200, [(b"content-length", b"2")], b"ok"))
+    outer = Gateway({"/x": app}, plain, settings, Metrics(), AccessLog(str(tmp_path / "log")))
+    scope = {"type": "http", "method": "GET", "path": "/x/1.2.3.4", "client": ("127.0.0.1", 1)}
+    given = [(b"origin", b"http://one"), (b"authorization", b"Bearer secret")]
+    answer = outer.at_once({**scope, "headers": given})
+    assert answer is not None
+    ordinary = call(outer, "/x/1.2.3.4", origin="http://one", authorization="Bearer secret")
+    assert (answer[0], {k.decode(): v.decode() for k, v in answer[1]}, answer[2]) == ordinary
+    assert outer.at_once({**scope, "headers": given[:1]}) is None
+    assert outer.at_once({**scope, "path": "/y", "headers": given}) is None
+    outer._log.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [(line["route"], line["status"], line["bytes"]) for line in lines] == [("/x", 200, 2)] * 2
+
+
+def test_what_fails_at_once_is_told_in_the_ordinary_way() -> None:
+    outer = Gateway({"/x": Prompt(None)}, plain, GatewaySettings(), Metrics(), AccessLog(""))
+    assert outer.at_once({"method": "GET", "path": "/x/1", "headers": [], "client": None}) is None
+    assert call(outer, "/x/1")[0] == 200
 
 
 @pytest.fixture
