@@ -103,7 +103,9 @@ def without_voi(dataset: pydicom.Dataset, stored: Array, values: Array) -> Array
         low = -(2 ** (dataset.BitsStored - 1)) if dataset.PixelRepresentation else 0
         return (stored - low) / (2**dataset.BitsStored - 1) * 255.0
     kept = values
-    if "PixelPaddingValue" in dataset:
+    if "SegmentationType" in dataset:
+        kept = np.append(values, 0.0)  # labels are seen against the background
+    elif "PixelPaddingValue" in dataset:
         ends = [padding(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit") if name in dataset]
         kept = values[(stored < min(ends)) | (stored > max(ends))]
     if kept.size == 0 or kept.min() == kept.max():

@@ -143,8 +143,12 @@ Window auto_window(const ImageView& whole, Extraction e, const codec::PixelDescr
         const auto [low, high] = bounds_of(whole, e);
         return {(low + high) / 2.0, static_cast<double>(high - low), VoiFunction::linear_exact};
     }
-    const bool all = attributes.is_segmentation || (request.low_percentile <= 0.0 && request.high_percentile >= 100.0);
-    if (!all) {
+    if (attributes.is_segmentation) {
+        Range labels = range_of(whole, e, {});
+        labels.minimum = std::min(labels.minimum, 0.0);
+        return window_for(labels, mapping);
+    }
+    if (request.low_percentile > 0.0 || request.high_percentile < 100.0) {
         const Range range =
             percentiles_of(whole, e, attributes.padding, request.low_percentile, request.high_percentile);
         if (range.empty || range.minimum < range.maximum) {

@@ -23,7 +23,7 @@ using Padding = std::optional<std::pair<std::int64_t, std::int64_t>>;
 
 /// PS3.3 C.11.2.1: without VOI attributes the values are meant to be shown as they are, which is what images of up to
 /// eight bits do. More bits have no display range of their own: the percentiles of the request, and where these are
-/// one value the least and the greatest. Label maps always show all values.
+/// one value the least and the greatest. Label maps show all values above the background, 0, which may be padding too.
 [[nodiscard]] Window auto_window(const ImageView& whole, Extraction extraction,
                                  const codec::PixelDescription& description, const RenderingAttributes& attributes,
                                  const RenderRequest& request, const Mapping& mapping);

@@ -244,5 +244,13 @@ def test_range_without_padding() -> None:
     assert draw(head=header(PixelPaddingValue=-1024, PixelPaddingRangeLimit=3000)).max() <= 255
 
 
+def test_one_label_is_seen_against_its_background() -> None:
+    """Label maps often give the background as padding: what is left is one value."""
+    pixels = PixelDescription(2, 2, 1, 0, 8, 8, 7, 0, "MONOCHROME2", 1, "PixelData")
+    attributes = rendering_attributes(header(SegmentationType="LABELMAP", PixelRepresentation=0, PixelPaddingValue=0))
+    for frame, shown in ((b"\0\x09\x09\0", [0, 255, 255, 0]), (b"\x09" * 4, [255] * 4), (bytes(4), [0] * 4)):
+        assert render_pixels(frame, EXPLICIT, pixels, attributes).ravel().tolist() == shown
+
+
 def test_description_of_names_the_fields() -> None:
     assert description_of((48, 64, 1, 0, 16, 16, 15, 1, "MONOCHROME2", 1, "PixelData")) == PIXELS
