@@ -94,6 +94,10 @@ def write_slide(
     light.OpticalPathIdentifier = optical_path
     dataset.OpticalPathSequence = Sequence([light])
     dataset.FrameOfReferenceUID = f"{ROOT}.9"
+    origin = Dataset()
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = "20.0", "30.0"
+    dataset.TotalPixelMatrixOriginSequence = Sequence([origin])
+    dataset.ImageOrientationSlide = [0, -1, 0, -1, 0, 0]
     dataset.Columns = dataset.Rows = tile
     dataset.NumberOfFrames = len(tiles)
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0

@@ -265,7 +265,7 @@ class Overlays:
             assert isinstance(found, StructureSet)
             return Regions(found)
 
-        found: Regions = self._keep(("structure", record.sha256), read)
+        found: Regions = self.kept(("structure", record.sha256), read)
         return found
 
     def _labels(self, record: InstanceRecord, overlay: Overlay, moment: Moment) -> Labels:
@@ -274,10 +274,10 @@ class Overlays:
             assert not isinstance(found, StructureSet)
             return found
 
-        segmentation: Segmentation = self._keep(("segmentation", record.sha256), read)
+        segmentation: Segmentation = self.kept(("segmentation", record.sha256), read)
         time = moment.of(segmentation, overlay.time)
         key = ("labels", record.sha256, overlay.segments, time)
-        found: Labels = self._keep(key, lambda: read_labels(segmentation, overlay.segments, time))
+        found: Labels = self.kept(key, lambda: read_labels(segmentation, overlay.segments, time))
         return found
 
     # Values
@@ -294,14 +294,14 @@ class Overlays:
         if small:
             if named is not None:
                 raise UsageError("time is for segmentations and series")
-            found = self._keep(("values", *uids), lambda: self._of_grid(first))
+            found = self.kept(("values", *uids), lambda: self._of_grid(first))
             return found
         volume = self._volume(records)
         try:
             time = moment.of(volume.stack, named) or 0
         except Conflict:  # the image does not say when: the first
             time = 0
-        found = self._keep(("values", time, *uids), lambda: self._of_volume(volume, records, time))
+        found = self.kept(("values", time, *uids), lambda: self._of_volume(volume, records, time))
         return found
 
     def _of_grid(self, record: InstanceRecord) -> _Values:
@@ -384,7 +384,8 @@ class Overlays:
             else "the image or the overlay has no frame of reference"
         )
 
-    def _keep(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+    def kept(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """Give what was read before under a key, or read it: something with `nbytes`."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, Final
 
-from hilum.errors import DataError, NotFound
+from hilum.errors import Conflict, DataError, NotFound
 from hilum.pixels.cielab import rgb_of_cielab
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["TileGrid", "grid_of", "optical_paths", "place_of_path"]
+__all__ = ["SlidePlace", "TileGrid", "grid_of", "optical_paths", "place_of", "place_of_path", "tile_places"]
 
 _COLUMNS: Final = "00280011"
 _ROWS: Final = "00280010"
@@ -28,8 +29,56 @@ _POSITION: Final = "0048021A"
 _COLUMN_POSITION: Final = "0048021E"
 _ROW_POSITION: Final = "0048021F"
 _Z_OFFSET: Final = "0040074A"
+_ORIGIN: Final = "00480008"
+_X_OFFSET: Final = "0040072A"
+_Y_OFFSET: Final = "0040073A"
+_ORIENTATION: Final = "00480102"
+_MEASURES: Final = "00289110"
+_SPACING: Final = "00280030"
+_FRAME_OF_REFERENCE: Final = "00200052"
+_SEGMENT_IDENTIFICATION: Final = "0062000A"
+_SEGMENT: Final = "0062000B"
 _ABSENT: Final = "00480015"
 _MAX_TILES: Final = 1 << 24
+_TURNED: Final = 1e-3
+"""Difference of direction cosines that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlidePlace:
+    """Where a total pixel matrix lies on its slide (PS3.3 C.8.12.2.1), mm."""
+
+    frame_of_reference_uid: str
+    origin: tuple[float, float]
+    """Of the upper left corner of the matrix: X and Y Offset in Slide Coordinate System."""
+    orientation: tuple[float, ...]
+    """Image Orientation (Slide): along a row, then along a column."""
+    spacing: tuple[float, float]
+    """Between rows, between columns."""
+
+    def within(self, other: SlidePlace) -> tuple[float, float, float, float]:
+        """Give scale and offset, across and down, from pixels of this matrix to those of another.
+
+        Corners are counted, as in the levels of a pyramid: all of them have one origin.
+
+        Raises
+        ------
+        Conflict
+            They are in different frames of reference, or turned against one another.
+        """
+        if not self.frame_of_reference_uid or self.frame_of_reference_uid != other.frame_of_reference_uid:
+            raise Conflict("the overlay is in another frame of reference than the slide")
+        if any(abs(a - b) > _TURNED for a, b in zip(self.orientation, other.orientation, strict=True)):
+            raise Conflict("the overlay is turned against the slide")
+        moved = self.origin[0] - other.origin[0], self.origin[1] - other.origin[1]
+        (rx, ry), (cx, cy) = self.orientation[0:2], self.orientation[3:5]
+        left, top = moved[0] * rx + moved[1] * ry, moved[0] * cx + moved[1] * cy
+        return (
+            self.spacing[1] / other.spacing[1],
+            left / other.spacing[1],
+            self.spacing[0] / other.spacing[0],
+            top / other.spacing[0],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +96,8 @@ class TileGrid:
     """Frame by ``(column, row)`` of the grid when tiles may be missing (TILED_SPARSE); None: `first` counts."""
     absent: tuple[int, int, int]
     """RGB of what no tile covers (Recommended Absent Pixel CIELab Value)."""
+    place: SlidePlace | None = None
+    """Where it lies on its slide; None: the image does not say so."""
 
     @property
     def across(self) -> int:
@@ -65,6 +116,58 @@ class TileGrid:
         if self.places is None:
             return self.first + row * self.across + column
         return self.places.get((column, row))
+
+
+def place_of(document: Mapping[str, Any]) -> SlidePlace | None:
+    """Read where a total pixel matrix lies from an object's DICOM JSON; None where it does not say so."""
+    measures = _first(_first(document, _SHARED), _MEASURES)
+    origin = _first(document, _ORIGIN)
+    spacing = measures.get(_SPACING, {}).get("Value") or []
+    orientation = document.get(_ORIENTATION, {}).get("Value") or []
+    offsets = [(origin.get(tag, {}).get("Value") or [None])[0] for tag in (_X_OFFSET, _Y_OFFSET)]
+    try:
+        down, across = map(float, spacing)
+        x, y = map(float, offsets)
+        axes = tuple(map(float, orientation))
+    except (TypeError, ValueError):
+        return None
+    if len(axes) != 6 or not all(map(isfinite, (*axes, x, y))) or not (0 < down < inf and 0 < across < inf):
+        return None
+    return SlidePlace(_text(document, _FRAME_OF_REFERENCE), (x, y), axes, (down, across))
+
+
+def tile_places(document: Mapping[str, Any], segments: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Segment, column and row (from 0) of the upper left pixel of each frame of a tiled segmentation.
+
+    Parameters
+    ----------
+    segments : sequence of int
+        Numbers of the segments that frames of a full matrix follow one after the other; one 0 of a label map.
+
+    Raises
+    ------
+    DataError
+        A frame does not say where it lies, or of which segment it is.
+    """
+    per_frame = document.get(_PER_FRAME, {}).get("Value") or []
+    if _text(document, _ORGANIZATION) == "TILED_FULL" or not per_frame:
+        wide, high = _number(document, _COLUMNS), _number(document, _ROWS)
+        across = range(0, _number(document, _TOTAL_COLUMNS), max(1, wide))
+        down = range(0, _number(document, _TOTAL_ROWS), max(1, high))
+        if len(across) * len(down) * len(segments) > _MAX_TILES:
+            raise DataError("the total pixel matrix has too many tiles for its size (0048,0006), (0048,0007)")
+        return [(segment, x, y) for segment in segments for y in down for x in across]
+    shared = _first(document, _SHARED)
+    found = []
+    for frame, groups in enumerate(per_frame):
+        position = _first(groups, _POSITION) or _first(shared, _POSITION)
+        identification = _first(groups, _SEGMENT_IDENTIFICATION) or _first(shared, _SEGMENT_IDENTIFICATION)
+        x, y = _number(position, _COLUMN_POSITION) - 1, _number(position, _ROW_POSITION) - 1
+        segment = 0 if tuple(segments) == (0,) else _number(identification, _SEGMENT)
+        if x < 0 or y < 0 or segment not in segments:
+            raise DataError(f"frame {frame + 1} does not say where it lies (0048,021A), or of which segment it is")
+        found.append((segment, x, y))
+    return found
 
 
 def optical_paths(document: Mapping[str, Any]) -> list[str]:
@@ -109,7 +212,7 @@ def grid_of(document: Mapping[str, Any], *, optical_path: str | None = None, foc
     per_frame = document.get(_PER_FRAME, {}).get("Value") or []
     if _text(document, _ORGANIZATION) != "TILED_FULL" and per_frame:
         places = _sparse(document, per_frame, tile, optical_path, focal_plane)
-        return TileGrid(*total, *tile, 0, places, absent)
+        return TileGrid(*total, *tile, 0, places, absent, place_of(document))
     planes = max(1, _number(document, _FOCAL_PLANES))
     if frames < across * down:
         raise DataError(f"{frames} frames do not cover a total pixel matrix of {across} x {down} tiles")
@@ -117,7 +220,7 @@ def grid_of(document: Mapping[str, Any], *, optical_path: str | None = None, foc
     first = (path * planes + focal_plane) * across * down
     if not 0 <= focal_plane < planes or first + across * down > frames:
         raise NotFound(f"the slide has {planes} focal planes, and {frames} frames")
-    return TileGrid(*total, *tile, first, None, absent)
+    return TileGrid(*total, *tile, first, None, absent, place_of(document))
 
 
 def _sparse(

@@ -24,6 +24,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from hilum.archive.plane_tiles import PlaneImage
+from hilum.archive.slide_overlays import SlideOverlays
 from hilum.dicomweb import http
 from hilum.dicomweb.app import answer_with
 from hilum.dicomweb.http import Answer, Request
@@ -85,6 +86,7 @@ class _Service(ABC):
     def __init__(self, archive: Archive, tiler: Tiler, pool: Pool, public_url: str = "") -> None:
         self._archive = archive
         self._tiler = tiler
+        self._overlays = SlideOverlays(archive.retrieve, archive.overlays)
         self._pool = pool
         self._public_url = public_url
         self._answered: OrderedDict[bytes, tuple[int, http.Headers]] = OrderedDict()
@@ -173,13 +175,15 @@ class _Service(ABC):
             raise UsageError(f"the format must be one of {', '.join(_FORMATS)}")
         name = _FORMATS[extension]
         queried: bytes = request.scope["query_string"]
-        tag = f'"{image.tag}-{hashlib.sha256(_target(request)).hexdigest()[:24]}"'
+        query = parse_render_query(request.query) if queried else _NOTHING_ASKED
+        over = await self._pool.run(self._archive.overlays.etag, query.overlays) if query.overlays else ""
+        tag = f'"{image.tag}{over}-{hashlib.sha256(_target(request)).hexdigest()[:24]}"'
         headers: http.Headers = [(b"etag", tag.encode()), PRIVATE]
         if http.etag_matches(request, headers[0][1]):
             return http.empty(304, *headers)
-        query = parse_render_query(request.query) if queried else _NOTHING_ASKED
         body = self._tiler.memory.get(tag)
-        if body is None and name == "jpeg" and query.window is None and query.quality is None and part.finish is None:
+        changed = query.window is not None or query.quality is not None or query.overlays or part.finish is not None
+        if body is None and name == "jpeg" and not changed:
             body = await self._stored(image, part)
         if body is None:
             body = await self._pool.run(self._file, image, part, name, query)
@@ -199,9 +203,13 @@ class _Service(ABC):
     def _file(self, image: Pyramid | PlaneImage, part: _Part, name: FileFormat, query: RenderQuery) -> bytes:
         """Picture of the part."""
         if isinstance(image, PlaneImage):
+            if query.overlays:
+                raise UsageError("overlays of a plane are named in its name")
             samples = image.pixels(part.region, part.size, query.window)
         else:
             samples = self._tiler.pixels(image, part.region, part.size, RenderSettings(window=query.window))
+            if query.overlays:
+                samples = self._overlays.paint(samples, image, part.region, query.overlays)
         if part.finish is not None:
             samples = part.finish(samples)
         return encode_picture(samples, name, DEFAULT_QUALITY if query.quality is None else query.quality)

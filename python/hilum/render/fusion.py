@@ -35,7 +35,12 @@ __all__ = [
     "ValueLayer",
     "fuse",
     "fuse_projections",
+    "as_bytes",
+    "check_outline",
+    "in_colour",
     "moved",
+    "paint_fractions",
+    "paint_labels",
 ]
 
 MAX_OUTLINE = 16
@@ -143,13 +148,13 @@ class LabelLayer(_Segments):
     def __post_init__(self) -> None:
         """Check."""
         _check_opacity(self.opacity)
-        _check_outline(self.outline)
+        check_outline(self.outline)
 
     def paint(self, image: npt.NDArray[np.float32], plane: Plane, thickness: float, mode: Mode) -> None:
         """Paint what the plane cuts; also of slabs the plane in their middle."""
         for one in self.maps:
             found = one.renderer.mpr(plane, interpolation="nearest", outside=0.0).stored
-            _paint_labels(image, found, one.colours, self.opacity, self.outline)
+            paint_labels(image, found, one.colours, self.opacity, self.outline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ class FractionLayer(_Segments):
     def paint(self, image: npt.NDArray[np.float32], plane: Plane, thickness: float, mode: Mode) -> None:
         """Paint what the plane, or slab, cuts."""
         part = self.renderer.mpr(plane, thickness=thickness, mode=mode, outside=0.0).values / np.float32(self.maximum)
-        image += (np.array(self.colour, np.float32) - image) * (part * np.float32(self.opacity))[..., None]
+        paint_fractions(image, part, self.colour, self.opacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,7 @@ class ContourLayer(_Segments):
     def __post_init__(self) -> None:
         """Check."""
         _check_opacity(self.opacity)
-        _check_outline(self.outline)
+        check_outline(self.outline)
 
     def paint(self, image: npt.NDArray[np.float32], plane: Plane, thickness: float, mode: Mode) -> None:
         """Paint what the plane cuts; also of slabs the plane in their middle."""
@@ -195,11 +200,11 @@ class ContourLayer(_Segments):
         for number in self.numbers:
             colour = np.array([(0, 0, 0), self.structure.segment(number).colour], np.float32)
             if self.structure.is_along(number, grid):
-                _paint_labels(image, self.structure.mask(number, grid).voxels[0], colour, self.opacity, self.outline)
+                paint_labels(image, self.structure.mask(number, grid).voxels[0], colour, self.opacity, self.outline)
                 continue
             for one in self.maps(number):
                 found = one.renderer.mpr(plane, interpolation="nearest", outside=0.0).stored
-                _paint_labels(image, found, colour, self.opacity, self.outline)
+                paint_labels(image, found, colour, self.opacity, self.outline)
 
 
 def fuse(
@@ -262,20 +267,37 @@ def as_bytes(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return (np.clip(image, 0, 255) + np.float32(0.5)).astype(np.uint8)
 
 
-def _paint_labels(
+def paint_labels(
     image: npt.NDArray[np.float32],
     labels: npt.NDArray[Any],
     colours: npt.NDArray[np.float32],
     opacity: float,
     outline: int,
+    margin: int = 0,
 ) -> None:
-    inside = labels > 0
+    """Paint segments over red, green, blue from 0 to 255, in place.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Whole numbers: 0, or the row of `colours`; `margin` pixels wider than the image on each side, so that the lines
+        of tiles go on in their neighbours.
+    outline : int
+        Pixels that the line around each segment is wide; 0: none.
+    """
+    shown = labels[margin : labels.shape[0] - margin, margin : labels.shape[1] - margin]
+    inside = shown > 0
     if not inside.any():
         return
-    image[inside] += (colours[labels[inside]] - image[inside]) * np.float32(opacity)
+    image[inside] += (colours[shown[inside]] - image[inside]) * np.float32(opacity)
     if outline:
-        rim = _rim(labels, outline) & inside
-        image[rim] = colours[labels[rim]]
+        rim = _rim(labels, outline)[margin : labels.shape[0] - margin, margin : labels.shape[1] - margin] & inside
+        image[rim] = colours[shown[rim]]
+
+
+def paint_fractions(image: npt.NDArray[np.float32], part: npt.NDArray[np.float32], colour: Rgb, opacity: float) -> None:
+    """Paint a segment over red, green, blue from 0 to 255, in place: the more the larger its part of a pixel."""
+    image += (np.array(colour, np.float32) - image) * (part * np.float32(opacity))[..., None]
 
 
 def _rim(labels: npt.NDArray[Any], width: int) -> npt.NDArray[np.bool_]:
@@ -343,6 +365,7 @@ def _check_opacity(opacity: float) -> None:
         raise UsageError("an opacity is from 0 to 1")
 
 
-def _check_outline(outline: int) -> None:
+def check_outline(outline: int) -> None:
+    """Refuse an outline of another width than 0 to `MAX_OUTLINE`: UsageError."""
     if not 0 <= outline <= MAX_OUTLINE:
         raise UsageError(f"an outline is from 0 to {MAX_OUTLINE} pixels wide")

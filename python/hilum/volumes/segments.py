@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
     DecodeFrames = Callable[[Sequence[int]], npt.NDArray[Any]]
     """Stored values ``(n, rows, columns)`` of frames of one object, by their numbers from 0."""
 
-__all__ = ["HEADER_KEYWORDS", "SEGMENTATIONS", "Segmentation", "code_of", "referenced_instances"]
+__all__ = [
+    "HEADER_KEYWORDS",
+    "SEGMENTATIONS",
+    "Segmentation",
+    "SegmentationHead",
+    "code_of",
+    "referenced_instances",
+]
 
 SEGMENTATIONS: Final = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 """Segmentation Storage, Label Map Segmentation Storage."""
@@ -44,6 +52,45 @@ _AT_ONCE: Final = 64
 _KEPT_VOXELS: Final = 1 << 28
 """Of a label map whose frames are kept while its segments are made."""
 _TIME_KEYS: Final = ("temporal_position", "trigger_time", "acquisition_number")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationHead:
+    """What the header of a segmentation says of all of its frames."""
+
+    kind: str
+    """Segmentation Type (0062,0001): ``"BINARY"``, ``"FRACTIONAL"`` or ``"LABELMAP"``."""
+    fraction: str
+    """Segmentation Fractional Type (0062,0010)."""
+    maximum: int
+    """Maximum Fractional Value (0062,000E)."""
+    segments: tuple[Segment, ...]
+    """All of them, in the order of the object."""
+
+    @classmethod
+    def of(cls, header: pydicom.Dataset) -> SegmentationHead:
+        """Read and check the header of a segmentation; DataError names the attribute that is missing or wrong."""
+        try:
+            kind = str(header.get("SegmentationType", "")).upper()
+            fraction = str(header.get("SegmentationFractionalType", "")).upper()
+            maximum = int(header.get("MaximumFractionalValue") or 1)
+            outside = {0, header.get("PixelPaddingValue")} if kind == "LABELMAP" else set()
+            segments = tuple(_segment(item, outside) for item in header.get("SegmentSequence") or ())
+        except HilumError:
+            raise
+        except Exception as error:  # pydicom converts values late, with errors of any class
+            raise DataError(f"the segmentation cannot be read ({type(error).__name__})", code=_BAD_VALUE) from None
+        if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+            raise DataError("Segmentation Type (0062,0001) is not BINARY, FRACTIONAL or LABELMAP", code=_BAD_VALUE)
+        if kind == "FRACTIONAL" and fraction not in ("PROBABILITY", "OCCUPANCY"):
+            raise DataError("Segmentation Fractional Type (0062,0010) is not PROBABILITY or OCCUPANCY", code=_BAD_VALUE)
+        if not 1 <= maximum <= 255:
+            raise DataError("Maximum Fractional Value (0062,000E) is not from 1 to 255", code=_BAD_VALUE)
+        if not segments:
+            raise DataError("a segmentation without Segment Sequence (0062,0002)", code=_MISSING)
+        if len({segment.number for segment in segments}) != len(segments):
+            raise DataError("two segments of one Segment Number (0062,0004)", code=_BAD_VALUE)
+        return cls(kind, fraction, maximum, segments)
 
 
 class Segmentation:
@@ -69,18 +116,9 @@ class Segmentation:
     def __init__(self, header: pydicom.Dataset, series: SeriesFrames, decode: DecodeFrames) -> None:
         if str(header.get("DimensionOrganizationType", "")).startswith("TILED"):
             raise NotAVolume("a segmentation of tiles of a slide is no volume")
-        try:
-            self.kind = str(header.get("SegmentationType", "")).upper()
-            self._fraction = str(header.get("SegmentationFractionalType", "")).upper()
-            self._maximum = int(header.get("MaximumFractionalValue") or 1)
-            outside = {0, header.get("PixelPaddingValue")} if self.kind == "LABELMAP" else set()
-            self.segments = tuple(_segment(item, outside) for item in header.get("SegmentSequence") or ())
-            self.references = referenced_instances(header)
-        except HilumError:
-            raise
-        except Exception as error:  # pydicom converts values late, with errors of any class
-            raise DataError(f"the segmentation cannot be read ({type(error).__name__})", code=_BAD_VALUE) from None
-        self._check()
+        head = SegmentationHead.of(header)
+        self.kind, self.segments, self.references = head.kind, head.segments, referenced_instances(header)
+        self._fraction, self._maximum = head.fraction, head.maximum
         self._planes = lay_planes(series)
         self._decode = decode
         self._numbers = series.geometry["segment_number"]
@@ -101,18 +139,6 @@ class Segmentation:
     """SOP Instance UIDs of the images that were segmented, those that Referenced Series Sequence (0008,1115) names."""
     frame_of_reference_uid: str
     """Frame of Reference UID (0020,0052)."""
-
-    def _check(self) -> None:
-        if self.kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
-            raise DataError("Segmentation Type (0062,0001) is not BINARY, FRACTIONAL or LABELMAP", code=_BAD_VALUE)
-        if self.kind == "FRACTIONAL" and self._fraction not in ("PROBABILITY", "OCCUPANCY"):
-            raise DataError("Segmentation Fractional Type (0062,0010) is not PROBABILITY or OCCUPANCY", code=_BAD_VALUE)
-        if not 1 <= self._maximum <= 255:
-            raise DataError("Maximum Fractional Value (0062,000E) is not from 1 to 255", code=_BAD_VALUE)
-        if not self.segments:
-            raise DataError("a segmentation without Segment Sequence (0062,0002)", code=_MISSING)
-        if len({segment.number for segment in self.segments}) != len(self.segments):
-            raise DataError("two segments of one Segment Number (0062,0004)", code=_BAD_VALUE)
 
     @property
     def nbytes(self) -> int:

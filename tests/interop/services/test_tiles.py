@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from slide_segmentations import circles, segmentation_of_slide
 from slides import ROOT, halved, tissue, write_slide
 
 import hilum
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("live_server")
 ROWS, COLUMNS = 150, 210
 SLIDE = f"{ROOT}.1"
+SEGMENTS = f"{ROOT}.3.1"
 COLOURED = f"{ROOT}.2.1"
 """One level of 100 x 100 squares of plain colours, as the validator's test image has them."""
 
@@ -49,6 +51,10 @@ def served(
         write_slide(folder / "in" / f"{number}.dcm", level, number=number, jpeg=number == 2)
         level = halved(level)
     write_slide(folder / "in" / "squares.dcm", squares(), series=2)
+    discs = segmentation_of_slide(folder / "in" / "1.dcm", circles(ROWS, COLUMNS), "BINARY", [1, 2])
+    discs.SeriesInstanceUID, discs.SOPInstanceUID = f"{ROOT}.3", SEGMENTS
+    discs.file_meta.MediaStorageSOPInstanceUID = SEGMENTS
+    discs.save_as(folder / "in" / "discs.dcm")
     with hilum.open(folder / "archive") as archive:
         assert archive.import_paths([folder / "in"]).ok
     return serve_module(folder / "archive", HILUM__HTTP__CORS_ORIGINS="*")
@@ -211,6 +217,31 @@ def test_answers_at_once_are_the_ordinary_ones(client: httpx.Client) -> None:
             assert jpeg_in(answer) == jpeg_in(ordinary)
             again = client.get(path, headers={"If-None-Match": ordinary.headers["etag"]})
             assert (again.status_code, again.content) == (304, b"")
+
+
+def test_segments_lie_over_tiles_of_all_addresses(client: httpx.Client) -> None:
+    over = {"overlay": f"{SEGMENTS},opacity:1,outline:0,segments:1"}
+    mask = circles(ROWS, COLUMNS)[..., 0] != 0
+    whole = picture(client.get(f"/iiif/3/{SLIDE}/full/max/0/default.png", params=over))
+    plain = picture(client.get(f"/iiif/3/{SLIDE}/full/max/0/default.png"))
+    assert len(np.unique(whole[mask], axis=0)) == 1
+    assert np.array_equal(whole[~mask], plain[~mask])
+    tile = client.get(f"/tiles/{SLIDE}_files/8/2_1.png", params=over)
+    assert np.array_equal(picture(tile), whole[32:64, 64:96])
+    assert np.array_equal(picture(client.get(f"/tiles/{SLIDE}/3/2/1.png", params=over)), whole[32:64, 64:96])
+    again = client.get(f"/tiles/{SLIDE}_files/8/2_1.png", params=over, headers={"If-None-Match": tile.headers["etag"]})
+    assert again.status_code == 304
+    small = picture(client.get(f"/iiif/3/{SLIDE}/full/!50,50/0/default.png", params=over))
+    assert abs((small == whole[mask][0]).all(axis=-1).mean() - mask.mean()) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("overlay", "status"),
+    [("1.2.3", 404), (f"{SEGMENTS},segments:9", 404), (f"{COLOURED}", 400), (f"{SEGMENTS},palette:hot", 400)],
+)
+def test_overlays_that_cannot_be_shown(client: httpx.Client, overlay: str, status: int) -> None:
+    answer = client.get(f"/iiif/3/{SLIDE}/full/max/0/default.jpg", params={"overlay": overlay})
+    assert answer.status_code == status
 
 
 def jpeg_in(answer: httpx.Response) -> bytes:
