@@ -7,6 +7,7 @@
 #include "convert.hpp"
 #include "hilum/error.hpp"
 #include "hilum/render/cell_grid.hpp"
+#include "hilum/render/fused.hpp"
 #include "hilum/render/labels.hpp"
 #include "hilum/render/projection.hpp"
 #include "hilum/render/raycast.hpp"
@@ -148,14 +149,29 @@ render::Shading to_shading(const py::object& value) {
     return {true, part(0), part(1), part(2), part(3)};
 }
 
+std::array<float, 3> to_background(const py::object& value) {
+    const py::tuple parts = to_tuple(value, 3, "background");
+    std::array<float, 3> found{};
+    for (std::size_t i = 0; i < 3; ++i) {
+        found[i] = static_cast<float>(to_real(parts[i], "background"));
+    }
+    return found;
+}
+
+/// A volume put elsewhere.
+volume::BrickView to_view(const py::object& volume, const py::object& affine) {
+    volume::BrickView found = volume.cast<const volume::Bricks&>().view();
+    const std::vector<double> numbers = to_doubles(affine, 16, "affine");
+    std::copy_n(numbers.begin(), std::min<std::size_t>(numbers.size(), 16), found.affine.begin());
+    return found;
+}
+
 /// Each (volume, affine, styles, is mask): float64 (n, 6) of shown, opacity, tint, red, green, blue.
 std::vector<render::Labels> to_labels(const py::object& value) {
     std::vector<render::Labels> found;
     for (const py::handle item : py::reinterpret_borrow<py::list>(value)) {
         const py::tuple parts = to_tuple(py::reinterpret_borrow<py::object>(item), 4, "labels");
-        render::Labels labels{parts[0].cast<const volume::Bricks&>().view(), {}, to_bool(parts[3])};
-        const std::vector<double> affine = to_doubles(parts[1], 16, "affine");
-        std::copy_n(affine.begin(), std::min<std::size_t>(affine.size(), 16), labels.view.affine.begin());
+        render::Labels labels{to_view(parts[0], parts[1]), {}, to_bool(parts[3])};
         const std::vector<double> styles = to_doubles(parts[2], 6, "styles");
         for (std::size_t i = 0; i < styles.size(); i += 6) {
             const auto part = [&](std::size_t at) { return static_cast<float>(styles[i + at]); };
@@ -175,11 +191,7 @@ void raycast(const volume::Bricks& volume, const render::CellGrid& cells, const 
     const render::ImageSize pixels{to_number(shape[0], "size"), to_number(shape[1], "size")};
     const render::TransferFunction function = to_transfer(colours, opacities, unit);
     const render::Shading light = to_shading(shading);
-    const py::tuple back = to_tuple(background, 3, "background");
-    std::array<float, 3> behind{};
-    for (std::size_t i = 0; i < 3; ++i) {
-        behind[i] = static_cast<float>(to_real(back[i], "background"));
-    }
+    const std::array<float, 3> behind = to_background(background);
     const std::vector<render::ClipPlane> planes = to_clip(clip);
     const std::vector<render::Labels> segments = to_labels(labels);
     const render::Execution execution = to_execution(threads, simd, skip);
@@ -193,6 +205,61 @@ void raycast(const volume::Bricks& volume, const render::CellGrid& cells, const 
         render::raycast_labelled(volume.view(), cells, view, pixels, function, light, behind, planes, segments,
                                  execution, bytes);
     }
+}
+
+/// (volume, affine, cells, (colours, opacities, unit), shading, clip, [(volume, affine, excludes)], stream)
+render::FusedLayer to_layer(const py::object& value) {
+    const py::tuple parts = to_tuple(value, 8, "layers");
+    render::FusedLayer found;
+    found.view = to_view(parts[0], parts[1]);
+    found.cells = &parts[2].cast<const render::CellGrid&>();
+    const py::tuple transfer = to_tuple(parts[3], 3, "transfer");
+    found.transfer = to_transfer(transfer[0], transfer[1], transfer[2]);
+    found.shading = to_shading(parts[4]);
+    found.clip = to_clip(parts[5]);
+    for (const py::handle item : py::reinterpret_borrow<py::list>(parts[6])) {
+        const py::tuple mask = to_tuple(py::reinterpret_borrow<py::object>(item), 3, "masks");
+        found.masks.push_back({to_view(mask[0], mask[1]), to_bool(mask[2])});
+    }
+    found.stream = to_number(parts[7], "stream");
+    return found;
+}
+
+/// Each (bits, first, second): float64 weights.
+std::vector<render::FusedWeights> to_weights(const py::list& value) {
+    std::vector<render::FusedWeights> found;
+    for (const py::handle item : value) {
+        const py::tuple parts = to_tuple(py::reinterpret_borrow<py::object>(item), 3, "weights");
+        const std::vector<double> first = to_doubles(parts[1], 1, "weights");
+        const std::vector<double> second = to_doubles(parts[2], 1, "weights");
+        const auto narrow = [](const std::vector<double>& from) {
+            std::vector<float> to(from.size());
+            std::ranges::transform(from, to.begin(), [](double one) { return static_cast<float>(one); });
+            return to;
+        };
+        found.push_back({to_number(parts[0], "bits"), narrow(first), narrow(second)});
+    }
+    return found;
+}
+
+void raycast_fused(const py::list& layers, const py::list& weights, const py::object& camera, const py::object& size,
+                   const py::object& background, const py::object& out, const py::object& threads,
+                   const py::object& skip) {
+    std::vector<render::FusedLayer> volumes;
+    for (const py::handle item : layers) {
+        volumes.push_back(to_layer(py::reinterpret_borrow<py::object>(item)));
+    }
+    const std::vector<render::FusedWeights> tables = to_weights(weights);
+    const render::Camera view = to_camera(camera);
+    const py::tuple shape = to_tuple(size, 2, "size");
+    const render::ImageSize pixels{to_number(shape[0], "size"), to_number(shape[1], "size")};
+    const std::array<float, 3> behind = to_background(background);
+    const render::Execution execution{to_number(threads, "threads"), false, to_bool(skip)};
+    const BufferView target(out, true);
+    const std::span<std::uint8_t> bytes = {reinterpret_cast<std::uint8_t*>(target.writable().data()),
+                                           target.writable().size()};
+    const py::gil_scoped_release unlocked;
+    render::raycast_fused(volumes, tables, view, pixels, behind, execution, bytes);
 }
 
 }  // namespace
@@ -217,6 +284,10 @@ void bind_render(py::module_& m) {
         "Volume rendering: colours float64 (n, 4), opacities (n, 2) by modality value; labels: list of (uint8 volume, "
         "affine, float64 (n, 6) of shown, opacity, tint, red, green, blue of each value, is mask); out: uint8 (rows, "
         "columns, 3).");
+    m.def("raycast_fused", &raycast_fused, "layers"_a, "weights"_a, "camera"_a, "size"_a, py::kw_only(), "background"_a,
+          "out"_a, "threads"_a = 0, "skip"_a = true,
+          "Volume rendering of several volumes: layers (volume, affine, cells, (colours, opacities, unit), shading, "
+          "clip, masks (uint8 volume, affine, excludes), stream); weights (bits, first, second) of streams, float64.");
 }
 
 }  // namespace hilum::bindings

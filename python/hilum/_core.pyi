@@ -437,7 +437,28 @@ def raycast(
     simd: bool = True,
     skip: bool = True,
 ) -> None: ...
+def raycast_fused(
+    layers: list[_FusedLayer],
+    weights: list[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+    camera: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    *,
+    background: tuple[float, float, float],
+    out: npt.NDArray[np.uint8],
+    threads: int = 0,
+    skip: bool = True,
+) -> None: ...
 
+_FusedLayer: TypeAlias = tuple[
+    VolumeView,
+    npt.NDArray[np.float64],
+    RenderCells,
+    tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], float],
+    tuple[float, float, float, float] | None,
+    npt.NDArray[np.float64],
+    list[tuple[VolumeView, npt.NDArray[np.float64], bool]],
+    int,
+]
 _Plan: TypeAlias = tuple[_Layout, npt.NDArray[Any], str, npt.NDArray[np.float64] | None]
 
 GEOMETRY_FIELDS: tuple[str, ...]

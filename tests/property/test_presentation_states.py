@@ -170,7 +170,7 @@ def read(kind: str, data: bytes) -> str:
         if kind == "7":
             volume = read_volumetric_state(to_dataset(data))
             volume.plane((8, 8))
-            [one.transfer(volume.input(one.input).window) for one in volume.components]
+            [one.transfer(volume.input(one.input).window) for stream in volume.streams for one in stream]
         else:
             state = read_presentation_state(to_dataset(data))
             [(mask.frames(2, 2), mask.table_of(2)) for mask in state.masks]

@@ -16,6 +16,7 @@ inline constexpr std::uint32_t kMaxColumns = 65535;
 inline constexpr std::uint64_t kMaxFrameBytes = 4ULL << 30;        ///< one decoded frame
 inline constexpr std::uint64_t kMaxRenderedPixels = 256ULL << 20;  ///< one rendered image
 inline constexpr std::uint32_t kMaxRaySamples = 1U << 14;          ///< samples of one ray or slab
+inline constexpr std::size_t kMaxFusedLayers = 32;                 ///< volumes of one rendering
 inline constexpr std::uint64_t kMaxVolumeVoxels = 1ULL << 36;      ///< one time point of a volume
 inline constexpr std::uint32_t kMaxShutterVertices = 16384;        ///< of a polygonal shutter
 inline constexpr std::uint64_t kMaxShutterWork = 1ULL << 28;       ///< its vertices times the rows of the image

@@ -5,19 +5,14 @@
 #include <optional>
 #include <vector>
 
-#include "hilum/error.hpp"
-#include "hilum/limits.hpp"
 #include "hilum/parallel.hpp"
 #include "hilum/render/labels.hpp"
 #include "label_kernels.hpp"
 #include "raycast_kernels.hpp"
+#include "rgb.hpp"
 
 namespace hilum::render {
 namespace {
-
-std::uint8_t to_byte(float value) noexcept {
-    return static_cast<std::uint8_t>(std::min(value, 255.0F) + 0.5F);
-}
 
 template <typename T>
 void cast(const kernels::Scene& scene, const Tile& tile, bool vector, std::span<kernels::Seen> out) noexcept {
@@ -42,29 +37,6 @@ void cast(const kernels::LabelledScene& scene, const Tile& tile, bool vector, st
     }
     for (std::size_t i = 0; i < out.size(); ++i) {
         out[i] = kernels::LabelledRay<T>(scene, tile.lines[i].step).cast(tile.tracks[i], tile.blocks);
-    }
-}
-
-void write(std::span<const kernels::Seen> pixels, const std::array<float, 3>& background, std::uint8_t* to) noexcept {
-    constexpr float kScale = 255.0F / kMostColour;
-    for (const kernels::Seen& seen : pixels) {
-        const float behind = seen.transmittance * 255.0F;
-        *to++ = to_byte(seen.red * kScale + behind * background[0]);
-        *to++ = to_byte(seen.green * kScale + behind * background[1]);
-        *to++ = to_byte(seen.blue * kScale + behind * background[2]);
-    }
-}
-
-void check(ImageSize size, const std::array<float, 3>& background, std::size_t bytes) {
-    const std::uint64_t pixels = std::uint64_t{size.rows} * size.columns;
-    if (pixels > limits::kMaxRenderedPixels) {
-        throw Error(Errc::limit_exceeded, "an image of more pixels than the limit");
-    }
-    if (bytes != pixels * 3) {
-        throw Error(Errc::buffer_too_small, "the buffer is not as large as the image");
-    }
-    if (!std::ranges::all_of(background, [](float part) { return part >= 0.0F && part <= 1.0F; })) {
-        throw Error(Errc::invalid_argument, "the background is no colour from 0 to 1");
     }
 }
 
@@ -101,7 +73,7 @@ private:
             cast<T>(scene, tile, vector, pixels);
             for (std::uint32_t r = 0; r < tile.rows; ++r) {
                 const std::size_t to = std::size_t{tile.row + r} * size.columns + tile.column;
-                write(pixels.subspan(std::size_t{r} * tile.columns, tile.columns), background, &out[3 * to]);
+                write_rgb(pixels.subspan(std::size_t{r} * tile.columns, tile.columns), background, &out[3 * to]);
             }
         });
     }
@@ -141,7 +113,7 @@ void raycast(const volume::BrickView& view, const CellGrid& cells, const Camera&
              const TransferFunction& transfer, const Shading& shading, const std::array<float, 3>& background,
              std::span<const ClipPlane> clip, const Execution& execution, std::span<std::uint8_t> out) {
     const DepthRange depth = depth_range(view, camera);
-    check(size, background, out.size());
+    check_rgb(size, background, out.size());
     const Grid grid(view);
     const TransferTable table(view, transfer, camera.step);
     const std::optional<Light> light =
@@ -157,7 +129,7 @@ void raycast_labelled(const volume::BrickView& view, const CellGrid& cells, cons
                       std::span<const ClipPlane> clip, std::span<const Labels> labels, const Execution& execution,
                       std::span<std::uint8_t> out) {
     const DepthRange depth = depth_range(view, camera);
-    check(size, background, out.size());
+    check_rgb(size, background, out.size());
     const Grid grid(view);
     const TransferTable table(view, transfer, camera.step);
     const std::optional<Light> light =

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
+
 from hilum.archive.pictures import is_presentation_state
 from hilum.archive.volume_images import VolumeRequest
 from hilum.archive.volumetric import StatePicture
@@ -21,6 +23,7 @@ from hilum.dicomweb.volume_query import VolumeQuery, parse_volume_query
 from hilum.errors import NotFound, UsageError
 from hilum.pixels.formats import FORMATS, encode_animation, encode_picture
 from hilum.pixels.presentation_state import PRESENTATION_STATES
+from hilum.render.geometry import look_and_up
 from hilum.render.volumetric_state import VOLUMETRIC_STATES
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ class RenderedVolumes:
 
     def _make_state(self, request: Request, record: InstanceRecord, query: VolumeQuery, media_type: str) -> Answer:
         """Answer a volumetric presentation state as it says (PS3.18 B.35)."""
-        presented = StatePicture.of(self._images, self._archive.retrieve, record)
+        presented = _seen(StatePicture.of(self._archive, record), query)
         told = " ".join(f"{source.volume.key} {source.times}" for source in presented.volumes)
         etag = _tag(f"{told} {record.sha256.hex()} {query.variant()} {media_type}")
         headers: http.Headers = [(b"etag", etag), PRIVATE, (b"vary", b"Accept")]
@@ -206,9 +209,23 @@ def _check_state(record: InstanceRecord, query: VolumeQuery, kind: Literal["mpr"
         raise NotAcceptable(f"a {name} is not rendered as a volume")
     if shown_as != kind:
         raise UsageError(f"a {name} is answered by {'renderedmpr' if shown_as == 'mpr' else 'rendered3d'}")
-    rest = replace(query, image=replace(query.image, viewport=None, quality=None), warnings=[])
+    image = replace(query.image, viewport=None, quality=None)
+    rest = replace(query, image=image, orientation="", position=None, look_at=None, up=None, warnings=[])
     if rest != VolumeQuery(RenderQuery()):
-        raise UsageError("beside a volumetric presentation state there are viewport and quality only")
+        raise UsageError(
+            "beside a volumetric presentation state there are viewport, quality, orientation and viewpoints only"
+        )
+
+
+def _seen(presented: StatePicture, query: VolumeQuery) -> StatePicture:
+    """Turn a state as the request wants (PS3.18 8.3.5.3.4 to 8.3.5.3.7)."""
+    if query.position is not None and query.look_at is not None:
+        look, up = look_and_up(np.subtract(query.look_at, query.position), query.up)
+    elif query.orientation:
+        look, up = look_and_up(query.orientation, None)
+    else:
+        return presented
+    return presented.turned(look, up, query.look_at, query.position)
 
 
 def _etag(source: VolumeSource, query: VolumeQuery, kind: str, media_type: str, overlays: str) -> bytes:

@@ -11,6 +11,7 @@ from hilum.errors import UsageError
 from hilum.pixels.presentation_tables import lut_of, palette_of, palette_table
 from hilum.pixels.presentation_values import MISSING, bad_value, items_of, number_of
 from hilum.pixels.settings import Lut
+from hilum.render.fused import StreamWeights
 from hilum.render.presets import TransferFunction
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from hilum.pixels.settings import Window
 
-__all__ = ["MAX_COMPONENTS", "Component", "Weights", "components_of", "composite", "rgba", "weights_of"]
+__all__ = ["MAX_COMPONENTS", "Component", "components_of", "composite", "rgba", "weights_of"]
 
 MAX_COMPONENTS: Final = 16
 _POINTS: Final = 256
@@ -52,15 +53,6 @@ class Component:
             tuple(zip(values, opacity, strict=True)),
             step or 1.0,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """One item of a Presentation State Compositor Component Sequence (0070,1805): weights of two inputs."""
-
-    first: Lut
-    """By both opacities: half of the bits of the index each, the first input's before (PS3.4 FF.2.3.3.2)."""
-    second: Lut
 
 
 def _values(window: Window | None, part: npt.NDArray[np.float64], longest: Lut) -> npt.NDArray[np.float64]:
@@ -121,8 +113,8 @@ def _component(item: pydicom.Dataset) -> Component:
     return Component(int(number), (red, green, blue, alpha))
 
 
-def weights_of(ds: pydicom.Dataset, components: int) -> tuple[Weights, ...]:
-    """Read the compositor components of so many classification components: one less.
+def weights_of(ds: pydicom.Dataset, streams: int) -> tuple[StreamWeights, ...]:
+    """Read the compositor components of so many streams: one less. Of planes each component is a stream.
 
     Raises
     ------
@@ -130,22 +122,23 @@ def weights_of(ds: pydicom.Dataset, components: int) -> tuple[Weights, ...]:
         There are others, or a table that is none.
     """
     items = items_of(ds, "PresentationStateCompositorComponentSequence")
-    if len(items) != components - 1:
+    if len(items) != streams - 1:
         raise bad_value(
-            "PresentationStateCompositorComponentSequence (0070,1805) has not one item less than there are components",
+            "PresentationStateCompositorComponentSequence (0070,1805) has not one item less than there are streams",
             MISSING,
         )
     return tuple(map(_weights, items))
 
 
-def _weights(item: pydicom.Dataset) -> Weights:
+def _weights(item: pydicom.Dataset) -> StreamWeights:
     tables = [lut_of(one) for one in items_of(item, "WeightingTransferFunctionSequence")]
     bits = {len(table.entries).bit_length() - 1 for table in tables}
     if len(tables) != 2 or any(len(table.entries) != 1 << max(bits) or max(bits) % 2 for table in tables):
         raise bad_value(
             "WeightingTransferFunctionSequence (0070,1806) is not two tables with an even power of two of entries"
         )
-    return Weights(tables[0], tables[1])
+    first, second = (np.asarray(table.entries, np.float64) / (2**table.bits - 1) for table in tables)
+    return StreamWeights(first.clip(0, 1), second.clip(0, 1))
 
 
 def rgba(transfer: TransferFunction, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -156,14 +149,14 @@ def rgba(transfer: TransferFunction, values: npt.NDArray[Any]) -> npt.NDArray[np
     return np.stack(parts, -1).astype(np.float32)
 
 
-def composite(layers: Sequence[npt.NDArray[np.float32]], weights: Sequence[Weights]) -> npt.NDArray[np.float32]:
+def composite(layers: Sequence[npt.NDArray[np.float32]], weights: Sequence[StreamWeights]) -> npt.NDArray[np.float32]:
     """Composite classified images one after the other (PS3.3 C.11.27.3, PS3.4 FF.2.3.3.2).
 
     Parameters
     ----------
     layers : sequence of ndarray
         As from `rgba`, of one shape.
-    weights : sequence of Weights
+    weights : sequence of StreamWeights
         One less.
 
     Returns
@@ -180,10 +173,11 @@ def composite(layers: Sequence[npt.NDArray[np.float32]], weights: Sequence[Weigh
     return colour
 
 
-def _looked_up(table: Lut, first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Weights, from 0 to 1, of two opacities: the upper bits of each are half of the index."""
-    half = (len(table.entries).bit_length() - 1) // 2
+def _looked_up(
+    table: npt.NDArray[np.float64], first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Weights of two opacities: the upper bits of each are half of the index."""
+    half = (len(table).bit_length() - 1) // 2
     high, low = (np.rint(alpha * 65535).astype(np.intp) >> (16 - half) for alpha in (first, second))
-    entries = (np.asarray(table.entries, np.float32) / (2**table.bits - 1)).astype(np.float32)
-    found: npt.NDArray[np.float32] = entries[(high << half) | low]
+    found: npt.NDArray[np.float32] = table[(high << half) | low].astype(np.float32)
     return found

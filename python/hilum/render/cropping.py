@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hilum.errors import UsageError
 from hilum.pixels.presentation_values import MISSING, bad_value, items_of, number_of, numbers_of
 from hilum.render.geometry import Vector, unit
 
@@ -20,12 +19,16 @@ __all__ = ["Crop", "crops_of", "length_of", "triple_of"]
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """One item of a Volume Cropping Sequence (0070,1301): what lies inside is shown."""
+    """One item of a Volume Cropping Sequence (0070,1301): what lies inside is shown. A box, planes or segments."""
 
     corners: tuple[Vector, Vector] | None
     """Of a box along the axes of the volume: LPS, mm."""
     planes: tuple[tuple[float, float, float, float], ...]
     """Points with n . p >= offset are shown."""
+    segments: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """SOP Instance UIDs of segmentations and the numbers of their segments; no numbers: all."""
+    excludes: bool = False
+    """What lies in the segments goes, instead of what does not."""
 
     def clips(self, affine: npt.NDArray[np.float64]) -> list[tuple[float, float, float, float]]:
         """Clipping planes, for a volume with this affine."""
@@ -71,6 +74,18 @@ def crops_of(ds: pydicom.Dataset, one: pydicom.Dataset) -> tuple[Crop, ...]:
     return tuple(_crop(known[number]) for number in dict.fromkeys(wanted))
 
 
+def _segments(item: pydicom.Dataset) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Segmentations that crop, and their segments."""
+    found = []
+    for one in items_of(item, "ReferencedImageSequence"):
+        numbers = one.get("ReferencedSegmentNumber")
+        several = [] if numbers is None else numbers if hasattr(numbers, "__iter__") else [numbers]
+        found.append((str(one.ReferencedSOPInstanceUID), tuple(int(number) for number in several)))
+    if not found:
+        raise bad_value("ReferencedImageSequence (0008,1140) of the segmentation that crops is missing", MISSING)
+    return tuple(found)
+
+
 def _crop(item: pydicom.Dataset) -> Crop:
     method = str(item.get("VolumeCroppingMethod", ""))
     if method == "BOUNDING_BOX":
@@ -78,8 +93,10 @@ def _crop(item: pydicom.Dataset) -> Crop:
         if len(box) != 6:
             raise bad_value("BoundingBoxCrop (0070,1303) is missing or is not six numbers", MISSING)
         return Crop(((box[0], box[1], box[2]), (box[3], box[4], box[5])), ())
+    if method in ("INCLUDE_SEG", "EXCLUDE_SEG"):
+        return Crop(None, (), _segments(item), method == "EXCLUDE_SEG")
     if method != "OBLIQUE_PLANES":
-        raise UsageError("presentation states that are cropped by segments are not rendered")
+        raise bad_value("VolumeCroppingMethod (0070,1302) is missing or unknown", MISSING)
     planes = []
     for one in items_of(item, "ObliqueCroppingPlaneSequence"):
         equation = numbers_of(one, "Plane")

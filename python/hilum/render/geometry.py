@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hilum.volumes.view import VolumeView
 
-__all__ = ["VIEWS", "Camera", "Plane", "Vector", "View", "bounds_of", "camera", "plane", "unit"]
+__all__ = ["VIEWS", "Camera", "Plane", "Vector", "View", "bounds_of", "camera", "look_and_up", "plane", "unit"]
 
 Vector: TypeAlias = tuple[float, float, float]
 """x, y, z in LPS."""
@@ -209,7 +209,10 @@ def _fitting(
     return Plane(_tuple(origin), _tuple(right), _tuple(down), (spacing, spacing), shape)
 
 
-def _look(look: View | npt.ArrayLike, up: npt.ArrayLike | None) -> tuple[npt.NDArray[np.float64], ...]:
+def look_and_up(
+    look: str | npt.ArrayLike, up: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Directions of the look and of the upper edge, chosen where none is given; parameters and errors of `plane`."""
     if isinstance(look, str):
         if look not in VIEWS:
             raise UsageError(f"a view is one of {', '.join(VIEWS)}")
@@ -254,7 +257,7 @@ def plane(
     LimitExceeded
         More pixels than an image may have.
     """
-    direction, edge = _look(look, up)
+    direction, edge = look_and_up(look, up)
     return _fitting(view, direction, edge, centre, shape, spacing)
 
 
@@ -281,7 +284,7 @@ def camera(
     step : float, optional
         Distance of two samples in mm; default: that of the finest voxels.
     """
-    direction, edge = _look(look, up)
+    direction, edge = look_and_up(look, up)
     found = _fitting(view, direction, edge, centre, shape, spacing)
     eye = None
     if distance is not None:

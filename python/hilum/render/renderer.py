@@ -273,7 +273,7 @@ class Renderer:
         out = np.empty(camera.plane.shape, self._dtype)
         _core.project(
             self.view, self.cells, camera.fields(), camera.plane.shape, blend=mode, outside=self._outside(outside),
-            clip=_planes(clip), out=out, **self._options,
+            clip=clip_planes(clip), out=out, **self._options,
         )  # fmt: skip
         return Slice(out, self._slope, self._intercept, camera.plane)
 
@@ -320,22 +320,23 @@ class Renderer:
         """
         if quality not in ("final", "interactive"):
             raise UsageError("quality is final or interactive")
-        transfer, light = self._transfer(how, shading)
-        seen = camera if quality == "final" else _coarse(camera)
+        transfer, light = self.transfer(how, shading)
+        seen = camera if quality == "final" else coarse(camera)
         out = np.empty((*seen.plane.shape, 3), np.uint8)
         _core.raycast(
             self.view, self.cells, seen.fields(), seen.plane.shape,
             colours=np.array(transfer.colours, np.float64), opacities=np.array(transfer.opacities, np.float64),
-            unit=transfer.unit, background=background, clip=_planes(clip), out=out,
+            unit=transfer.unit, background=background, clip=clip_planes(clip), out=out,
             labels=[one.fields() for one in segments],
             shading=None if light is None else (light.ambient, light.diffuse, light.specular, light.power),
             **self._options,
         )  # fmt: skip
-        return out if seen is camera else _enlarged(out, camera.plane.shape)
+        return out if seen is camera else enlarged(out, camera.plane.shape)
 
-    def _transfer(
+    def transfer(
         self, how: str | Preset | TransferFunction, shading: Shading | None
     ) -> tuple[TransferFunction, Shading | None]:
+        """Give the transfer function and shading of this volume that `render` would take; errors: an unknown preset."""
         if isinstance(how, TransferFunction):
             return how, shading
         chosen = preset(how) if isinstance(how, str) else how
@@ -359,14 +360,15 @@ class Renderer:
         return corners.min(axis=0), corners.max(axis=0)
 
 
-def _planes(clip: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+def clip_planes(clip: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """Give clipping planes as the engine takes them: ``(n, 4)``."""
     array = np.asarray(clip, np.float64) if len(clip) else np.zeros((0, 4))
     if array.ndim != 2 or array.shape[1] != 4:
         raise UsageError("a clipping plane is four numbers: its normal and its offset")
     return np.ascontiguousarray(array)
 
 
-def _coarse(camera: Camera) -> Camera:
+def coarse(camera: Camera) -> Camera:
     """Make a camera with at most a quarter of the pixels, that sees the same."""
     fine = camera.plane
     rows, columns = (max(1, n // 2) for n in fine.shape)
@@ -378,7 +380,7 @@ def _coarse(camera: Camera) -> Camera:
     return Camera(plane, camera.eye, camera.step * 2)
 
 
-def _enlarged(image: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def enlarged(image: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Interpolate linearly to another size, edges on edges."""
     found = image.astype(np.float32)
     for axis, size in enumerate(shape):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
     import pydicom
 
     from hilum.pixels.settings import Window
-    from hilum.render.compositing import Component, Weights
+    from hilum.render.compositing import Component
     from hilum.render.cropping import Crop
+    from hilum.render.fused import StreamWeights
     from hilum.render.renderer import Mode
 
 __all__ = ["VOLUMETRIC_STATES", "VolumetricInput", "VolumetricState", "read_volumetric_state"]
 
 Kind: TypeAlias = Literal["mpr", "3d"]
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1.11."
-VOLUMETRIC_STATES: Final[dict[str, Kind]] = {_ROOT + "6": "mpr", _ROOT + "7": "mpr", _ROOT + "9": "3d"}
-"""SOP classes that are rendered: Grayscale and Compositing Planar MPR, Volume Rendering."""
+VOLUMETRIC_STATES: Final[dict[str, Kind]] = {
+    _ROOT + "6": "mpr",
+    _ROOT + "7": "mpr",
+    _ROOT + "9": "3d",
+    _ROOT + "10": "3d",
+    _ROOT + "11": "3d",
+}
+"""SOP classes that are rendered: Grayscale and Compositing Planar MPR; Volume Rendering of one volume, of a segmented
+one, of several."""
 _METHODS: Final[dict[str, Mode]] = {"MAXIMUM_IP": "maximum", "MINIMUM_IP": "minimum", "AVERAGE_IP": "mean"}
 _SHININESS: Final = 100.0
 """The power of a highlight that Shininess (0070,1706) of 1 stands for."""
@@ -54,11 +62,50 @@ class StateView:
     """Volume rendering rather than a projection by `mode`."""
     position: Vector | None = None
     """The viewpoint of a volume rendering."""
+    target: Vector | None = None
+    """What it looks at."""
     perspective: bool = False
     near_far: tuple[float, float] = (0.0, 0.0)
     """Distances from the viewpoint between which the volume is seen."""
     step: float | None = None
     """Distance of samples along a ray."""
+
+    @property
+    def is_in_colour(self) -> bool:
+        """Whether classified colours are shown: planes, volume rendering; projections are of values."""
+        return self.shaded or self.position is None
+
+    def turned(
+        self, look: npt.ArrayLike, up: npt.ArrayLike, target: Vector | None, position: Vector | None
+    ) -> StateView:
+        """Look elsewhere at a rectangle of the same size, from the same distance; or at a point, from a viewpoint."""
+        ahead = unit(look, "the look")
+        right = unit(np.cross(ahead, np.asarray(up, np.float64)), "the upper edge of the view")
+        pivot = np.asarray(self.target or self._middle)
+        before = np.stack([self.row, self.column, np.cross(self.row, self.column)])
+        turn = np.stack([right, np.cross(ahead, right), ahead], axis=1) @ before
+        centre = pivot if target is None else np.asarray(target)
+
+        def moved(point: Vector) -> npt.NDArray[np.float64]:
+            found: npt.NDArray[np.float64] = centre + turn @ (np.asarray(point) - pivot)
+            return found
+
+        corner, eye = moved(self.corner), None if self.position is None else moved(self.position)
+        if eye is not None and position is not None:
+            corner, eye = corner + position - eye, np.asarray(position)
+        return replace(
+            self,
+            corner=_vector(corner),
+            row=_vector(right),
+            column=_vector(np.cross(ahead, right)),
+            position=None if eye is None else _vector(eye),
+            target=_vector(centre),
+        )
+
+    @property
+    def _middle(self) -> Vector:
+        half = np.multiply(self.row, self.size[1] / 2) + np.multiply(self.column, self.size[0] / 2)
+        return _vector(np.asarray(self.corner) + half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +129,15 @@ class VolumetricState:
     kind: Kind
     frame_of_reference_uid: str
     inputs: tuple[VolumetricInput, ...]
-    """Several only of planes in colour."""
+    """Several only in colour."""
     inverse: bool
     """Of a grey image: the least value is white (Presentation LUT Shape INVERSE)."""
     view: StateView
-    components: tuple[Component, ...]
-    """Colours of inputs; empty: a grey image."""
-    weights: tuple[Weights, ...]
-    """How they are composited; one less."""
+    streams: tuple[tuple[Component, ...], ...]
+    """Colours of inputs; none: a grey image. Components of one stream lie over each other, the last one on top; of
+    planes each is a stream."""
+    weights: tuple[StreamWeights, ...]
+    """How streams are composited; one less."""
     shading: Shading | None
     annotated: bool
     """Whether there are annotations, which are not drawn."""
@@ -122,14 +170,19 @@ class VolumetricState:
         return found
 
 
+def _vector(array: npt.NDArray[np.float64]) -> Vector:
+    x, y, z = array.tolist()
+    return x, y, z
+
+
 def read_volumetric_state(dataset: pydicom.Dataset) -> VolumetricState:
     """Read and check a volumetric presentation state.
 
     Raises
     ------
     UsageError
-        No volumetric presentation state, or one that is not rendered: volume rendering of several volumes, components
-        of two inputs, cropping by segments, a VOI table, a slab that is cropped.
+        No volumetric presentation state, or one that is not rendered: projections of several volumes, components of two
+        inputs, a VOI table, a slab that is cropped.
     DataError
         An attribute is missing or cannot be; the message names it.
     """
@@ -153,9 +206,12 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> VolumetricState:
             MISSING,
         )
     view = _planar(ds) if kind == "mpr" else _rendered(ds)
-    components = _components(ds, kind)
-    if len(inputs) > 1 and (kind == "3d" or not components):
-        raise UsageError("several volumes are rendered by Compositing Planar MPR presentation states only")
+    streams = _streams(ds, kind)
+    if len(inputs) > 1 and not (streams and view.is_in_colour):
+        raise UsageError("several volumes are shown in colour only, by Compositing Planar MPR or volume rendering")
+    components = [component for stream in streams for component in stream]
+    if len(components) > MAX_COMPONENTS:
+        raise UsageError(f"presentation states of more than {MAX_COMPONENTS} components are not rendered")
     if any(one.input not in {known.number for known in inputs} for one in components):
         raise bad_value("VolumetricPresentationInputIndex (0070,1804) is the number of no input")
     if view.slab and any(one.crops for one in inputs):
@@ -165,8 +221,8 @@ def _read(ds: pydicom.Dataset, kind: Kind) -> VolumetricState:
         frame_of_reference_uid=str(ds.get("FrameOfReferenceUID", "")),
         inputs=inputs,
         inverse=str(ds.get("PresentationLUTShape", "")) == "INVERSE",
-        components=components,
-        weights=weights_of(ds, len(components)) if kind == "mpr" and components else (),
+        streams=streams,
+        weights=weights_of(ds, len(streams)) if streams else (),
         shading=_shading(ds) if kind == "3d" else None,
         annotated=any(items_of(ds, k) for k in ("GraphicAnnotationSequence", "VolumetricAnnotationSequence")),
         view=view,
@@ -190,19 +246,15 @@ def _input(ds: pydicom.Dataset, item: pydicom.Dataset, sets: dict[str, pydicom.D
     return VolumetricInput(number, references, registrations_of(source), window, crops_of(ds, item))
 
 
-def _components(ds: pydicom.Dataset, kind: Kind) -> tuple[Component, ...]:
-    """Colours of planes (PS3.3 C.11.27), or of the one stream of a volume rendering (C.11.32)."""
+def _streams(ds: pydicom.Dataset, kind: Kind) -> tuple[tuple[Component, ...], ...]:
+    """Colours of planes (PS3.3 C.11.27), or of the streams of a volume rendering (C.11.32)."""
     if kind == "mpr":
-        return components_of(ds) if str(ds.get("PixelPresentation", "MONOCHROME")) == "TRUE_COLOR" else ()
+        in_colour = str(ds.get("PixelPresentation", "MONOCHROME")) == "TRUE_COLOR"
+        return tuple((component,) for component in components_of(ds)) if in_colour else ()
     streams = items_of(ds, "VolumeStreamSequence")
     if not streams:
         raise bad_value("VolumeStreamSequence (0070,1A08) of the volume rendering", MISSING)
-    if len(streams) > 1:
-        raise UsageError("presentation states of several volume streams are not rendered")
-    components = components_of(streams[0])
-    if len(components) != 1:
-        raise UsageError("volume renderings of several classification components are not rendered")
-    return components
+    return tuple(components_of(stream) for stream in streams)
 
 
 def _planar(ds: pydicom.Dataset) -> StateView:
@@ -248,15 +300,15 @@ def _rendered(ds: pydicom.Dataset) -> StateView:
     method = str(ds.get("RenderingMethod", "VOLUME_RENDERED"))
     if method != "VOLUME_RENDERED" and method not in _METHODS:
         raise bad_value("RenderingMethod (0070,120D) is unknown")
-    (x, y, z), (a, b, c), (d, e, f) = corner.tolist(), right.tolist(), (-up).tolist()
     return StateView(
-        corner=(x, y, z),
-        row=(a, b, c),
-        column=(d, e, f),
+        corner=_vector(corner),
+        row=_vector(right),
+        column=_vector(-up),
         size=(height, width),
         mode=_METHODS.get(method, "maximum"),
         shaded=method == "VOLUME_RENDERED",
         position=position,
+        target=target,
         perspective=projection == _PERSPECTIVE,
         near_far=(near, far),
         step=length_of(ds, "SamplingStepSize") if "SamplingStepSize" in ds else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +18,6 @@ from hilum.volumes.regions import core_region
 from hilum.volumes.view import from_array
 
 if TYPE_CHECKING:
-    import os
-
     import numpy.typing as npt
 
     from hilum._core import VolumeView
@@ -129,7 +128,7 @@ class Mesh:
         return write(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file; its ending says the form: ``.stl``, ``.obj``, ``.glb``.
+        """Write a file, all of it or nothing; its ending says the form: ``.stl``, ``.obj``, ``.glb``.
 
         Raises
         ------
@@ -140,8 +139,13 @@ class Mesh:
         """
         target = Path(path)
         content = self.to_bytes(target.suffix.lower().removeprefix("."))
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            target.write_bytes(content)
+            try:
+                part.write_bytes(content)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise Unavailable(f"{target}: {error.strerror}") from error
 

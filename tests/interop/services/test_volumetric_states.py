@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import highdicom as hd
 import httpx
 import numpy as np
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from PIL import Image
 from presentation_states import registration, renamed
+from pydicom.uid import generate_uid
 from scipy import ndimage
+from segmentations import describe, object_attributes
 from volumetric_states import colour, item, lay, look, volumetric_state
 
+from hilum.render.fused import FusedVolume, MaskCrop, StreamWeights, render_fused
 from hilum.render.geometry import Camera, Plane
 from hilum.render.presets import Shading, TransferFunction
 from hilum.render.renderer import Renderer
@@ -330,6 +335,218 @@ def test_b35_volume_rendering(scene: Scene) -> None:
     assert scene.get(state, "rendered3D", renderedvolumetricmetadata="yes").status_code == 400
 
 
+def split(scene: Scene, state: Dataset, windows: Sequence[float], palettes: Sequence[npt.NDArray[np.uint8]]) -> Dataset:
+    """As many inputs as windows, each an input set of its own with the same volume, in a stream of its own."""
+    (source,), (template,) = state.VolumetricPresentationInputSetSequence, colour(state, PALETTE).VolumeStreamSequence
+    sets, inputs, streams = [], [], []
+    for number, (center, palette) in enumerate(zip(windows, palettes, strict=True), 1):
+        uid = generate_uid()
+        sets.append(
+            item(
+                VolumetricPresentationInputSetUID=uid, PresentationInputType="VOLUME",
+                ReferencedImageSequence=source.ReferencedImageSequence,
+            )
+        )  # fmt: skip
+        inputs.append(
+            item(
+                VolumetricPresentationInputNumber=number, VolumetricPresentationInputSetUID=uid, Crop="NO",
+                WindowCenter=center, WindowWidth=400, VOILUTFunction="LINEAR_EXACT",
+            )
+        )  # fmt: skip
+        component = colour(state, palette, streams=False).PresentationStateClassificationComponentSequence[0]
+        component.ComponentInputSequence = [item(VolumetricPresentationInputIndex=number)]
+        streams.append(
+            item(
+                VolumetricPresentationInputSetUID=uid,
+                PresentationStateClassificationComponentSequence=[component],
+            )
+        )
+    del state.PresentationStateClassificationComponentSequence, template
+    state.VolumetricPresentationInputSetSequence, state.VolumetricPresentationStateInputSequence = sets, inputs
+    state.VolumeStreamSequence = streams
+    state.PresentationStateCompositorComponentSequence = [weighting(16) for _ in windows[1:]]
+    return state
+
+
+def classes(state: Dataset, number: int) -> Dataset:
+    state.SOPClassUID = state.file_meta.MediaStorageSOPClassUID = f"1.2.840.10008.5.1.4.1.1.11.{number}"
+    return state
+
+
+def function_of(center: float, palette: npt.NDArray[np.uint8]) -> TransferFunction:
+    """Window of 400 and a palette as a transfer function, of one step."""
+    values = (center + (np.linspace(0, 1, len(palette)) - 0.5) * 400).tolist()
+    table = (palette / 255).tolist()
+    return TransferFunction(
+        tuple((v, *row[:3]) for v, row in zip(values, table, strict=True)),
+        tuple((v, row[3]) for v, row in zip(values, table, strict=True)),
+    )
+
+
+def test_several_volumes_in_one_rendering(scene: Scene) -> None:
+    """Multiple Volume Rendering (PS3.4 FF.2.1.2.1): two volumes, one of them where an affine registration puts it."""
+    state, camera = scene.front()
+    state = classes(split(scene, state, [40.0, -200.0], [PALETTE, COLD]), 11)
+    registered(scene, state)
+    own = scene.volume.stack.frame_of_reference_uid
+    still = registration([*np.eye(4).ravel().tolist()], ELSEWHERE, own)
+    still.StudyInstanceUID = state.StudyInstanceUID
+    scene.client.store_instances([still])
+    first = state.VolumetricPresentationInputSetSequence[0]
+    first.ReferencedSpatialRegistrationSequence = [
+        item(ReferencedSOPClassUID=still.SOPClassUID, ReferencedSOPInstanceUID=still.SOPInstanceUID)
+    ]
+    shown = pixels(scene.get(state, "rendered3d", viewport="128,96"))
+    layout = {"slope": scene.volume.slope, "intercept": scene.volume.intercept, "fill": scene.volume.stack.fill}
+    moved = Renderer(from_array(scene.volume.to_numpy(), affine=AFFINE @ scene.affine, **layout))
+    first_opacity, second_opacity = np.mgrid[0:16, 0:16] / 15
+    tables = [np.rint(w * 255).ravel() / 255 for w in (first_opacity * (1 - second_opacity), second_opacity)]
+    volumes = [
+        FusedVolume(scene.renderer, function_of(40.0, PALETTE)),
+        FusedVolume(moved, function_of(-200.0, COLD), stream=1),
+    ]
+    near, far = float(camera.plane.origin[1]), float(scene.renderer.extent()[1][1])
+    clip = [(0.0, 1.0, 0.0, near), (0.0, -1.0, 0.0, -(near + 2 * (far - float(scene.renderer.extent()[0][1]))))]
+    volumes = [replace(one, clip=clip) for one in volumes]
+    expected = render_fused(volumes, camera, weights=[StreamWeights(*tables)])
+    assert shown.std() > 10
+    assert np.mean(np.abs(shown.astype(int) - expected) <= 2) > 0.99
+    alone = render_fused(volumes[:1], camera)
+    assert np.abs(alone.astype(int) - expected).max() > 30
+
+
+def segmented(scene: Scene, frame_of_reference: str = "") -> tuple[Dataset, npt.NDArray[np.bool_]]:
+    """A segmentation of the volume: a box of it; and where it is."""
+    frames = scene.volume.frames
+    slices = [frames.records[frames.objects[at]].sop_instance_uid for at in scene.volume.stack.frames[0]]
+    by_uid = {one.sop_instance_uid: one for one in scene.series.instances}
+    datasets = [by_uid[uid].dataset() for uid in slices]
+    for one in datasets:
+        one.FrameOfReferenceUID = frame_of_reference or scene.volume.stack.frame_of_reference_uid
+        for keyword in ("PatientBirthDate", "PatientSex", "StudyTime", "AccessionNumber", "StudyID", "StudyDate"):
+            setattr(one, keyword, one.get(keyword) or "")
+        one.ReferringPhysicianName = ""
+    inside = np.zeros(scene.volume.shape, bool)
+    rows, columns = inside.shape[1:]
+    inside[:, rows // 3 : 2 * rows // 3, columns // 4 : columns // 2] = True
+    made = hd.seg.Segmentation(
+        source_images=datasets, pixel_array=inside.astype(np.uint8), segmentation_type="BINARY",
+        segment_descriptions=[describe(1)], **object_attributes(),
+    )  # fmt: skip
+    scene.client.store_instances([made])
+    return made, inside
+
+
+def cropped_by(segmentation: Dataset, method: str) -> Dataset:
+    return item(
+        CroppingSpecificationNumber=1, VolumeCroppingMethod=method,
+        ReferencedImageSequence=[
+            item(
+                ReferencedSOPClassUID=segmentation.SOPClassUID, ReferencedSOPInstanceUID=segmentation.SOPInstanceUID,
+                ReferencedSegmentNumber=1,
+            )
+        ],
+    )  # fmt: skip
+
+
+def test_planes_and_volumes_are_cropped_by_segments(scene: Scene) -> None:
+    """PS3.3 C.11.24.1 INCLUDE_SEG and EXCLUDE_SEG; Segmented Volume Rendering: a segment in colours of its own."""
+    segmentation, inside = segmented(scene)
+    for method in ("INCLUDE_SEG", "EXCLUDE_SEG"):
+        state, k = scene.axial()
+        state.VolumeCroppingSequence = [cropped_by(segmentation, method)]
+        state.GlobalCrop, state.GlobalCroppingSpecificationIndex = "YES", 1
+        shown = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+        kept = inside[k] == (method == "INCLUDE_SEG")
+        assert np.abs(shown - np.where(kept, linear(scene.volume.values()[k]), 0)).max() <= 1
+    state, camera = scene.front()
+    state = classes(split(scene, state, [40.0, -200.0], [PALETTE, COLD]), 10)
+    one, two = state.VolumeStreamSequence
+    one.PresentationStateClassificationComponentSequence += two.PresentationStateClassificationComponentSequence
+    state.VolumeStreamSequence, state.PresentationStateCompositorComponentSequence = [one], []
+    state.VolumeCroppingSequence = [cropped_by(segmentation, "INCLUDE_SEG")]
+    second = state.VolumetricPresentationStateInputSequence[1]
+    second.Crop, second.CroppingSpecificationIndex = "YES", 1
+    shown = pixels(scene.get(state, "rendered3d", viewport="128,96"))
+    mask = Renderer(from_array(inside.astype(np.uint8), affine=scene.affine))
+    volumes = [
+        FusedVolume(scene.renderer, function_of(40.0, PALETTE)),
+        FusedVolume(scene.renderer, function_of(-200.0, COLD), crops=[MaskCrop(mask)]),
+    ]
+    expected = render_fused(volumes, camera)
+    assert np.mean(np.abs(shown.astype(int) - expected) <= 2) > 0.99
+    assert np.abs(render_fused(volumes[:1], camera).astype(int) - expected).max() > 30
+    elsewhere, _ = segmented(scene, "1.2.3.4.5")
+    state.VolumeCroppingSequence = [cropped_by(elsewhere, "INCLUDE_SEG")]
+    state.SOPInstanceUID = state.file_meta.MediaStorageSOPInstanceUID = "1.2.826.0.1.3680043.10.1561.9.75"
+    refused = scene.get(state, "rendered3d")
+    assert (refused.status_code, "another frame of reference" in refused.text) == (409, True), refused.text
+
+
+def test_several_volumes_that_cannot_be(scene: Scene) -> None:
+    def answer_of(change: str) -> httpx.Response:
+        state = classes(split(scene, scene.front()[0], [40.0, -200.0], [PALETTE, COLD]), 11)
+        if change == "weights":
+            state.PresentationStateCompositorComponentSequence = []
+        elif change == "projection":
+            state.RenderingMethod = "MAXIMUM_IP"
+        else:
+            state.VolumeCroppingSequence = [cropped_by(state, "EXCLUDE_SEG")]
+            state.VolumeCroppingSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+            state.GlobalCrop, state.GlobalCroppingSpecificationIndex = "YES", 1
+        return scene.get(state, "rendered3d")
+
+    missing, flat, absent = (answer_of(change) for change in ("weights", "projection", "segments"))
+    assert (missing.status_code, "0070,1805" in missing.text) == (422, True), missing.text
+    assert (flat.status_code, "several volumes" in flat.text) == (400, True), flat.text
+    assert (absent.status_code, "segmentation" in absent.text) == (404, True), absent.text
+
+
+def test_a_state_is_seen_from_elsewhere(scene: Scene) -> None:
+    """PS3.18 Table 8.3.5-3: orientation and viewpoints go with volumetric presentation states."""
+    state, _ = scene.axial()
+    plain = pixels(scene.get(state, "renderedmpr", viewport=viewport(scene)))
+    where = f"{scene.server.dicomweb}/studies/{state.StudyInstanceUID}/series/{state.SeriesInstanceUID}"
+    where += f"/instances/{state.SOPInstanceUID}/renderedmpr"
+
+    def get(**params: str) -> npt.NDArray[np.uint8]:
+        return pixels(httpx.get(where, params=params, headers={"Accept": "image/png"}, timeout=60))
+
+    if np.allclose(scene.affine[:3, 0] / scene.spacing[0], (1, 0, 0)):
+        np.testing.assert_array_equal(get(orientation="f", viewport=viewport(scene)), plain)
+    rows, columns = scene.volume.shape[1:]
+    middle = scene.point((columns - 1) / 2, (rows - 1) / 2, scene.volume.shape[0] // 2)
+    target = np.add(middle, (5.0, -8.0, 0.0))
+    size = state.MPRViewHeight, state.MPRViewWidth
+    shown = get(
+        viewpointposition=",".join(map(str, target - [0, 100, 0])), viewpointlookat=",".join(map(str, target)),
+        viewpointup="0,0,1", viewport="80,60",
+    )  # fmt: skip
+    spacing = size[0] / 60, size[1] / 80
+    x, y, z = np.add(target, (-size[1] / 2 + spacing[1] / 2, 0, size[0] / 2 - spacing[0] / 2)).tolist()
+    expected = scene.renderer.mpr(Plane((x, y, z), (1, 0, 0), (0, 0, -1), spacing, (60, 80))).window(40, 400)
+    assert np.mean(np.abs(shown.astype(int) - expected) <= 1) > 0.99
+    assert expected.std() > 5
+    solid, camera = scene.front()
+    solid = colour(solid, PALETTE)
+    front = pixels(scene.get(solid, "rendered3d", viewport="128,96"))
+    place = where.replace(str(state.SeriesInstanceUID), str(solid.SeriesInstanceUID)).replace(
+        f"{state.SOPInstanceUID}/renderedmpr", f"{solid.SOPInstanceUID}/rendered3d"
+    )
+    for params in (
+        {"orientation": "a"},
+        {
+            "viewpointposition": ",".join(map(str, solid.ViewpointPosition)),
+            "viewpointlookat": ",".join(map(str, solid.ViewpointLookAtPoint)),
+        },
+    ):
+        same = pixels(httpx.get(place, params={**params, "viewport": "128,96"}, headers={"Accept": "image/png"}))
+        assert np.mean(np.abs(same.astype(int) - front) <= 2) > 0.99
+    behind = httpx.get(place, params={"orientation": "p", "viewport": "128,96"}, headers={"Accept": "image/png"})
+    assert np.abs(pixels(behind).astype(int) - front).max() > 30
+    assert camera.eye is None
+
+
 def test_a_projection_with_near_and_far_ends(scene: Scene) -> None:
     state, camera = scene.front(method="MAXIMUM_IP")
     low, high = scene.renderer.extent()
@@ -366,8 +583,8 @@ def change(state: Dataset, **attributes: Any) -> Dataset:
     ("attributes", "resource", "params", "status", "text"),
     [
         ({}, "rendered3d", {}, 400, "answered by renderedmpr"),
-        ({}, "renderedmpr", {"window": "40,400,linear"}, 400, "viewport and quality only"),
-        ({}, "renderedmpr", {"mprslab": "4"}, 400, "viewport and quality only"),
+        ({}, "renderedmpr", {"window": "40,400,linear"}, 400, "viewport, quality, orientation"),
+        ({}, "renderedmpr", {"mprslab": "4"}, 400, "viewport, quality, orientation"),
         ({"MPRViewWidth": 0.0}, "renderedmpr", {}, 422, "MPRViewWidth"),
         ({"MPRTopLeftHandCorner": None}, "renderedmpr", {}, 422, "MPRTopLeftHandCorner"),
         ({"MPRViewHeightDirection": [1.0, 0.0, 0.0]}, "renderedmpr", {}, 400, "right angles"),
@@ -375,7 +592,7 @@ def change(state: Dataset, **attributes: Any) -> Dataset:
         ({"MPRThicknessType": "SLAB", "MPRSlabThickness": 3.0}, "renderedmpr", {}, 400, "MAXIMUM_IP"),
         ({"FrameOfReferenceUID": "1.2.3.4"}, "renderedmpr", {}, 409, "frame of reference"),
         ({"GlobalCrop": "YES", "GlobalCroppingSpecificationIndex": 3}, "renderedmpr", {}, 422, "cropping"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.10"}, "rendered3d", {}, 406, "Segmented Volume Rendering"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.10"}, "rendered3d", {}, 422, "Viewpoint"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.9"}, "rendered3d", {}, 422, "Viewpoint"),
     ],
 )

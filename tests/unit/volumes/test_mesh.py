@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import struct
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from measured_volumes import store_series
 
 import hilum
-from hilum.errors import Conflict, LimitExceeded, UsageError
+from hilum.errors import Conflict, LimitExceeded, Unavailable, UsageError
 from hilum.volumes.masks import Mask, Segment
 from hilum.volumes.mesh import Mesh, Surface, make_mesh
 from hilum.volumes.regions import Box
@@ -93,6 +94,21 @@ def test_files_hold_the_mesh(tmp_path: Path) -> None:
     assert document["nodes"][0]["name"] == "left lung"
     with pytest.raises(UsageError, match="stl, obj, glb"):
         mesh.save(tmp_path / "a.ply")
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    mesh = make_mesh(from_array(ball(), affine=AFFINE), 0.0, Surface())
+    target = tmp_path / "a.stl"
+    target.write_bytes(b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(Unavailable, match=r"a\.stl: File too large"):
+            mesh.save(target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.stl"]
+    assert target.read_bytes() == b"before"
 
 
 def test_nothing_is_a_mesh_too() -> None:
