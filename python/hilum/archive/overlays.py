@@ -16,6 +16,7 @@ from hilum.archive.overlay_masks import Labels, Regions, by_frame_of_reference, 
 from hilum.archive.segmented import read_segmentation
 from hilum.errors import Conflict, DataError, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
+from hilum.render.fused import FusedVolume, palette_transfer
 from hilum.render.fusion import ContourLayer, FractionLayer, LabelLayer, MovedLayer, ValueLayer
 from hilum.render.labels import SegmentDisplay
 from hilum.render.renderer import Renderer
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_OVERLAYS", "Overlay", "Overlays", "as_overlay"]
 
-Show: TypeAlias = Literal["colour", "only", "hide"]
+Show: TypeAlias = Literal["colour", "only", "hide", "volume"]
 MAX_OVERLAYS: Final = 16
 """Of one image."""
 _KEPT: Final = 12
 _KEPT_BYTES: Final = 512 << 20
 _SUV: Final = 10.0
+_SEEN_THROUGH: Final = 0.3
+"""Opacity of the greatest values in a volume: of 1 mm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,9 @@ class Overlay:
     time: int | None = None
     """Of what varies with time: which time point, from 1; None: that of the image."""
     show: Show = "colour"
-    """Of segments in volume rendering: in their colours; or nothing but what lies in them, in the volume's own colours;
-    or all but that."""
+    """In volume rendering. Of segments: in their colours; or nothing but what lies in them, in the volume's own
+    colours; or all but that. Of values: ``"colour"``, the greatest along a ray over the image; ``"volume"``: in the volume,
+    composited with it sample by sample."""
 
 
 def as_overlay(value: Overlay | Instance | Series | str) -> Overlay:
@@ -150,7 +154,7 @@ class Overlays:
         found: list[Layer] = []
         for overlay in overlays:
             if overlay.show != "colour":
-                raise UsageError("segments are shown alone or hidden in volume rendering, not over images")
+                raise UsageError("only, hide and volume are ways to show overlays in volume rendering, not over images")
             records = self.records(overlay.uid)
             for record, layer, uid in self._layers(overlay, records, moment):
                 matrix = self._between(frame_of_reference_uid, uid, record)
@@ -166,6 +170,8 @@ class Overlays:
             for record in self.records(overlay.uid):
                 if not is_segmented(record):
                     continue
+                if overlay.show == "volume":
+                    raise UsageError("segments are shown as colour, only or hide in volume rendering")
                 how = {} if overlay.opacity is None else {"opacity": overlay.opacity}
                 for one, uid in self._maps(overlay, record, moment):
                     matrix = self._between(frame_of_reference_uid, uid, record)
@@ -173,8 +179,29 @@ class Overlays:
         return found
 
     def values(self, overlays: Sequence[Overlay]) -> list[Overlay]:
-        """Give those overlays that are not segments."""
-        return [overlay for overlay in overlays if not is_segmented(self.records(overlay.uid)[0])]
+        """Give those overlays that are painted over a volume rendering: neither segments nor in the volume."""
+        painted = [overlay for overlay in overlays if overlay.show != "volume"]
+        return [overlay for overlay in painted if not is_segmented(self.records(overlay.uid)[0])]
+
+    def fused(
+        self, overlays: Sequence[Overlay], frame_of_reference_uid: str, moment: Moment = NO_MOMENT
+    ) -> list[FusedVolume]:
+        """Give those overlays that are composited with a volume rendering; parameters and errors of `layers`."""
+        found: list[FusedVolume] = []
+        for overlay in overlays:
+            if overlay.show != "volume":
+                continue
+            records = self.records(overlay.uid)
+            if overlay.levels or overlay.segments or overlay.outline is not None:
+                raise UsageError("what is shown in the volume has neither levels nor segments nor outlines")
+            values = self._values(records, overlay, moment)
+            opacity = _SEEN_THROUGH if overlay.opacity is None else overlay.opacity
+            transfer = palette_transfer(
+                overlay.palette or values.palette, overlay.range or values.range, values.factor, opacity
+            )
+            matrix = self._between(frame_of_reference_uid, values.frame_of_reference_uid, records[0])
+            found.append(FusedVolume(values.renderer, transfer, matrix=matrix))
+        return found
 
     def _maps(self, overlay: Overlay, record: InstanceRecord, moment: Moment) -> list[tuple[LabelMap, str]]:
         """Masks of an overlay's segments, and their frame of reference."""

@@ -13,6 +13,7 @@ from hilum.archive.moments import moment_of_volume
 from hilum.errors import LimitExceeded, NotAVolume, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.pixels.settings import Window
+from hilum.render.fused import FusedVolume, render_fused
 from hilum.render.fusion import fuse, fuse_projections
 from hilum.render.geometry import Camera, Plane, finest_spacing, plane, unit
 from hilum.render.renderer import Renderer
@@ -270,10 +271,13 @@ class VolumeImages:
         shaded = request.method == "volume_rendered"
         values = overlays.values(request.overlays) if shaded else list(request.overlays)
 
-        def over(time: int) -> tuple[list[Layer], list[SegmentDisplay]]:
+        def over(time: int) -> tuple[list[Layer], list[SegmentDisplay], list[FusedVolume]]:
             moment = moment_of_volume(source.volume, time)
             displays = overlays.displays(request.overlays, uid, moment) if shaded else []
-            return overlays.layers(values, uid, moment), displays
+            fused = overlays.fused(request.overlays, uid, moment) if shaded else []
+            if displays and fused:
+                raise UsageError("segments and other volumes are not shown in one volume rendering")
+            return overlays.layers(values, uid, moment), displays, fused
 
         def frame(time: int, look: Vector, centre: Vector) -> Callable[[], npt.NDArray[Any]]:
             def make() -> npt.NDArray[Any]:
@@ -292,7 +296,7 @@ class VolumeImages:
         """Make one image on a plane of one's own, at the first time point."""
         uid, time = source.volume.stack.frame_of_reference_uid, source.times[0]
         layers = self._archive.overlays.layers(request.overlays, uid, moment_of_volume(source.volume, time))
-        return picture(self.renderer(source.volume, time), request, where, layers, ())
+        return picture(self.renderer(source.volume, time), request, where, layers, (), ())
 
 
 def _views(source: VolumeSource, request: VolumeRequest) -> list[tuple[int, Vector, Vector]]:
@@ -317,6 +321,7 @@ def picture(
     where: Plane,
     layers: Sequence[Layer],
     displays: Sequence[SegmentDisplay],
+    fused: Sequence[FusedVolume],
 ) -> npt.NDArray[np.uint8]:
     """Make one frame."""
     window = request.window or Window(0.0, 1.0, "LINEAR_EXACT")
@@ -328,7 +333,11 @@ def picture(
     seen = Camera(where, step=finest_spacing(renderer.view))
     if request.method == "volume_rendered":
         quality: Literal["final", "interactive"] = "interactive" if request.interactive else "final"
-        found = renderer.render(seen, request.preset, quality=quality, segments=displays)
+        if fused:
+            volumes = [FusedVolume(renderer, *renderer.transfer(request.preset)), *fused]
+            found = render_fused(volumes, seen, quality=quality)
+        else:
+            found = renderer.render(seen, request.preset, quality=quality, segments=displays)
     else:
         image = renderer.project(seen, mode=_MODES[request.method])
         found = image.window(window.center, window.width, window.function)

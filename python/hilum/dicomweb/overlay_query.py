@@ -2,7 +2,7 @@
 
 ``overlay=UID[,name:value]...`` once for each overlay, the lowest first. UID is of an instance or a series, the names
 are ``opacity``, ``palette``, ``range`` (low/high), ``levels`` (value/value/...), ``segments`` (number/number/...),
-``outline`` and ``show`` (colour, only, hide): the fields of `hilum.archive.overlays.Overlay`.
+``outline``, ``time`` and ``show`` (colour, only, hide, volume): the fields of `hilum.archive.overlays.Overlay`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parse_overlays"]
 
-_SHOWS: Final = ("colour", "only", "hide")
+_SHOWS: Final = ("colour", "only", "hide", "volume")
 _MAX_LIST: Final = 256
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from hilum import _core
 from hilum.errors import UsageError
+from hilum.render.palettes import palette_table
+from hilum.render.presets import TransferFunction
 from hilum.render.renderer import clip_planes, coarse, enlarged
 from hilum.volumes.view import affine_of
 
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
     from hilum._core import VolumeView
     from hilum.render.geometry import Camera
-    from hilum.render.presets import Shading, TransferFunction
+    from hilum.render.presets import Shading
     from hilum.render.renderer import Renderer
 
-__all__ = ["FusedVolume", "MaskCrop", "StreamWeights", "render_fused"]
+__all__ = ["FusedVolume", "MaskCrop", "StreamWeights", "palette_transfer", "render_fused"]
+
+_THINNED: Final = 11
+"""Every so many entries of a palette are points: 1023 is a multiple of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +83,38 @@ class StreamWeights:
         """Give what the engine wants."""
         first, second = (np.ascontiguousarray(table, np.float64) for table in (self.first, self.second))
         return (len(first).bit_length() - 1) // 2, first, second
+
+
+def palette_transfer(
+    palette: str, ends: tuple[float, float], factor: float = 1.0, opacity: float = 0.3
+) -> TransferFunction:
+    """Make a transfer function of a palette: what is low is nearly clear, as the opacity rises with the third power.
+
+    Parameters
+    ----------
+    palette : str
+        A name of `hilum.render.palettes.PALETTES`.
+    ends : (low, high)
+        Values that have the first and the last colour.
+    factor : float
+        From modality values to those, as to SUV.
+    opacity : float
+        Of 1 mm of the greatest values.
+
+    Raises
+    ------
+    UsageError
+        An unknown palette.
+    """
+    table = palette_table(palette)[::_THINNED]
+    part = np.linspace(0.0, 1.0, len(table))
+    values = ((ends[0] + part * (ends[1] - ends[0])) / factor).tolist()
+    colours = (table[:, :3] / 255).tolist()
+    opacities = (table[:, 3] * part**3 * opacity).clip(0, 1).tolist()
+    return TransferFunction(
+        tuple((value, r, g, b) for value, (r, g, b) in zip(values, colours, strict=True)),
+        tuple(zip(values, opacities, strict=True)),
+    )
 
 
 def render_fused(

@@ -334,7 +334,7 @@ class Renderer:
         return out if seen is camera else enlarged(out, camera.plane.shape)
 
     def transfer(
-        self, how: str | Preset | TransferFunction, shading: Shading | None
+        self, how: str | Preset | TransferFunction, shading: Shading | None = None
     ) -> tuple[TransferFunction, Shading | None]:
         """Give the transfer function and shading of this volume that `render` would take; errors: an unknown preset."""
         if isinstance(how, TransferFunction):

@@ -12,6 +12,9 @@ from PIL import Image
 from pydicom.uid import generate_uid
 from segmentations import SHAPE, images, stream, varying
 
+from hilum.render import Renderer, camera
+from hilum.render.fused import FusedVolume, palette_transfer, render_fused
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -154,6 +157,29 @@ def test_segments_in_volume_rendering(url: str, tumour: hilum.Instance) -> None:
     assert (hidden <= plain + 1).all() and (hidden < plain).any()
     assert get(f"{url}/rendered3d", **view, overlay=uid, renderingmethod="maximum_ip").status_code == 400
     assert get(f"{url}/renderedmpr", viewport="64,64", overlay=f"{uid},show:only").status_code == 400
+
+
+def test_pet_in_a_volume_rendering(url: str, series: hilum.Series, tumour: hilum.Instance) -> None:
+    """`show:volume`: composited sample by sample, as the renderer of several volumes does, of SUV 0 to 10."""
+    uid, volume = series.series_instance_uid, series.volume()
+    view = {"viewport": "96,96", "preset": "mr"}
+    shown = pixels(get(f"{url}/rendered3d", **view, overlay=f"{uid},show:volume,opacity:0.8"))
+    renderer = Renderer(volume.view())
+    seen = camera(renderer.view, "a", shape=(96, 96))
+    factor = float(volume.suv("bw").max()) / renderer.value_range[1]
+    values = palette_transfer("hot", (0.0, 10.0), factor, 0.8)
+    expected = render_fused([FusedVolume(renderer, *renderer.transfer("mr")), FusedVolume(renderer, values)], seen)
+    assert np.mean(np.abs(shown - expected) <= 2) > 0.98
+    assert (shown != pixels(get(f"{url}/rendered3d", **view))).any(axis=2).sum() > 500
+    quick = pixels(get(f"{url}/rendered3d", **view, overlay=f"{uid},show:volume,opacity:0.8", interactive="yes"))
+    assert np.abs(quick - shown).mean() < 12
+    for params, status in (
+        ({"overlay": f"{tumour.sop_instance_uid},show:volume"}, 400),
+        ({"overlay": f"{uid},show:volume,levels:3"}, 400),
+        ({"overlay": [f"{uid},show:volume", tumour.sop_instance_uid]}, 400),
+        ({"overlay": f"{uid},show:volume", "renderingmethod": "maximum_ip"}, 400),
+    ):
+        assert get(f"{url}/rendered3d", **{**view, **params}).status_code == status, params
 
 
 def test_segments_in_time_over_a_volume_in_time(served_archive: Callable[[list[bytes]], Any]) -> None:
