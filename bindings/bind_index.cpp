@@ -140,19 +140,32 @@ py::list identifiers(const py::list& rows, const py::list& extras, const py::lis
     return out;
 }
 
+/// Stored record of a body; `stored` is room to work in.
+py::bytes sealed(std::uint8_t database, const py::handle& key, const py::handle& body, std::string& stored) {
+    stored.clear();
+    index::pack_body(index::stored_as(database), borrow(key), as_text(borrow(body)), stored);
+    return as_bytes(index::seal_record(database, borrow(key), std::as_bytes(std::span(stored))));
+}
+
 py::list seal_records(int database, const py::list& items) {
-    const auto number = static_cast<std::uint8_t>(database);
-    const index::StoredAs form = index::stored_as(number);
     py::list out(items.size());
     std::size_t i = 0;
     std::string stored;
     for (const py::handle item : items) {
         const auto pair = py::cast<py::tuple>(item);
-        const Bytes key = borrow(pair[0]);
-        stored.clear();
-        index::pack_body(form, key, as_text(borrow(pair[1])), stored);
-        const std::string sealed = index::seal_record(number, key, std::as_bytes(std::span(stored)));
-        out[i++] = py::make_tuple(pair[0], as_bytes(sealed));
+        out[i++] = py::make_tuple(pair[0], sealed(static_cast<std::uint8_t>(database), pair[0], pair[1], stored));
+    }
+    return out;
+}
+
+py::list seal_each(const py::dict& databases, const py::list& items) {
+    py::list out(items.size());
+    std::size_t i = 0;
+    std::string stored;
+    for (const py::handle item : items) {
+        const auto [name, key, body] = py::cast<std::tuple<py::object, py::object, py::object>>(item);
+        const auto number = static_cast<std::uint8_t>(py::cast<int>(databases[name]));
+        out[i++] = py::make_tuple(name, key, sealed(number, key, body, stored));
     }
     return out;
 }
@@ -325,6 +338,8 @@ void bind_index(py::module_& m) {
         "Data set of each row for C-FIND, None where it is not plain text; elements: (tag, VR, whole element or b'').");
     m.def("seal_records", &seal_records, "database"_a, "items"_a,
           "(key, stored record) of (key, body) pairs: the checksum, then the body in its stored form.");
+    m.def("seal_each", &seal_each, "databases"_a, "items"_a,
+          "(name, key, stored record) of (name, key, body): as seal_records, by the numbers of the named databases.");
     m.def("open_records", &open_records, "database"_a, "name"_a, "items"_a,
           "(key, sealed record) pairs of stored ones, DataError unless every checksum is right.");
     m.def("open_record", &open_record, "database"_a, "name"_a, "key"_a, "record"_a,

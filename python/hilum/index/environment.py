@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import lmdb
 
-from hilum._core import open_record, open_records, seal_records
+from hilum._core import open_record, open_records, seal_each, seal_records
 from hilum.errors import DataError, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -166,6 +166,15 @@ class Transaction:
         put, handle = self._txn.put, self._handles[name]
         for key, record in seal_records(DATABASES[name], items):
             put(key, record, db=handle)
+
+    def put_each(self, new: list[tuple[str, bytes, bytes]], changed: list[tuple[str, bytes, bytes]]) -> None:
+        """Seal and write a few (database, key, body) of many databases."""
+        put, handles = self._txn.put, self._handles
+        for name, key, record in seal_each(DATABASES, new):
+            if not put(key, record, append=True, db=handles[name]):  # it does not belong behind all others
+                put(key, record, db=handles[name])
+        for name, key, record in seal_each(DATABASES, changed):
+            put(key, record, db=handles[name])
 
     def put(self, name: str, key: bytes, body: bytes) -> None:
         """Seal and write one record."""

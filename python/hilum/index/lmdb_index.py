@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hilum._keys import id_key, uid_key
 from hilum.errors import Conflict, DataError, NotFound
+from hilum.index.additions import Additions
 from hilum.index.base import (
     Event,
     EventKind,
@@ -125,26 +126,34 @@ class LmdbIndex:
             check_entry(entry)
         if not entries and not packs and not tombstones:
             return []
-        outcomes, batch = self._env.write(lambda txn: self._apply(txn, entries, packs or {}, tombstones))
-        if batch is not None:
-            self._remembered = batch.remember()
+        outcomes, remember = self._env.write(lambda txn: self._apply(txn, entries, packs or {}, tombstones))
+        self._remembered = remember()
         return outcomes
 
-    def _batch(self, txn: Transaction) -> Batch:
+    def _take_remembered(self, txn: Transaction) -> Remembered | None:
         remembered, self._remembered = self._remembered, None  # nobody else gets it, nor this when it has to run again
-        if remembered is not None and remembered.number != txn.number - 1:
-            remembered = None
+        return None if remembered is None or remembered.number != txn.number - 1 else remembered
+
+    def _batch(self, txn: Transaction, remembered: Remembered | None) -> Batch:
         return Batch(txn, self._rules, self._patient_tags, remembered)
 
     def _apply(
         self, txn: Transaction, entries: Sequence[Entry], packs: Mapping[int, int], tombstones: Sequence[Tombstone]
-    ) -> tuple[list[Outcome], Batch | None]:
-        """Outcomes, and the batch when it did nothing but insert."""
-        batch = self._batch(txn)
+    ) -> tuple[list[Outcome], Callable[[], Remembered | None]]:
+        """Outcomes, and what gives what to remember once they are committed."""
+        remembered = self._take_remembered(txn)
+        batch = self._batch(txn, remembered) if tombstones or remembered is None else None
         for tombstone in tombstones:
+            assert batch is not None
             batch.bury(tombstone.sop_instance_uid, tombstone.received_ns)
         outcomes = [Outcome.STORED] * len(entries)
         fresh, others = _split(txn, entries)
+        if batch is None and remembered is not None and not others:
+            short = Additions(txn, remembered)
+            if short.suit(fresh, packs):
+                left = short.add(fresh, packs)
+                return outcomes, lambda: left
+        batch = batch or self._batch(txn, remembered)
         for (study_uid, series_uid), group in fresh.items():
             batch.insert(study_uid, series_uid, group)
             batch.happen(EventKind.STORED, study_uid, series_uid, [entry.sop_instance_uid for entry in group])
@@ -153,7 +162,7 @@ class LmdbIndex:
         for i in others:
             outcomes[i] = batch.resolve(entries[i])
         batch.finish(packs)
-        return outcomes, None if others or tombstones else batch
+        return outcomes, (lambda: None) if others or tombstones else batch.remember
 
     def remove(self, level: Level, uid: str, *, received_ns: int, study_uid: str | None = None) -> list[InstanceRecord]:
         """Delete what a UID names (see ``Index.remove``); ``level`` patient is not supported by UID."""
@@ -180,7 +189,7 @@ class LmdbIndex:
 
     def _remove(self, txn: Transaction, uids: list[str], received_ns: int) -> list[InstanceRecord]:
         before = {record.sop_instance_uid: record for record in self._lookup(txn, uids) if record}
-        batch = self._batch(txn)
+        batch = self._batch(txn, self._take_remembered(txn))
         gone: list[InstanceRecord] = []
         for uid in uids:
             for entry in batch.bury(uid, received_ns):
@@ -194,7 +203,7 @@ class LmdbIndex:
 
     def move(self, moves: Sequence[tuple[str, Location, Location]]) -> int:
         """Point objects to new locations (see ``Index.move``)."""
-        return self._env.write(lambda txn: self._batch(txn).move(moves)) if moves else 0
+        return self._env.write(lambda txn: self._batch(txn, None).move(moves)) if moves else 0
 
     def forget_pack(self, number: int) -> None:
         """Drop what is known of a removed pack (see ``Index.forget_pack``)."""

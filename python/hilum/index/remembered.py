@@ -1,8 +1,8 @@
-"""What a write transaction that only added instances leaves to the next one, so that it need not be read again."""
+"""What write transactions that only added instances leave to the next one, so that it need not be read again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ MOST = 256
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """State of the index after a transaction, as far as it was touched; used once, by the next transaction or never."""
+    """State of the index after a transaction, as far as it is known; used once, by the next transaction or never."""
 
     number: int
     """Of the transaction. Only the one with the following number may use this: then nobody has written in between."""
@@ -29,3 +29,5 @@ class Remembered:
     patients: dict[int, Patient]
     packs: dict[int, tuple[int, ...]]
     """Fields of ``PACK`` by the number of the pack."""
+    counters: dict[bytes, tuple[int, int, int, int]] = field(default_factory=dict)
+    """Fields of ``COUNTER`` by their key, of those that short transactions have added to."""

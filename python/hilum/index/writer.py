@@ -562,15 +562,18 @@ class Batch:
         if len(self.serieses) > MOST:
             return None
         self._parents.settle()
+        before = self.remembered
+        few = len(before.serieses) + len(self.serieses) <= MOST
+        patients = {**before.patients, **self._parents.patients} if few else self._parents.patients
         return Remembered(
             self.number,
             self.next_id,
             self.next_event,
             self.latest_ns,
-            self.studies,
-            self.serieses,
-            {identity: patient for identity, patient in self._parents.patients.items() if patient.studies},
-            self._pack_fields,
+            {**before.studies, **self.studies} if few else self.studies,
+            {**before.serieses, **self.serieses} if few else self.serieses,
+            {identity: patient for identity, patient in patients.items() if patient.studies},
+            {**before.packs, **self._pack_fields},
         )
 
     def _flush_packs(self, packs: Mapping[int, int]) -> None:

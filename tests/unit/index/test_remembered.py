@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from hilum.index import environment
+from hilum.index import additions, check, counters, environment
+from hilum.index.additions import Additions
 from hilum.index.environment import DATABASES
 from hilum.index.lmdb_index import LmdbIndex
 from hilum.index.synthetic import synthetic_entries
@@ -79,6 +80,50 @@ def test_the_databases_are_the_same(tmp_path: Path, others: int) -> None:
     assert rows(index) == read_anew(tmp_path / "anew", entries())
     assert index.verify() == []
     index.close()
+
+
+def apply_in_groups(path: Path, found: list[Entry], size: int, *, remember: bool) -> Rows:
+    """Apply so many entries in each transaction; checked."""
+    index = LmdbIndex(path)
+    for at in range(0, len(found), size):
+        if not remember:
+            index._remembered = None
+        index.apply(found[at : at + size], packs={1: at, 2: at})
+    made = rows(index)
+    assert index.verify() == []
+    index.close()
+    return made
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("spread", [0, 512], ids=["all counters", "few counters"])
+def test_the_short_way_leaves_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, spread: int) -> None:
+    """Instances of many series in turns, in two packs, of two classes, some with long frame tables."""
+    for module in (additions, check, counters):
+        monkeypatch.setattr(module, "COUNTER_SPREAD", spread)
+    taken = 0
+    whole = Additions.add
+
+    def counted(self: Additions, *arguments: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Additions, "add", counted)
+    found = [
+        dataclasses.replace(
+            entry,
+            location=dataclasses.replace(entry.location, pack=1 + at % 2),
+            sop_class_uid=f"1.2.840.10008.5.1.4.1.1.{2 + at % 3 // 2}",
+            frame_table=os.urandom(600) if at % 5 == 0 else entry.frame_table,
+        )
+        for at, entry in enumerate(sorted(entries(), key=lambda entry: entry.sop_instance_uid[::-1]))
+    ]
+    short = apply_in_groups(tmp_path / "short", found, size, remember=True)
+    assert taken > len(found) / size / 5, "hardly anything went the short way: the test shows little"
+    already = taken
+    assert short == apply_in_groups(tmp_path / "whole", found, size, remember=False)
+    assert taken == already
 
 
 def test_a_transaction_that_runs_again_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
