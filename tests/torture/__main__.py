@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, folder: Path) -> list[Result]:
 def failed(result: Result) -> bool:
     """Whether the real build lost something, or a broken one was not noticed."""
     if result.broken:
-        return result.bad_rounds < int(CAUGHT * result.rounds)
+        return result.bad_rounds < CAUGHT * result.rounds
     return bool(result.lost or result.bad_rounds)
 
 

@@ -56,7 +56,8 @@ class Result:
         self.bad_rounds += bool(verdict.lost or verdict.problems)
         self.cut += verdict.cut
         self.unfinished += verdict.unfinished
-        self.examples += [*verdict.lost, *verdict.problems][: max(0, 5 - len(self.examples))]
+        findings = [*(f"{line}: {why}" for line, why in verdict.lost.items()), *verdict.problems]
+        self.examples += findings[: max(0, 5 - len(self.examples))]
 
 
 class Writer:
@@ -159,6 +160,11 @@ def _questions(old: list[str], new: list[str], chance: random.Random) -> list[st
     return [*new, *chance.sample(old, min(SAMPLE, len(old)))]
 
 
+def _without_lost(acknowledged: list[str], verdict: Verdict) -> list[str]:
+    """Ask only once for what is lost: a round has findings of its own, or none."""
+    return [line for line in acknowledged if line not in verdict.lost]
+
+
 def kill_rounds(target: Target, folder: Path, rounds: int, *, how: str = "", seed: int = 1) -> Result:
     """``kill -9`` of one or two writers, `rounds` times on the same archive, checked each time."""
     result = Result(target.name, "kill", how)
@@ -175,13 +181,17 @@ def kill_rounds(target: Target, folder: Path, rounds: int, *, how: str = "", see
         pause = chance.uniform(0.05, 0.4)
         for writer in writers:
             new += writer.wait(pause / len(writers))
+        behind = bool(how) or chance.random() < 0.5
         for writer in writers:
+            if behind:
+                new += writer.wait_for_one(1.0)  # the worst moment: right behind an answer
             new += writer.kill()
         last = number == rounds - 1
         questions = [*old, *new] if last else _questions(old, new, chance)
-        result.take(check_apart(target, root, questions, how, thorough=last))
+        verdict = check_apart(target, root, questions, how, thorough=last)
+        result.take(verdict)
         result.acknowledged += len(new)
-        old += new
+        old = _without_lost([*old, *new], verdict)
     result.seconds = time.monotonic() - began
     return result
 
@@ -209,10 +219,11 @@ def cut_rounds(target: Target, disk: Disk, rounds: int, *, how: str = "", seed: 
                 cut = disk.cut()
                 last = result.rounds % 20 == 19
                 questions = [*old, *new] if last else _questions(old, new, chance)
-                result.take(check_apart(target, cut / "archive", questions, how, thorough=last))
+                verdict = check_apart(target, cut / "archive", questions, how, thorough=last)
+                result.take(verdict)
                 disk.forget()
                 result.acknowledged += len(new)
-                old += new
+                old = _without_lost([*old, *new], verdict)
     result.seconds = time.monotonic() - began
     return result
 

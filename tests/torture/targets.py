@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hilum.config import Settings
 
 ARCHIVE_UUID = bytes(range(1, 17))
+_SENDERS = 4
+"""Associations of one writer: at any moment several objects are answered, or just about to be."""
 
 
 @dataclass
@@ -34,8 +36,8 @@ class Verdict:
     """What a check found."""
 
     asked: int = 0
-    lost: list[str] = field(default_factory=list)
-    """Acknowledged, but not there, not found by search, or with other bytes."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """Acknowledgements of what is not there, not found by search, or has other bytes, and which of these."""
     problems: list[str] = field(default_factory=list)
     """Anything else that must not be: damage without cause, an archive that does not open."""
     cut: int = 0
@@ -102,10 +104,10 @@ class Packs:
                 try:
                     payload = store.read(Location(int(pack), int(offset), int(length)))
                 except HilumError as error:
-                    verdict.lost.append(f"{line}: {error}")
+                    verdict.lost[line] = str(error)
                     continue
                 if hashlib.sha256(payload).hexdigest() != digest:
-                    verdict.lost.append(f"{line}: other bytes")
+                    verdict.lost[line] = "other bytes"
             for info in store.packs():
                 records = store.records(info.number, check=thorough, sha256=thorough) if not info.damage else ()
                 bad = [r for r in records if isinstance(r, BadRecord)]
@@ -193,15 +195,15 @@ class WholeArchive:
                 verdict.asked += 1
                 uid, digest = line.split()
                 if uid not in listed:
-                    verdict.lost.append(f"{uid}: not found by search")
+                    verdict.lost[line] = "not found by search"
                     continue
                 try:
                     data = archive.instance(uid).read_bytes()
                 except HilumError as error:
-                    verdict.lost.append(f"{uid}: {error}")
+                    verdict.lost[line] = str(error)
                     continue
                 if hashlib.sha256(data).hexdigest() != digest:
-                    verdict.lost.append(f"{uid}: other bytes")
+                    verdict.lost[line] = "other bytes"
             if thorough:
                 verdict.problems += archive.verify().problems
         return verdict
@@ -250,8 +252,8 @@ class Dimse:
                 self._send(server.port, folder, made, acknowledge)
                 left[0] -= sum(sizes)
 
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(work, range(2)))
+        with ThreadPoolExecutor(_SENDERS) as pool:
+            list(pool.map(work, range(_SENDERS)))
         server.stop()
         archive.close()
 
