@@ -34,9 +34,10 @@ import pytest
 from benchmarks.data import CT_IMAGE_STORAGE, instance_bytes
 
 import hilum
-from hilum.dimse.association import Association, Message, Proposal
+from hilum.dimse.association import Association, Message
 from hilum.dimse.identifier import Element, encode
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
+from hilum.dimse.proposal import Proposal
 from hilum.index.synthetic import synthetic_entries
 
 if TYPE_CHECKING:

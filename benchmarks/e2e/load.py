@@ -36,8 +36,9 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from benchmarks.data import CT_IMAGE_STORAGE, EXPLICIT_LITTLE_ENDIAN, element, uid
 
-from hilum.dimse.association import Association, Proposal
+from hilum.dimse.association import Association
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, encode_command, pdus
+from hilum.dimse.proposal import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -208,10 +208,19 @@ class DimseSettings:
     users: tuple[str, ...] = _setting(
         (), "users that associations may tell (user identity): 'NAME:PASSCODE'; empty: not looked at", secret=True
     )
-    require_user: bool = _setting(False, "every association must tell one of `users`")
+    jwt_keys: Path | None = _setting(  # noqa: RUF009 - declares a field
+        None, "public keys (JSON Web Key Set, or one in PEM form) that verify JSON Web Tokens as user identity"
+    )
+    jwt_issuer: str = _setting("", "who must have issued a token (`iss`)")
+    jwt_audience: str = _setting("", "whom a token must be for (`aud`)")
+    jwt_title_claim: str = _setting("", "claim of a token that is, or holds, the calling AE title; empty: any title")
+    require_user: bool = _setting(False, "every association must tell one of `users`, or a token")
     tls_certificate: Path | None = _setting(None, "PEM file; with it every association must be encrypted")  # noqa: RUF009 - declares a field
     tls_key: Path | None = _setting(None, "PEM file with the private key, unencrypted")  # noqa: RUF009 - declares a field
     tls_trusted: Path | None = _setting(None, "PEM file of authorities; peers must show a certificate of theirs")  # noqa: RUF009 - declares a field
+    tls_revoked: Path | None = _setting(  # noqa: RUF009 - declares a field
+        None, "PEM file with the current revocation list of each of these authorities; read at the start"
+    )
     tls_bind_titles: bool = _setting(False, "a peer's certificate must name its AE title (common name or DNS name)")
     max_results: int = _setting(0, "answers of one C-FIND, then status A700; 0: no limit", least=0)
     move_associations: int = _setting(2, "associations of one C-MOVE to its destination", least=1, most=16)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hilum.archive.archive import Archive
     from hilum.config import DimseSettings, Settings
     from hilum.dicomweb.paging import PagingMemory
+    from hilum.dimse.identity import Users
     from hilum.dimse.places import Places
     from hilum.web.gateway import Gateway
     from hilum.web.metrics import Metrics
@@ -80,14 +81,15 @@ def _check_dimse(settings: Settings) -> None:
     """Find mistakes in the peers and certificates before anything is started."""
     if settings.dimse.enabled:
         from hilum.archive.coerce import parse_rules
-        from hilum.dimse.identity import Users
         from hilum.dimse.peers import parse_peers
 
         parse_peers(settings.dimse.peers)
         parse_rules(settings.dimse.coerce)
-        Users(settings.dimse.users, required=settings.dimse.require_user)
+        _users(settings.dimse)
         if bool(settings.dimse.tls_certificate) != bool(settings.dimse.tls_key):
             raise UsageError("dimse.tls_certificate and dimse.tls_key belong together")
+        if settings.dimse.tls_revoked and not settings.dimse.tls_trusted:
+            raise UsageError("dimse.tls_revoked needs dimse.tls_trusted")
         if settings.dimse.tls_bind_titles and not (settings.dimse.tls_certificate and settings.dimse.tls_trusted):
             raise UsageError("dimse.tls_bind_titles needs dimse.tls_certificate, dimse.tls_key and dimse.tls_trusted")
         _dicom_tls(settings.dimse)
@@ -374,11 +376,25 @@ def _dicom_tls(dimse: DimseSettings) -> tuple[ssl.SSLContext | None, ssl.SSLCont
     from hilum.dimse.tls import client_context, server_context
 
     if dimse.tls_certificate is None or dimse.tls_key is None:
-        wanted = client_context(dimse.tls_trusted, check_name=False) if dimse.tls_trusted is not None else None
-        return None, wanted
-    port = server_context(dimse.tls_certificate, dimse.tls_key, dimse.tls_trusted)
-    asked = client_context(dimse.tls_trusted, dimse.tls_certificate, dimse.tls_key, check_name=False)
-    return port, asked
+        if dimse.tls_trusted is None:
+            return None, None
+        return None, client_context(dimse.tls_trusted, revoked=dimse.tls_revoked, check_name=False)
+    certificate, key = dimse.tls_certificate, dimse.tls_key
+    port = server_context(certificate, key, dimse.tls_trusted, dimse.tls_revoked)
+    return port, client_context(dimse.tls_trusted, certificate, key, dimse.tls_revoked, check_name=False)
+
+
+def _users(dimse: DimseSettings) -> Users:
+    """Who may be told as user of an association."""
+    from hilum.dimse.identity import Users
+    from hilum.dimse.tokens import Tokens
+
+    tokens = None
+    if dimse.jwt_keys is not None:
+        tokens = Tokens(dimse.jwt_keys, dimse.jwt_issuer, dimse.jwt_audience, dimse.jwt_title_claim)
+    elif dimse.jwt_issuer or dimse.jwt_audience or dimse.jwt_title_claim:
+        raise UsageError("dimse.jwt_issuer, jwt_audience and jwt_title_claim need dimse.jwt_keys")
+    return Users(dimse.users, required=dimse.require_user, tokens=tokens)
 
 
 def _run_dimse(
@@ -393,7 +409,6 @@ def _run_dimse(
     from hilum.archive.volumes import VolumesAhead
     from hilum.dimse.admission import Admission
     from hilum.dimse.commitment import CommitmentService
-    from hilum.dimse.identity import Users
     from hilum.dimse.peers import parse_peers
     from hilum.dimse.query import FindService
     from hilum.dimse.retrieve import GetService, MoveService
@@ -422,7 +437,7 @@ def _run_dimse(
         dimse.calling_ae_titles,
         known_only=dimse.known_peers_only,
         bind_titles=dimse.tls_bind_titles,
-        users=Users(dimse.users, required=dimse.require_user),
+        users=_users(dimse),
         coerces=lambda title: bool(rules_of(rules, title)),
         note=note,
     )

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from hilum.config import Settings
 
 ARCHIVE_UUID = bytes(range(1, 17))
+_THREADS = 6
+"""Of one writer: at any moment several objects are answered, or just about to be."""
 _SENDERS = 4
-"""Associations of one writer: at any moment several objects are answered, or just about to be."""
+"""The same for associations."""
 
 
 @dataclass
@@ -162,8 +164,8 @@ class WholeArchive:
                     left[0] -= len(data)
                     acknowledge(f"{uid} {hashlib.sha256(data).hexdigest()}")
 
-        with ThreadPoolExecutor(3) as pool:
-            list(pool.map(work, range(3)))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(work, range(_THREADS)))
         archive.close()
 
     @staticmethod

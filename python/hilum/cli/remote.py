@@ -29,9 +29,15 @@ Trusted: TypeAlias = Annotated[
 ]
 Certificate: TypeAlias = Annotated[Path | None, typer.Option("--tls-cert", help="PEM file with our certificate.")]
 PrivateKey: TypeAlias = Annotated[Path | None, typer.Option("--tls-key", help="PEM file with its key.")]
+Revoked: TypeAlias = Annotated[
+    Path | None, typer.Option("--tls-crl", help="PEM file with the revocation lists of these authorities.")
+]
 User: TypeAlias = Annotated[str, typer.Option("--user", help="User name for the peer (user identity negotiation).")]
 PasscodeFile: TypeAlias = Annotated[
     Path | None, typer.Option("--passcode-file", help="File whose first line is the user's passcode.")
+]
+TokenFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--jwt", help="File with a JSON Web Token for the peer, in the place of a user.")
 ]
 AnyName: TypeAlias = Annotated[
     bool, typer.Option("--tls-any-name", help="Do not compare the host name with the peer's certificate.")
@@ -60,19 +66,26 @@ def _remote(
     tls_ca: Trusted = None,
     tls_cert: Certificate = None,
     tls_key: PrivateKey = None,
+    tls_crl: Revoked = None,
     tls_any_name: AnyName = False,
     user: User = "",
     passcode_file: PasscodeFile = None,
+    jwt: TokenFile = None,
 ) -> Any:
     from hilum.dimse.client import Remote
     from hilum.dimse.tls import client_context
 
-    context = client_context(tls_ca, tls_cert, tls_key, check_name=not tls_any_name) if tls else None
-    if not tls and (tls_ca or tls_cert or tls_key or tls_any_name):
+    if not tls and (tls_ca or tls_cert or tls_key or tls_crl or tls_any_name):
         raise UsageError("options of TLS are given, but not --tls")
+    if tls_crl is not None and tls_ca is None:
+        raise UsageError("--tls-crl needs --tls-ca")
+    context = client_context(tls_ca, tls_cert, tls_key, tls_crl, check_name=not tls_any_name) if tls else None
     if passcode_file is not None and not user:
         raise UsageError("--passcode-file needs --user")
-    return Remote(host, port, aec, aet, timeout, dimse_timeout, context, user=user, passcode=first_line(passcode_file))
+    if jwt is not None and user:
+        raise UsageError("--jwt and --user exclude each other")
+    passcode, token = first_line(passcode_file), first_line(jwt)
+    return Remote(host, port, aec, aet, timeout, dimse_timeout, context, user=user, passcode=passcode, token=token)
 
 
 def first_line(path: Path | None) -> str:
@@ -83,4 +96,4 @@ def first_line(path: Path | None) -> str:
         with path.open(encoding="utf-8") as stream:
             return stream.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a passcode ({type(error).__name__})") from error
+        raise UsageError(f"{path}: cannot be read as a passcode or token ({type(error).__name__})") from error

@@ -87,7 +87,7 @@ class Admission:
         self, title: str, address: str, certificate: dict[str, Any] | None, identity: Identity | None = None
     ) -> Rejection | None:
         """Decide on a request of an AE title."""
-        rejection = self._decide(title, address, certificate) or self._of_user(identity)
+        rejection = self._decide(title, address, certificate) or self._of_user(identity, title)
         if rejection is not None:
             self._note(title, address, "associate", rejection.why)
         return rejection
@@ -104,8 +104,8 @@ class Admission:
             return Rejection(1, 1, 3, "the certificate does not name the calling AE title")
         return None
 
-    def _of_user(self, identity: Identity | None) -> Rejection | None:
-        why = self._users.refuses(identity)
+    def _of_user(self, identity: Identity | None, title: str) -> Rejection | None:
+        why = self._users.refuses(identity, title)
         return Rejection(1, 2, 1, why) if why else None
 
     def is_at(self, host: str, address: str) -> bool:

@@ -13,28 +13,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-    SOPClassExtendedNegotiation,
-    UserIdentityNegotiation,
-)
-from pynetdicom.presentation import build_context
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ
 
 from hilum.dicom.sending import send_message
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, decode_command, encode_command, fragments, pdus
-from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from hilum.dimse.proposal import association_request
 from hilum.errors import DataError, Denied, LimitExceeded, Unavailable, UsageError
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Association", "Message", "Proposal"]
+    from hilum.dimse.identity import Identity
+    from hilum.dimse.proposal import Proposal
+
+__all__ = ["Association", "Message"]
 
 _ABORT: Final = bytes((7, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 _RELEASE: Final = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
@@ -54,20 +47,6 @@ _REASONS: Final = {
     (3, 2): "local limit exceeded",
 }
 """Reasons of A-ASSOCIATE-RJ by source and diagnostic (PS3.8 Table 9-21)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """One presentation context to propose."""
-
-    abstract_syntax: str
-    transfer_syntaxes: tuple[str, ...]
-    as_scp: bool = False
-    """Propose to be the SCP of it (PS3.7 D.3.3.4), as C-GET needs for storage classes."""
-    as_scu: bool = False
-    """With `as_scp`: and the SCU too, as some peers want it."""
-    extended: bytes = b""
-    """SOP class extended negotiation (PS3.4 C.5.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +93,8 @@ class Association:
         Encrypt (PS3.15 B).
     server_name : str, optional
         Name that the peer's certificate must hold; default: `host`.
-    user, passcode : str
-        User identity to tell the peer (PS3.7 D.3.3.7), with a request for its confirmation; empty: none.
+    identity : Identity, optional
+        User identity to tell the peer (PS3.7 D.3.3.7), with a request for its confirmation.
 
     Raises
     ------
@@ -138,8 +117,7 @@ class Association:
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         max_pdu: int = _OUR_PDU,
-        user: str = "",
-        passcode: str = "",
+        identity: Identity | None = None,
     ) -> None:
         if not 0 < len(proposals) <= 128:
             raise UsageError("an association has 1 to 128 presentation contexts")
@@ -149,7 +127,7 @@ class Association:
         self._buffer = bytearray()
         self._message_id = 0
         self.alive = False
-        request = _request(calling, called, proposals, max_pdu, (user, passcode) if user else None)
+        request = association_request(calling, called, proposals, max_pdu, identity)
         try:
             self._socket: Any = socket.create_connection((host, port), timeout=connect_s)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -398,54 +376,3 @@ class Association:
         data = bytes(self._buffer[:count])
         del self._buffer[:count]
         return data
-
-
-def _request(
-    calling: str, called: str, proposals: Sequence[Proposal], max_pdu: int, identity: tuple[str, str] | None
-) -> bytes:
-    primitive = A_ASSOCIATE()
-    primitive.application_context_name = "1.2.840.10008.3.1.1.1"
-    try:
-        primitive.calling_ae_title = calling
-        primitive.called_ae_title = called
-    except (ValueError, TypeError) as error:
-        raise UsageError("an AE title has 1 to 16 printable ASCII characters, no backslash") from error
-    contexts = []
-    for number, proposal in enumerate(proposals):
-        context = build_context(proposal.abstract_syntax, list(proposal.transfer_syntaxes))
-        context.context_id = 2 * number + 1
-        contexts.append(context)
-    primitive.presentation_context_definition_list = contexts
-    length = MaximumLengthNotification()
-    length.maximum_length_received = max_pdu
-    implementation = ImplementationClassUIDNotification()
-    implementation.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    primitive.user_information = [length, implementation, version]
-    for uid, as_scu in {p.abstract_syntax: p.as_scu for p in proposals if p.as_scp}.items():
-        role = SCP_SCU_RoleSelectionNegotiation()
-        role.sop_class_uid = uid
-        role.scu_role, role.scp_role = as_scu, True
-        primitive.user_information.append(role)
-    for proposal in proposals:
-        if proposal.extended:
-            item = SOPClassExtendedNegotiation()
-            item.sop_class_uid = proposal.abstract_syntax
-            item.service_class_application_information = proposal.extended
-            primitive.user_information.append(item)
-    if identity is not None:
-        primitive.user_information.append(_identity(*identity))
-    pdu = A_ASSOCIATE_RQ()
-    pdu.from_primitive(primitive)
-    return bytes(pdu.encode())
-
-
-def _identity(user: str, passcode: str) -> UserIdentityNegotiation:
-    item = UserIdentityNegotiation()
-    item.user_identity_type = 2 if passcode else 1
-    item.positive_response_requested = True
-    item.primary_field = user.encode()
-    if passcode:
-        item.secondary_field = passcode.encode()
-    return item

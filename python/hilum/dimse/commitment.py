@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from hilum import errors
 from hilum.archive.commitment import Commitment, CommitmentStore, Reference, confirm
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, is_valid_uid
-from hilum.dimse.association import Association, Proposal
+from hilum.dimse.association import Association
 from hilum.dimse.identifier import Element, encode, parse, text_of
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.dimse.models import COMMITMENT_CLASS, COMMITMENT_INSTANCE
+from hilum.dimse.proposal import Proposal
 from hilum.dimse.wire import Outcome
 
 if TYPE_CHECKING:

@@ -12,14 +12,17 @@ from hilum.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Identity", "Users", "identity_in"]
+    from hilum.dimse.tokens import Tokens
+
+__all__ = ["JWT", "Identity", "Users", "identity_in", "identity_of"]
 
 _USER_INFORMATION: Final = 0x50
 _USER_IDENTITY: Final = 0x58
 _ITEMS_AT: Final = 74
 USERNAME: Final = 1
 USERNAME_AND_PASSCODE: Final = 2
-_KINDS: Final = {3: "a Kerberos ticket", 4: "a SAML assertion", 5: "a JSON Web Token"}
+JWT: Final = 5
+_KINDS: Final = {3: "a Kerberos ticket", 4: "a SAML assertion", JWT: "a JSON Web Token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ class Identity:
     """User-Identity-Type: 1 user name, 2 user name and passcode, 3 Kerberos, 4 SAML, 5 JWT."""
     primary: bytes = field(repr=False)
     secondary: bytes = field(repr=False)
+
+
+def identity_of(user: str = "", passcode: str = "", token: str = "") -> Identity | None:
+    """What to tell a peer: a token, a user with or without passcode, or nothing."""
+    if token:
+        return Identity(JWT, token.encode(), b"")
+    if not user:
+        return None
+    return Identity(USERNAME_AND_PASSCODE if passcode else USERNAME, user.encode(), passcode.encode())
 
 
 def identity_in(request: bytes) -> Identity | None:
@@ -74,6 +86,8 @@ class Users:
         ``"NAME:PASSCODE"``, or ``"NAME"`` for one who needs none.
     required : bool
         Every association must tell a user.
+    tokens : Tokens, optional
+        Verifies JSON Web Tokens.
 
     Raises
     ------
@@ -81,7 +95,7 @@ class Users:
         An entry has no name, a name is there twice, or users are required and there are none.
     """
 
-    def __init__(self, lines: Sequence[str] = (), *, required: bool = False) -> None:
+    def __init__(self, lines: Sequence[str] = (), *, required: bool = False, tokens: Tokens | None = None) -> None:
         self._passcodes: dict[bytes, bytes] = {}
         for number, line in enumerate(lines, 1):
             name, _, passcode = line.partition(":")
@@ -89,18 +103,24 @@ class Users:
                 raise UsageError(f"dimse.users, entry {number}: write it as 'NAME:PASSCODE' or 'NAME', each name once")
             self._passcodes[name.strip().encode()] = passcode.encode()
         self._required = required
-        if required and not self._passcodes:
-            raise UsageError("dimse.require_user is set, but there are no dimse.users")
+        self._tokens = tokens
+        if required and not self:
+            raise UsageError("dimse.require_user is set, but there are no dimse.users and no dimse.jwt_keys")
 
     def __bool__(self) -> bool:
-        return bool(self._passcodes)
+        return bool(self._passcodes) or self._tokens is not None
 
-    def refuses(self, identity: Identity | None) -> str:
-        """Why an association is not accepted; empty: it is. Without users, what peers say of theirs is ignored."""
-        if not self._passcodes:
+    def refuses(self, identity: Identity | None, title: str) -> str:
+        """Why an association of an AE title is not accepted; empty: it is.
+
+        Without users and keys of tokens, what peers say of their users is ignored.
+        """
+        if not self:
             return ""
         if identity is None:
             return "no user identity was told, and dimse.require_user is set" if self._required else ""
+        if identity.kind == JWT and self._tokens is not None:
+            return self._tokens.refuses(identity.primary, title)
         if identity.kind not in (USERNAME, USERNAME_AND_PASSCODE):
             return f"{_KINDS.get(identity.kind, 'a user identity of this kind')} cannot be verified here"
         known = self._passcodes.get(identity.primary)

@@ -27,6 +27,7 @@ from pynetdicom.pdu_primitives import (
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation
 
+from hilum.dimse.identity import JWT
 from hilum.dimse.wire import WINDOW, Context
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ class Negotiated:
 class _Answer:
     """In the place of pynetdicom's upper layer: keeps what would be sent."""
 
-    def __init__(self, refused: Sequence[PresentationContext], *, confirm_user: bool, window: int) -> None:
+    def __init__(self, refused: Sequence[PresentationContext], *, confirmation: bytes | None, window: int) -> None:
         self._refused = refused
-        self._confirm_user = confirm_user
+        self._confirmation = confirmation
         self._window = window
         self.data = b""
         self.socket = None
@@ -76,9 +77,9 @@ class _Answer:
             if primitive.result == 0:
                 results = [*primitive.presentation_context_definition_results_list, *self._refused]
                 primitive.presentation_context_definition_results_list = results
-                if self._confirm_user:  # pynetdicom confirms tickets and tokens only (PS3.7 D.3.3.7.2)
+                if self._confirmation is not None:
                     item = UserIdentityNegotiation()
-                    item.server_response = b""
+                    item.server_response = self._confirmation
                     primitive.user_information = [*primitive.user_information, item]
                 for told in primitive.user_information:
                     if isinstance(told, AsynchronousOperationsWindowNegotiation):  # pynetdicom always says 1, 1
@@ -144,9 +145,10 @@ def negotiate(
     for event, handler, *arguments in handlers:
         assoc.bind(event, handler, *arguments)
     told: Any = assoc.requestor.user_identity
+    confirmed = confirm_users and bool(told and told.positive_response_requested)
     answer = _Answer(
         refused,
-        confirm_user=confirm_users and bool(told and told.positive_response_requested),
+        confirmation=_confirmation(told) if confirmed else None,
         window=min(assoc.requestor.asynchronous_operations[0] or WINDOW, WINDOW),
     )
     assoc.dul = answer  # type: ignore[assignment]
@@ -165,6 +167,11 @@ def negotiate(
         peer_max_pdu=int(assoc.requestor.maximum_length or 0),
         why=_left_out(primitive, contexts),
     )
+
+
+def _confirmation(told: UserIdentityNegotiation) -> bytes:
+    """Server response: the token that was verified, else nothing (PS3.7 Table D.3-15)."""
+    return bytes(told.primary_field or b"") if told.user_identity_type == JWT else b""
 
 
 def _left_out(primitive: A_ASSOCIATE, contexts: Mapping[int, Context]) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from hilum import errors
 from hilum.archive import find, outgoing
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from hilum.dimse.association import Association, Proposal
+from hilum.dimse.association import Association
 from hilum.dimse.identifier import Element, encode, parse, text_of
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.dimse.models import UNIQUE_KEYS
+from hilum.dimse.proposal import Proposal
 from hilum.dimse.query import CANCELLED, MISMATCH, OUT_OF_RESOURCES, SUCCESS, UNABLE, Refusal, read_level
 from hilum.dimse.wire import Outcome
 

@@ -15,7 +15,7 @@ __all__ = ["client_context", "server_context", "title_in"]
 _SUITES: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!PSK"
 
 
-def server_context(certificate: Path, key: Path, trusted: Path | None) -> ssl.SSLContext:
+def server_context(certificate: Path, key: Path, trusted: Path | None, revoked: Path | None = None) -> ssl.SSLContext:
     """Context for the DICOM port.
 
     Parameters
@@ -24,6 +24,8 @@ def server_context(certificate: Path, key: Path, trusted: Path | None) -> ssl.SS
         PEM files.
     trusted : Path, optional
         PEM file of the authorities (or certificates) of peers: each must then show a certificate of theirs.
+    revoked : Path, optional
+        PEM file with the current revocation list of each of these authorities.
 
     Raises
     ------
@@ -33,13 +35,18 @@ def server_context(certificate: Path, key: Path, trusted: Path | None) -> ssl.SS
     context = _context(ssl.PROTOCOL_TLS_SERVER)
     _load(context, certificate, key)
     if trusted is not None:
-        _trust(context, trusted)
+        _trust(context, trusted, revoked)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
 def client_context(
-    trusted: Path | None = None, certificate: Path | None = None, key: Path | None = None, *, check_name: bool = True
+    trusted: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    revoked: Path | None = None,
+    *,
+    check_name: bool = True,
 ) -> ssl.SSLContext:
     """Context for associations that we request.
 
@@ -49,6 +56,8 @@ def client_context(
         PEM file of authorities; default: those of the system.
     certificate, key : Path, optional
         Ours, for peers that ask for one.
+    revoked : Path, optional
+        PEM file with the current revocation list of each authority in `trusted`.
     check_name : bool
         The peer's certificate must hold its host name; False where peers are known by their authority alone.
     """
@@ -57,7 +66,7 @@ def client_context(
     if trusted is None:
         context.load_default_certs()
     else:
-        _trust(context, trusted)
+        _trust(context, trusted, revoked)
     if certificate is not None:
         _load(context, certificate, key or certificate)
     return context
@@ -78,11 +87,18 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         raise UsageError(f"{certificate} and {key}: not a certificate and its unencrypted key in PEM form") from error
 
 
-def _trust(context: ssl.SSLContext, trusted: Path) -> None:
+def _trust(context: ssl.SSLContext, trusted: Path, revoked: Path | None) -> None:
     try:
         context.load_verify_locations(trusted)
     except (OSError, ValueError) as error:
         raise UsageError(f"{trusted}: no certificates in PEM form") from error
+    if revoked is None:
+        return
+    try:
+        context.load_verify_locations(revoked)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{revoked}: no revocation lists in PEM form") from error
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
 
 def title_in(certificate: dict[str, object] | None, title: str) -> bool:

@@ -22,9 +22,11 @@ import hilum
 from hilum.archive.ingest import data_set_offset
 from hilum.archive.refusals import read_refusals
 from hilum.dimse import client
-from hilum.dimse.association import Association, Proposal, _request
+from hilum.dimse.association import Association
 from hilum.dimse.client import Remote
+from hilum.dimse.identity import identity_of
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
+from hilum.dimse.proposal import Proposal, association_request
 from hilum.errors import Denied
 
 if TYPE_CHECKING:
@@ -214,7 +216,7 @@ def test_rejection_of_a_user_says_no_more_than_it_must(guarded: Any) -> None:
     """Rejected-permanent, by the service provider (ACSE), no reason given; the administrator is told more."""
     proposals = [Proposal("1.2.840.10008.1.1", (IMPLICIT,))]
     with socket.create_connection(("127.0.0.1", guarded.dicom_port), timeout=20) as peer:
-        peer.sendall(_request("RAW", "HILUM", proposals, 16384, ("anna", "wrong")))
+        peer.sendall(association_request("RAW", "HILUM", proposals, 16384, identity_of("anna", "wrong")))
         assert peer.recv(64) == bytes((3, 0, 0, 0, 0, 4, 0, 1, 2, 1))
 
 

@@ -13,10 +13,11 @@ from tests.interop.services.conftest import start_server, stop_server
 
 import hilum
 from hilum.dimse import client
-from hilum.dimse.association import Association, Proposal
+from hilum.dimse.association import Association
 from hilum.dimse.client import Remote
 from hilum.dimse.identifier import Element, encode
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, encode_command, pdus
+from hilum.dimse.proposal import Proposal
 from hilum.errors import HilumError
 
 if TYPE_CHECKING:

@@ -22,11 +22,12 @@ from hilum.archive.incoming import Incoming
 from hilum.archive.ingest import data_set_offset
 from hilum.config import DimseSettings
 from hilum.dimse.admission import Admission
-from hilum.dimse.association import Association, Proposal
+from hilum.dimse.association import Association
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, encode_command, pdus
 from hilum.dimse.negotiation import available, negotiate
 from hilum.dimse.peers import parse_peers
 from hilum.dimse.places import Places
+from hilum.dimse.proposal import Proposal
 from hilum.dimse.query import FindService
 from hilum.dimse.server import DimseServer
 from hilum.dimse.services import Services

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 
-from hilum.dimse.association import Proposal, _request
-from hilum.dimse.identity import Users, identity_in
+from hilum.dimse.identity import Users, identity_in, identity_of
+from hilum.dimse.proposal import Proposal, association_request
 from hilum.errors import UsageError
 
 PROPOSALS = [Proposal("1.2.840.10008.1.1", ("1.2.840.10008.1.2",))]
 
 
 def request(user: str = "", passcode: str = "") -> bytes:
-    return _request("A", "B", PROPOSALS, 16384, (user, passcode) if user else None)
+    return association_request("A", "B", PROPOSALS, 16384, identity_of(user, passcode))
 
 
 def test_what_pynetdicom_writes_is_read() -> None:
@@ -32,15 +32,15 @@ def test_what_pynetdicom_writes_is_read() -> None:
 def test_every_cut_is_no_crash_and_never_a_user() -> None:
     whole = request("anna", "secret")
     users = Users(["anna:secret"], required=True)
-    assert users.refuses(identity_in(whole)) == ""
+    assert users.refuses(identity_in(whole), "A") == ""
     for length in range(len(whole)):
-        assert users.refuses(identity_in(whole[:length]))
+        assert users.refuses(identity_in(whole[:length]), "A")
 
 
 def test_users() -> None:
-    assert Users().refuses(None) == ""
-    assert Users(["anna:x"]).refuses(None) == ""
-    assert "not one of dimse.users" in Users(["anna:x"]).refuses(identity_in(request("anna", "y")))
+    assert Users().refuses(None, "A") == ""
+    assert Users(["anna:x"]).refuses(None, "A") == ""
+    assert "not one of dimse.users" in Users(["anna:x"]).refuses(identity_in(request("anna", "y")), "A")
     for lines in ([""], [":x"], ["a:x", "a:y"]):
         with pytest.raises(UsageError, match=r"dimse\.users, entry"):
             Users(lines)

@@ -9,11 +9,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from hilum.dicom.uids import storage_sop_classes
-from hilum.dimse.association import Proposal
 from hilum.dimse.client.query import find
 from hilum.dimse.client.remote import PLAIN, ROOTS, Counts, Refused, Remote, Root, context_of, identifier_of, in_threads
 from hilum.dimse.identifier import UTF_8, encode
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
+from hilum.dimse.proposal import Proposal
 from hilum.dimse.storage import part10_prefix
 from hilum.errors import DataError, HilumError, LimitExceeded, Unavailable
 

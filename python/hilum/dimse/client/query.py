@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hilum.dimse.association import Proposal
 from hilum.dimse.client.remote import (
     PLAIN,
     ROOTS,
@@ -19,6 +18,7 @@ from hilum.dimse.client.remote import (
 )
 from hilum.dimse.identifier import UTF_8, encode, parse
 from hilum.dimse.messages import Field, Tag
+from hilum.dimse.proposal import Proposal
 from hilum.errors import Unavailable
 
 if TYPE_CHECKING:

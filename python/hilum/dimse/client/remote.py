@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from hilum.dimse.association import Association, Message, Proposal
+from hilum.dimse.association import Association, Message
 from hilum.dimse.identifier import CHARACTER_SET, UTF_8, Element, parse, text_of
+from hilum.dimse.identity import identity_of
 from hilum.dimse.messages import Tag
 from hilum.dimse.models import LEVEL_NAMES, UNIQUE_KEYS
 from hilum.errors import Unavailable, UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from hilum.dimse.proposal import Proposal
     from hilum.types import Level
 
 __all__ = [
@@ -62,6 +64,8 @@ class Remote:
     """User identity (PS3.7 D.3.3.7); empty: none is told."""
     passcode: str = field(default="", repr=False)
     """Of the user; in clear, so use TLS."""
+    token: str = field(default="", repr=False)
+    """JSON Web Token, in the place of user and passcode; in clear too."""
 
     def associate(self, proposals: Sequence[Proposal]) -> Association:
         """Request an association; Denied and Unavailable say why there is none."""
@@ -74,8 +78,7 @@ class Remote:
             connect_s=self.connect_s,
             timeout_s=self.timeout_s,
             tls=self.tls,
-            user=self.user,
-            passcode=self.passcode,
+            identity=identity_of(self.user, self.passcode, self.token),
         )
 
 

@@ -8,14 +8,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.dicom.scan import scan_file
-from hilum.dimse.association import Association, Proposal
 from hilum.dimse.client.remote import Remote, in_threads
 from hilum.dimse.messages import Field, Tag
+from hilum.dimse.proposal import Proposal
 from hilum.errors import HilumError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from hilum.dimse.association import Association
 
 __all__ = ["StoreOutcome", "store"]
 
