@@ -115,12 +115,7 @@ std::uint32_t shift(const Shift& table, std::uint32_t crc) noexcept {
            table[3][crc >> 24U];
 }
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("sse4.2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("sse4.2")
-#endif
+HILUM_TARGET_BEGIN("sse4.2")
 
 std::uint32_t three_streams(const std::byte* at, std::size_t length, const Shift& table, std::uint32_t crc) noexcept {
     std::uint64_t first = crc;
@@ -153,11 +148,7 @@ std::uint32_t run_sse42(const std::byte* at, std::size_t count, std::uint32_t cr
     return crc;
 }
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 
 #endif  // __x86_64__
 

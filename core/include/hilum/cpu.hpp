@@ -3,6 +3,17 @@
 // AVX-512 unused.
 #pragma once
 
+// Functions between these two are compiled for instruction sets that the processor may lack; features() says whether
+// they may run. All files of an extension are built with the same flags, and standard headers have to come before.
+#define HILUM_PRAGMA(...) _Pragma(#__VA_ARGS__)
+#if defined(__clang__)
+#define HILUM_TARGET_BEGIN(sets) HILUM_PRAGMA(clang attribute push(__attribute__((target(sets))), apply_to = function))
+#define HILUM_TARGET_END HILUM_PRAGMA(clang attribute pop)
+#else
+#define HILUM_TARGET_BEGIN(sets) HILUM_PRAGMA(GCC push_options) HILUM_PRAGMA(GCC target(sets))
+#define HILUM_TARGET_END HILUM_PRAGMA(GCC pop_options)
+#endif
+
 namespace hilum::cpu {
 
 struct Features {

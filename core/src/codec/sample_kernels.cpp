@@ -125,12 +125,7 @@ struct Interleaving {
 #endif
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 namespace {
 
@@ -259,11 +254,7 @@ constexpr SampleKernels kKernels{"avx2",       &interleave_3<1>, &interleave_3<2
 
 }  // namespace
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 #endif
 
 const SampleKernels& sample_kernels() noexcept {

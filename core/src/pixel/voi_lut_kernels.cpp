@@ -63,12 +63,7 @@ void range_16(const std::byte* in, std::size_t count, Extraction e, std::int32_t
 }  // namespace scalar
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 
 template <bool Signed>
@@ -127,11 +122,7 @@ std::size_t range_16(const std::byte* in, std::size_t count, Extraction e, std::
 }
 
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 #endif
 
 namespace {

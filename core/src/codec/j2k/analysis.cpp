@@ -21,20 +21,11 @@ namespace scalar {
 constexpr Kernels kScalar{&scalar::predict, &scalar::update, &scalar::split};
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 #include "analysis_kernels.inc"
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 
 constexpr Kernels kAvx2{&avx2::predict, &avx2::update, &avx2::split};
 #endif

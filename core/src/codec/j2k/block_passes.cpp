@@ -42,21 +42,12 @@ using Mq = MqDecoder<false>;
 }  // namespace scalar
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("bmi,bmi2,lzcnt"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("bmi,bmi2,lzcnt")
-#endif
+HILUM_TARGET_BEGIN("bmi,bmi2,lzcnt")
 namespace bmi2 {
 using Mq = MqDecoder<true>;
 #include "block_passes.inc"
 }  // namespace bmi2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 #endif
 
 }  // namespace

@@ -68,12 +68,7 @@ std::size_t magsgn(const std::int32_t* top, const std::int32_t* bottom, unsigned
 }  // namespace scalar
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 
 /// Eight exponents; 0 of 0.
@@ -169,11 +164,7 @@ std::size_t magsgn(const std::int32_t* top, const std::int32_t* bottom, unsigned
 }
 
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 
 constexpr EncodeKernels kAvx2{&avx2::classify, &avx2::magsgn};
 #endif

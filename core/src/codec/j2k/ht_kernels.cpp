@@ -146,12 +146,7 @@ void scalar_store(const MagSgnJob& job) noexcept {
 }
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 
 constexpr unsigned kMostBits = 25;  // that four bytes hold at any bit
@@ -315,11 +310,7 @@ void store(const MagSgnJob& job) noexcept {
 }
 
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 
 constexpr Kernels kAvx2{&avx2::magsgn, &avx2::store};
 #endif

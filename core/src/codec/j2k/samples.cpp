@@ -83,12 +83,7 @@ constexpr Kernels kScalar{&scalar::undo_rct, &scalar::undo_ict, &scalar::store_d
                           &scalar::store_dense<std::uint16_t>, &scalar::store_three};
 
 #if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 #include "samples_kernels.inc"
 
@@ -115,11 +110,7 @@ void store_three(const std::array<const std::int32_t*, 3>& rows, std::size_t n, 
     scalar::store_three({rows[0] + i, rows[1] + i, rows[2] + i}, n - i, range, out + 3 * i);
 }
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 
 constexpr Kernels kAvx2{&avx2::undo_rct, &avx2::undo_ict, &avx2::store_dense<std::uint8_t>,
                         &avx2::store_dense<std::uint16_t>, &avx2::store_three};

@@ -30,12 +30,7 @@ constexpr WaveletKernels kScalar{&scalar::horizontal53, &scalar::horizontal97, &
 
 #if defined(__x86_64__)
 // without fma: OpenJPEG rounds products, and so do we
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
+HILUM_TARGET_BEGIN("avx2")
 namespace avx2 {
 #include "wavelet_kernels.inc"
 
@@ -94,11 +89,7 @@ void horizontal53_any(const std::int32_t* low, const std::int32_t* high, std::in
     }
 }
 }  // namespace avx2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+HILUM_TARGET_END
 
 constexpr WaveletKernels kAvx2{&avx2::horizontal53_any, &avx2::horizontal97, &avx2::update53, &avx2::predict53,
                                &avx2::lift97};
