@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ import pytest
 from tests.support.chromium import Chromium, Page, browser, find_browser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 COMMAND = [sys.executable, "-c", "from hilum.cli.main import main; main()"]
@@ -79,9 +80,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(running)
         return
     folder = tmp_path_factory.mktemp("viewer")
+    with served(folder, [DEMO, hostile_object(folder)]) as started:
+        yield started
+
+
+@contextmanager
+def served(folder: Path, objects: Sequence[Path]) -> Iterator[Site]:
+    """``hilum serve`` on an archive of these objects below the folder."""
     archive = ["--archive", str(folder / "archive")]
-    objects = [str(DEMO), str(hostile_object(folder))]
-    subprocess.run([*COMMAND, "import", *archive, *objects], check=True, capture_output=True, timeout=120)
+    subprocess.run([*COMMAND, "import", *archive, *map(str, objects)], check=True, capture_output=True, timeout=120)
     serve = [*COMMAND, "serve", *archive, "--port", "0", "--no-dicom", "--workers", "1"]
     with (
         (folder / "server.log").open("wb") as log,

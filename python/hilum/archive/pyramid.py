@@ -12,7 +12,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
 from hilum.archive.partial import resolutions
-from hilum.archive.slide import TileGrid, grid_of, optical_paths, place_of_path
+from hilum.archive.slide import TileGrid, channels_of, grid_of, place_of_path
 from hilum.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -213,14 +213,15 @@ class Pyramids:
         if not images:
             raise NotFound("the series is not a slide; name one of its instances")
         images.sort(key=lambda image: -int(image[1]["00480006"]["Value"][0]))
-        paths = list(dict.fromkeys(path for _, document in images for path in optical_paths(document)))
+        channels = channels_of([document for _, document in images])
+        paths = list(dict.fromkeys(path for names in channels for path in names))
         path, focal_plane = plane
         path = paths[0 if path is None else place_of_path(path, paths)]
         found = [
             self._of_grid(record, grid)
-            for record, document in images
-            if path in optical_paths(document)
-            and (grid := grid_of(document, optical_path=path, focal_plane=focal_plane)) is not None
+            for (record, document), names in zip(images, channels, strict=True)
+            if path in names
+            and (grid := grid_of(document, optical_path=names[path], focal_plane=focal_plane)) is not None
         ]
         base = found[0].grid
         # A level shows the same as the largest one, smaller: another shape or another colour is another image.

@@ -12,7 +12,16 @@ from hilum.pixels.cielab import rgb_of_cielab
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SlidePlace", "TileGrid", "grid_of", "optical_paths", "place_of", "place_of_path", "tile_places"]
+__all__ = [
+    "SlidePlace",
+    "TileGrid",
+    "channels_of",
+    "grid_of",
+    "optical_paths",
+    "place_of",
+    "place_of_path",
+    "tile_places",
+]
 
 _COLUMNS: Final = "00280011"
 _ROWS: Final = "00280010"
@@ -22,6 +31,10 @@ _ORGANIZATION: Final = "00209311"
 _FOCAL_PLANES: Final = "00480303"
 _PATHS: Final = "00480105"
 _PATH: Final = "00480106"
+_WAVE_LENGTH: Final = "00220055"
+_LIGHT_COLOUR: Final = "00480108"
+_CODE_VALUE: Final = "00080100"
+_IMAGE_TYPE: Final = "00080008"
 _PATH_IDENTIFICATION: Final = "00480207"
 _PER_FRAME: Final = "52009230"
 _SHARED: Final = "52009229"
@@ -172,8 +185,40 @@ def tile_places(document: Mapping[str, Any], segments: Sequence[int]) -> list[tu
 
 def optical_paths(document: Mapping[str, Any]) -> list[str]:
     """Optical Path Identifiers (0048,0106) of an object's DICOM JSON, in their order; one empty one where none is."""
-    items = document.get(_PATHS, {}).get("Value") or [{}]
-    return [_text(item, _PATH) for item in items]
+    return [_text(item, _PATH) for item in _path_items(document)]
+
+
+def channels_of(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Give for each image of a slide its optical paths: the name that they have in the slide, and in the image.
+
+    Some programs name the optical path of a level that they make anew. A resampled image smaller than the largest,
+    which comes first, that shares no name with the others, but has as many paths of the same light, has theirs.
+    """
+    largest = [_number(document, _TOTAL_COLUMNS) for document in documents[:1]]
+    acquired = [one for one in documents if not _is_resampled(one) or _number(one, _TOTAL_COLUMNS) in largest]
+    channels: dict[str, tuple[str, ...]] = {}
+    for document in acquired:
+        for item in _path_items(document):
+            channels.setdefault(_text(item, _PATH), _light(item))
+    found = []
+    for document in documents:
+        own = {_text(item, _PATH): _light(item) for item in _path_items(document)}
+        renamed = not channels.keys() & own.keys() and list(own.values()) == list(channels.values())
+        found.append(dict(zip(channels, own, strict=True)) if renamed else {path: path for path in own})
+    return found
+
+
+def _is_resampled(document: Mapping[str, Any]) -> bool:
+    return (document.get(_IMAGE_TYPE, {}).get("Value") or [])[3:4] == ["RESAMPLED"]
+
+
+def _light(item: Mapping[str, Any]) -> tuple[str, ...]:
+    """Wave length and colour of the light of an optical path."""
+    return _text(item, _WAVE_LENGTH), _text(_first(item, _LIGHT_COLOUR), _CODE_VALUE)
+
+
+def _path_items(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return document.get(_PATHS, {}).get("Value") or [{}]
 
 
 def grid_of(document: Mapping[str, Any], *, optical_path: str | None = None, focal_plane: int = 0) -> TileGrid | None:

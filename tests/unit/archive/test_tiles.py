@@ -205,6 +205,32 @@ def test_optical_paths_are_images_of_their_own(archive: hilum.Archive, tiler: Ti
             tiler.pyramids.find(f"{ROOT}.1.1{malformed}")
 
 
+def test_level_whose_optical_path_was_named_anew_is_a_level(
+    archive: hilum.Archive, tiler: Tiler, tmp_path: Path
+) -> None:
+    pixels = tissue(128, 96)
+    for number, name in enumerate(("0", "resampled", "0"), 1):
+        write_slide(tmp_path / f"{number}.dcm", pixels, number=number, optical_path=name)
+        pixels = halved(pixels)
+    archive.import_paths([tmp_path])
+    slide = tiler.pyramids.find(f"{ROOT}.1")
+    assert [level.grid.columns for level in slide.levels] == [96, 48, 24]
+    assert np.array_equal(tiler.pixels(slide, (0, 0, 96, 128), (48, 64), PLAIN), halved(tissue(128, 96)))
+    with pytest.raises(NotFound, match=r"there is 0$"):
+        tiler.pyramids.find(f"{ROOT}.1;opticalpath=resampled")
+
+
+def test_level_of_other_light_is_another_image(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    write_slide(tmp_path / "1.dcm", tissue(128, 96), number=1, optical_path="0")
+    write_slide(tmp_path / "2.dcm", halved(tissue(128, 96)), number=2, optical_path="1")
+    dataset = pydicom.dcmread(tmp_path / "2.dcm")
+    dataset.OpticalPathSequence[0].IlluminationWaveLength = 488.0
+    dataset.save_as(tmp_path / "2.dcm")
+    archive.import_paths([tmp_path])
+    assert len(tiler.pyramids.find(f"{ROOT}.1").levels) == 1
+    assert tiler.pyramids.find(f"{ROOT}.1;opticalpath=1").columns == 48
+
+
 def test_sparse_optical_path_has_its_own_tiles(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
     path = tmp_path / "sparse.dcm"
     pixels = tissue(32, 64)

@@ -13,9 +13,13 @@ const OPACITY = 50;
  * What of the study may lie over the volume, and how opaque it is (the server's parameter "overlay").
  */
 export class OverlayChoice {
-  /** @param {() => void} changed */
-  constructor(changed) {
+  /**
+   * @param {() => void} changed
+   * @param {ReadonlySet<string>} [kinds] modalities of what is offered
+   */
+  constructor(changed, kinds = SHOWN) {
     this.changed = changed;
+    this.kinds = kinds;
     /** @type {Candidate | null} */
     this.chosen = null;
     this.slider = h("input", { type: "range", min: "0", max: "100", value: String(OPACITY), "aria-label": "Opacity of the overlay" });
@@ -30,7 +34,7 @@ export class OverlayChoice {
    * @returns {Promise<Element[]>} the controls; none where nothing can lie over the volume
    */
   async controls(client, study, series) {
-    const others = (await client.series(study)).filter((one) => SHOWN.has(text(one, Tag.Modality)) && text(one, Tag.SeriesInstanceUID) !== series);
+    const others = (await client.series(study)).filter((one) => this.kinds.has(text(one, Tag.Modality)) && text(one, Tag.SeriesInstanceUID) !== series);
     const candidates = (await Promise.all(others.map((one) => candidatesOf(client, study, one)))).flat();
     if (candidates.length === 0) return [];
     const entries = /** @type {[string, string][]} */ (candidates.map(({ uid, word }) => [uid, word]));
