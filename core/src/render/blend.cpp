@@ -24,7 +24,7 @@ struct Blender {
     bool vector;
     bool skip;
 
-    void tile(const Tile& tile, std::span<double> values) const noexcept {
+    void tile(const Tile& tile, std::span<double, kTileRays> values) const noexcept {
         if constexpr (kHasVectors<T>) {
             if (vector) {
                 blend == Blend::mean ? kernels::means_8<T>(grid, tile, values)
@@ -83,14 +83,12 @@ void blend_rays(const Grid& grid, const CellGrid& cells, const Rays& rays, const
         thread_local Tile tile;
         maker.make(index, tile);
         blender.sort(tile.blocks);
-        std::array<double, std::size_t{kTile} * kTile> values{};
-        const auto pixels = std::span(values).first(tile.tracks.size());
-        blender.tile(tile, pixels);
-        for (std::size_t i = 0; i < pixels.size(); ++i) {
-            const T stored = std::isnan(pixels[i]) ? outside : to_stored<T>(pixels[i]);
-            const std::size_t at = (tile.row + i / tile.columns) * rays.columns + tile.column + i % tile.columns;
-            std::memcpy(out.data() + at * sizeof(T), &stored, sizeof(T));
-        }
+        std::array<double, kTileRays> values{};
+        blender.tile(tile, values);
+        tile.for_pixels(rays.columns, [&](std::size_t ray, std::size_t pixel) {
+            const T stored = std::isnan(values[ray]) ? outside : to_stored<T>(values[ray]);
+            std::memcpy(out.data() + pixel * sizeof(T), &stored, sizeof(T));
+        });
     });
 }
 

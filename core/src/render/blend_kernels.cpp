@@ -85,10 +85,10 @@ void for_samples(const Sampler8<T>& sampler, const Bundle& bundle, const Block& 
     block.is_inner ? go(std::true_type{}) : go(std::false_type{});
 }
 
-/// All rays of a row, sample by sample: less work for each than to look for what can be left out.
+/// All rays of a bundle, sample by sample: less work for each than to look for what can be left out.
 template <typename T, bool Maximum>
-void row_of_extremes(const Sampler8<T>& sampler, std::span<const Track> tracks, std::span<const Block> blocks,
-                     std::span<float> values) noexcept {
+void bundle_of_extremes(const Sampler8<T>& sampler, std::span<const Track, kLanes> tracks,
+                        std::span<const Block> blocks, std::span<float, kLanes> values) noexcept {
     constexpr float kWorst = Maximum ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
     const Bundle bundle(tracks);
     const __m256 worst = _mm256_set1_ps(kWorst);
@@ -99,14 +99,12 @@ void row_of_extremes(const Sampler8<T>& sampler, std::span<const Track> tracks, 
             found = better<Maximum>(found, _mm256_blendv_ps(worst, value, inside));
         });
     }
-    alignas(32) float lanes[8];
-    _mm256_store_ps(lanes, found);
-    std::copy_n(lanes, values.size(), values.begin());
+    _mm256_storeu_ps(values.data(), found);
 }
 
 template <typename T>
-void mean(const Grid& grid, std::span<const Track> tracks, std::span<const Block> blocks,
-          std::span<double> values) noexcept {
+void mean(const Grid& grid, std::span<const Track, kLanes> tracks, std::span<const Block> blocks,
+          std::span<double, kLanes> values) noexcept {
     const Sampler8<T> sampler(grid);
     const Bundle bundle(tracks);
     const __m256 scale = _mm256_set1_ps(kernels::kSumScale);
@@ -136,14 +134,12 @@ constexpr std::size_t kFewBlocks = 8;
 
 template <typename T, bool Maximum>
 void extremes(const Grid& grid, const Tile& tile, const CellGrid::Fine* fine, bool skip,
-              std::span<double> values) noexcept {
+              std::span<double, kTileRays> values) noexcept {
     const Sampler8<T> sampler(grid);
-    std::array<float, std::size_t{kTile} * kTile> found{};
+    std::array<float, kTileRays> found{};
     if (tile.blocks.size() < kFewBlocks) {
-        for (std::uint32_t r = 0; r < tile.rows; ++r) {
-            const std::size_t first = std::size_t{r} * tile.columns;
-            row_of_extremes<T, Maximum>(sampler, std::span(tile.tracks).subspan(first, tile.columns), tile.blocks,
-                                        std::span(found).subspan(first, tile.columns));
+        for (std::size_t i = 0; i < kBundles; ++i) {
+            bundle_of_extremes<T, Maximum>(sampler, bundle_of(tile.tracks, i), tile.blocks, bundle_of(found, i));
         }
     } else {
         for (std::size_t i = 0; i < values.size(); ++i) {
@@ -168,7 +164,7 @@ namespace hilum::render::kernels {
 
 template <typename T>
 void extremes_8(const Grid& grid, const CellGrid& cells, const Tile& tile, bool maximum, bool skip,
-                std::span<double> values) noexcept {
+                std::span<double, kTileRays> values) noexcept {
 #if defined(__x86_64__)
     const CellGrid::Fine* const fine = skip && !cells.fine.least.empty() ? &cells.fine : nullptr;
     maximum ? avx2::extremes<T, true>(grid, tile, fine, skip, values)
@@ -183,25 +179,23 @@ void extremes_8(const Grid& grid, const CellGrid& cells, const Tile& tile, bool 
 }
 
 template <typename T>
-void means_8(const Grid& grid, const Tile& tile, std::span<double> values) noexcept {
-    for (std::uint32_t r = 0; r < tile.rows; ++r) {
-        const std::size_t first = std::size_t{r} * tile.columns;
-        const auto tracks = std::span(tile.tracks).subspan(first, tile.columns);
+void means_8(const Grid& grid, const Tile& tile, std::span<double, kTileRays> values) noexcept {
 #if defined(__x86_64__)
-        avx2::mean<T>(grid, tracks, tile.blocks, values.subspan(first, tile.columns));
-#else
-        for (std::size_t i = 0; i < tracks.size(); ++i) {
-            values[first + i] = mean<T>(Sampler<T>(grid), tracks[i], tile.blocks, Interpolation::linear);
-        }
-#endif
+    for (std::size_t i = 0; i < kBundles; ++i) {
+        avx2::mean<T>(grid, bundle_of(tile.tracks, i), tile.blocks, bundle_of(values, i));
     }
+#else
+    for (std::size_t i = 0; i < kTileRays; ++i) {
+        values[i] = mean<T>(Sampler<T>(grid), tile.tracks[i], tile.blocks, Interpolation::linear);
+    }
+#endif
 }
 
 template void extremes_8<std::int16_t>(const Grid&, const CellGrid&, const Tile&, bool, bool,
-                                       std::span<double>) noexcept;
+                                       std::span<double, kTileRays>) noexcept;
 template void extremes_8<std::uint16_t>(const Grid&, const CellGrid&, const Tile&, bool, bool,
-                                        std::span<double>) noexcept;
-template void means_8<std::int16_t>(const Grid&, const Tile&, std::span<double>) noexcept;
-template void means_8<std::uint16_t>(const Grid&, const Tile&, std::span<double>) noexcept;
+                                        std::span<double, kTileRays>) noexcept;
+template void means_8<std::int16_t>(const Grid&, const Tile&, std::span<double, kTileRays>) noexcept;
+template void means_8<std::uint16_t>(const Grid&, const Tile&, std::span<double, kTileRays>) noexcept;
 
 }  // namespace hilum::render::kernels

@@ -75,8 +75,8 @@ double mean(const Sampler<T>& sampler, const Track& track, std::span<const Block
 /// The same for all rays of a tile of linear samples, where uses_vectors() says so. `values`: one for each ray.
 template <typename T>
 void extremes_8(const Grid& grid, const CellGrid& cells, const Tile& tile, bool maximum, bool skip,
-                std::span<double> values) noexcept;
+                std::span<double, kTileRays> values) noexcept;
 template <typename T>
-void means_8(const Grid& grid, const Tile& tile, std::span<double> values) noexcept;
+void means_8(const Grid& grid, const Tile& tile, std::span<double, kTileRays> values) noexcept;
 
 }  // namespace hilum::render::kernels

@@ -248,8 +248,9 @@ struct Work {
         blocks.resize(kept);
     }
 
-    [[nodiscard]] kernels::Seen cast(const Fusion& fusion, std::size_t pixel) {
-        aim(fusion, pixel);
+    /// `ray` of the tile, and which pixel of the image that is.
+    [[nodiscard]] kernels::Seen cast(const Fusion& fusion, std::size_t ray, std::uint32_t row, std::uint32_t column) {
+        aim(fusion, ray, row, column);
         kernels::Seen seen;
         for (const Shared& block : blocks) {
             const unsigned wanted = classify(fusion, block);
@@ -288,22 +289,20 @@ private:
         return any;
     }
 
-    void aim(const Fusion& fusion, std::size_t pixel) {
+    void aim(const Fusion& fusion, std::size_t ray, std::uint32_t row, std::uint32_t column) {
         rays.clear();
         for (std::size_t i = 0; i < tiles.size(); ++i) {
             const Tile& tile = tiles[i];
             const Layer& layer = fusion.layers[i];
             masks[i].clear();
-            const auto row = tile.row + static_cast<std::uint32_t>(pixel) / tile.columns;
-            const auto column = tile.column + static_cast<std::uint32_t>(pixel) % tile.columns;
             for (const Mask& mask : layer.masks) {
                 masks[i].push_back(mask.track(row, column));
             }
             std::array<float, 3> toward{};
             if (layer.light) {
-                toward = layer.light->toward(layer.grid, tile.lines[pixel].step);
+                toward = layer.light->toward(layer.grid, tile.lines[ray].step);
             }
-            rays.push_back({tile.tracks[pixel], toward, masks[i]});
+            rays.push_back({tile.tracks[ray], toward, masks[i]});
         }
     }
 };
@@ -365,15 +364,11 @@ void raycast_fused(std::span<const FusedLayer> layers, std::span<const FusedWeig
     parallel::for_each(fusion.layers.front().maker.count(), execution.threads, [&](std::size_t index) {
         thread_local Work work;
         work.make(fusion, index);
-        const Tile& tile = work.tiles.front();
-        std::array<kernels::Seen, std::size_t{kTile} * kTile> seen{};
-        for (std::size_t pixel = 0; pixel < tile.tracks.size(); ++pixel) {
-            seen[pixel] = work.cast(fusion, pixel);
-        }
-        for (std::uint32_t r = 0; r < tile.rows; ++r) {
-            const std::size_t to = std::size_t{tile.row + r} * size.columns + tile.column;
-            write_rgb(std::span(seen).subspan(std::size_t{r} * tile.columns, tile.columns), background, &out[3 * to]);
-        }
+        work.tiles.front().for_pixels(size.columns, [&](std::size_t ray, std::size_t pixel) {
+            const auto row = static_cast<std::uint32_t>(pixel / size.columns);
+            const auto column = static_cast<std::uint32_t>(pixel % size.columns);
+            write_rgb(work.cast(fusion, ray, row, column), background, &out[3 * pixel]);
+        });
     });
 }
 

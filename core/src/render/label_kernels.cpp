@@ -148,10 +148,10 @@ void gradient_of(const LabelTable& labels, const Places& places, __m256i values,
 /// What the labels make of one sample of eight rays: kernels::apply.
 struct Labelled {
     template <typename T>
-    Labelled(const kernels::LabelledScene& scene, const RowState& row, const Sample<T>& sample) noexcept
+    Labelled(const kernels::LabelledScene& scene, const BundleState& state, const Sample<T>& sample) noexcept
         : alpha(sample.alpha), owner(_mm256_set1_epi32(-1)), value(_mm256_setzero_si256()) {
         colours_of(scene.table, sample.entry, colour);
-        const Cursor cursor(row.bundle, sample.k);
+        const Cursor cursor(state.rays, sample.k);
         for (std::size_t i = 0; i < 3; ++i) {
             at[i] = voxels(cursor.at[i]);
         }
@@ -197,7 +197,7 @@ struct Labelled {
 };
 
 template <typename T>
-void gradient_of(const kernels::LabelledScene& scene, const Sampler8<T>& sampler, const RowState& row,
+void gradient_of(const kernels::LabelledScene& scene, const Sampler8<T>& sampler, const BundleState& state,
                  const Sample<T>& sample, const Labelled& labelled, __m256 (&g)[3]) noexcept {
     const auto owned_by = [&](int index) {
         const __m256i is_owner = _mm256_cmpeq_epi32(labelled.owner, _mm256_set1_epi32(index));
@@ -205,7 +205,7 @@ void gradient_of(const kernels::LabelledScene& scene, const Sampler8<T>& sampler
     };
     g[0] = g[1] = g[2] = _mm256_setzero_ps();
     if (const __m256 own = owned_by(-1); _mm256_movemask_ps(own) != 0) {
-        gradient_of(sampler, row, sample, _mm256_castps_si256(own), g);
+        gradient_of(sampler, state, sample, _mm256_castps_si256(own), g);
     }
     for (std::size_t i = 0; i < scene.labels.size(); ++i) {
         const LabelTable& labels = scene.labels[i];
@@ -216,15 +216,15 @@ void gradient_of(const kernels::LabelledScene& scene, const Sampler8<T>& sampler
 }
 
 template <typename T>
-void see_labelled(const kernels::LabelledScene& scene, const Sampler8<T>& sampler, const Block& block,
-                  RowState& row) noexcept {
+void see_labelled(const kernels::LabelledScene& scene, const Sampler8<T>& sampler, const Block& block, const Near* near,
+                  BundleState& state) noexcept {
     std::array<Sample<T>, 8> memory;
     const std::span<Sample<T>, 8> samples(memory);
-    for (unsigned left = look_at_block(scene, sampler, block, row, samples, scene.has_opacity); left != 0;
+    for (unsigned left = look_at_block(scene.table, sampler, block, near, state, samples, scene.has_opacity); left != 0;
          left &= left - 1) {
         Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
-        sample.wanted = _mm256_and_ps(sample.wanted, row.alive);
-        const Labelled labelled(scene, row, sample);
+        sample.wanted = _mm256_and_ps(sample.wanted, state.alive);
+        const Labelled labelled(scene, state, sample);
         if (_mm256_movemask_ps(labelled.wanted) == 0) {
             continue;
         }
@@ -232,19 +232,22 @@ void see_labelled(const kernels::LabelledScene& scene, const Sampler8<T>& sample
         __m256 gloss = _mm256_setzero_ps();
         if (scene.light != nullptr) {
             __m256 g[3];
-            gradient_of(scene, sampler, row, sample, labelled, g);
-            shade(*scene.light, row, g, bright, gloss);
+            gradient_of(scene, sampler, state, sample, labelled, g);
+            shade(*scene.light, state, g, bright, gloss);
         }
-        if (row.add(labelled.colour, _mm256_and_ps(labelled.alpha, labelled.wanted), bright, gloss)) {
+        if (state.add(labelled.colour, _mm256_and_ps(labelled.alpha, labelled.wanted), bright, gloss)) {
             return;
         }
     }
 }
 
 template <typename T>
-void labelled_rays(const kernels::LabelledScene& scene, const Tile& tile, std::span<kernels::Seen> out) noexcept {
+void labelled_rays(const kernels::LabelledScene& scene, const Tile& tile,
+                   std::span<kernels::Seen, kTileRays> out) noexcept {
     const Sampler8<T> sampler(scene.grid);
-    for_rows(scene, tile, out, [&](const Block& block, RowState& row) { see_labelled<T>(scene, sampler, block, row); });
+    for_bundles(scene, tile, out, [&](const Block& block, const Near* near, BundleState& state) {
+        see_labelled<T>(scene, sampler, block, near, state);
+    });
 }
 
 }  // namespace
@@ -259,7 +262,7 @@ void labelled_rays(const kernels::LabelledScene& scene, const Tile& tile, std::s
 namespace hilum::render::kernels {
 
 template <typename T>
-void labelled_tile_8(const LabelledScene& scene, const Tile& tile, std::span<Seen> out) noexcept {
+void labelled_tile_8(const LabelledScene& scene, const Tile& tile, std::span<Seen, kTileRays> out) noexcept {
 #if defined(__x86_64__)
     avx2::labelled_rays<T>(scene, tile, out);
 #else
@@ -269,7 +272,7 @@ void labelled_tile_8(const LabelledScene& scene, const Tile& tile, std::span<See
 #endif
 }
 
-template void labelled_tile_8<std::int16_t>(const LabelledScene&, const Tile&, std::span<Seen>) noexcept;
-template void labelled_tile_8<std::uint16_t>(const LabelledScene&, const Tile&, std::span<Seen>) noexcept;
+template void labelled_tile_8<std::int16_t>(const LabelledScene&, const Tile&, std::span<Seen, kTileRays>) noexcept;
+template void labelled_tile_8<std::uint16_t>(const LabelledScene&, const Tile&, std::span<Seen, kTileRays>) noexcept;
 
 }  // namespace hilum::render::kernels

@@ -107,6 +107,6 @@ private:
 
 /// The same for all rays of a tile, where uses_vectors() says so.
 template <typename T>
-void labelled_tile_8(const LabelledScene& scene, const Tile& tile, std::span<Seen> out) noexcept;
+void labelled_tile_8(const LabelledScene& scene, const Tile& tile, std::span<Seen, kTileRays> out) noexcept;
 
 }  // namespace hilum::render::kernels

@@ -15,7 +15,8 @@ namespace hilum::render {
 namespace {
 
 template <typename T>
-void cast(const kernels::Scene& scene, const Tile& tile, bool vector, std::span<kernels::Seen> out) noexcept {
+void cast(const kernels::Scene& scene, const Tile& tile, bool vector,
+          std::span<kernels::Seen, kTileRays> out) noexcept {
     if constexpr (kHasVectors<T>) {
         if (vector) {
             kernels::tile_8<T>(scene, tile, out);
@@ -28,7 +29,8 @@ void cast(const kernels::Scene& scene, const Tile& tile, bool vector, std::span<
 }
 
 template <typename T>
-void cast(const kernels::LabelledScene& scene, const Tile& tile, bool vector, std::span<kernels::Seen> out) noexcept {
+void cast(const kernels::LabelledScene& scene, const Tile& tile, bool vector,
+          std::span<kernels::Seen, kTileRays> out) noexcept {
     if constexpr (kHasVectors<T>) {
         if (vector) {
             kernels::labelled_tile_8<T>(scene, tile, out);
@@ -68,13 +70,11 @@ private:
         parallel::for_each(maker.count(), execution.threads, [&](std::size_t index) {
             thread_local Tile tile;
             maker.make(index, tile, active);
-            std::array<kernels::Seen, std::size_t{kTile} * kTile> seen{};
-            const auto pixels = std::span(seen).first(tile.tracks.size());
-            cast<T>(scene, tile, vector, pixels);
-            for (std::uint32_t r = 0; r < tile.rows; ++r) {
-                const std::size_t to = std::size_t{tile.row + r} * size.columns + tile.column;
-                write_rgb(pixels.subspan(std::size_t{r} * tile.columns, tile.columns), background, &out[3 * to]);
-            }
+            std::array<kernels::Seen, kTileRays> seen{};
+            cast<T>(scene, tile, vector, seen);
+            tile.for_pixels(size.columns, [&](std::size_t ray, std::size_t pixel) {
+                write_rgb(seen[ray], background, &out[3 * pixel]);
+            });
         });
     }
 };

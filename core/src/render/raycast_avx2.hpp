@@ -23,9 +23,9 @@ inline __m256 times(float factor, __m256 v) noexcept {
 
 /// Unit vectors to the viewer of eight rays.
 struct Viewers {
-    Viewers(const kernels::Scene& scene, std::span<const Line> lines) noexcept {
+    Viewers(const kernels::Scene& scene, std::span<const Line, kLanes> lines) noexcept {
         alignas(32) float parts[3][8] = {};
-        for (std::size_t i = 0; i < lines.size(); ++i) {
+        for (std::size_t i = 0; scene.light != nullptr && i < kLanes; ++i) {
             const std::array<float, 3> one = scene.light->toward(scene.grid, lines[i].step);
             for (std::size_t axis = 0; axis < 3; ++axis) {
                 parts[axis][i] = one[axis];
@@ -71,7 +71,7 @@ struct Colours {
         transmittance = _mm256_mul_ps(transmittance, _mm256_sub_ps(_mm256_set1_ps(1.0F), alpha));
     }
 
-    void store(std::span<kernels::Seen> out) const noexcept {
+    void store(std::span<kernels::Seen, kLanes> out) const noexcept {
         alignas(32) float parts[4][8];
         _mm256_store_ps(parts[0], red);
         _mm256_store_ps(parts[1], green);
@@ -92,14 +92,13 @@ inline void colours_of(const TransferTable& table, __m256i entry, __m256 (&to)[3
     to[2] = _mm256_cvtepi32_ps(_mm256_and_si256(packed, ten));
 }
 
-/// One row of a tile: its rays and what they have seen.
-struct RowState {
-    RowState(const kernels::Scene& scene, const Tile& tile, std::uint32_t row, bool shaded) noexcept
-        : tracks(std::span(tile.tracks).subspan(std::size_t{row} * tile.columns, tile.columns)),
-          bundle(tracks),
-          viewers(scene, shaded ? std::span(tile.lines).subspan(std::size_t{row} * tile.columns, tile.columns)
-                                : std::span<const Line>{}),
-          alive(_mm256_castsi256_ps(_mm256_cmpgt_epi32(bundle.last, bundle.first))),
+/// Eight rays of a tile and what they have seen.
+struct BundleState {
+    BundleState(const kernels::Scene& scene, std::span<const Track, kLanes> tracks,
+                std::span<const Line, kLanes> lines) noexcept
+        : rays(tracks),
+          viewers(scene, lines),
+          alive(_mm256_castsi256_ps(_mm256_cmpgt_epi32(rays.last, rays.first))),
           is_done(_mm256_movemask_ps(alive) == 0) {}
 
     /// Adds a sample; true when no ray sees any further.
@@ -111,15 +110,14 @@ struct RowState {
         return is_done;
     }
 
-    std::span<const Track> tracks;
-    Bundle bundle;
+    Bundle rays;
     Viewers viewers;
     Colours colours;
     __m256 alive;
     bool is_done;
 };
 
-/// One sample of each ray of a row.
+/// One sample of each ray of a bundle.
 template <typename T>
 struct Sample {
     typename Sampler8<T>::Place place;
@@ -131,17 +129,17 @@ struct Sample {
 
 /// Central differences of the values around a sample, in the lanes that are `wanted`.
 template <typename T>
-void gradient_of(const Sampler8<T>& sampler, const RowState& row, const Sample<T>& sample, __m256i wanted,
+void gradient_of(const Sampler8<T>& sampler, const BundleState& state, const Sample<T>& sample, __m256i wanted,
                  __m256 (&g)[3]) noexcept {
     if (!sampler.gradient(sample.place, wanted, g)) {
-        const Cursor cursor(row.bundle, sample.k);
+        const Cursor cursor(state.rays, sample.k);
         for (std::size_t axis = 0; axis < 3; ++axis) {
             g[axis] = difference(sampler, cursor, axis, wanted);
         }
     }
 }
 
-inline void shade(const Light& light, const RowState& row, const __m256 (&g)[3], __m256& bright,
+inline void shade(const Light& light, const BundleState& state, const __m256 (&g)[3], __m256& bright,
                   __m256& gloss) noexcept {
     const __m256 x = g[0];
     const __m256 y = g[1];
@@ -153,9 +151,9 @@ inline void shade(const Light& light, const RowState& row, const __m256 (&g)[3],
     const __m256 mixed =
         _mm256_add_ps(_mm256_add_ps(times(m[3], _mm256_mul_ps(x, y)), times(m[4], _mm256_mul_ps(x, z))),
                       times(m[5], _mm256_mul_ps(y, z)));
-    const __m256 along =
-        _mm256_add_ps(_mm256_add_ps(_mm256_mul_ps(row.viewers.toward[0], x), _mm256_mul_ps(row.viewers.toward[1], y)),
-                      _mm256_mul_ps(row.viewers.toward[2], z));
+    const __m256 along = _mm256_add_ps(
+        _mm256_add_ps(_mm256_mul_ps(state.viewers.toward[0], x), _mm256_mul_ps(state.viewers.toward[1], y)),
+        _mm256_mul_ps(state.viewers.toward[2], z));
     const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0F), along);
     const __m256 ratio = _mm256_div_ps(size, _mm256_sqrt_ps(_mm256_add_ps(straight, mixed)));
     // No gradient: no number, which becomes 0.
@@ -168,24 +166,45 @@ inline void shade(const Light& light, const RowState& row, const __m256 (&g)[3],
     bright = _mm256_add_ps(_mm256_set1_ps(light.ambient), times(light.diffuse, cosine));
 }
 
+/// NearCells in one vector.
+struct Near {
+    explicit Near(const NearCells& cells) noexcept
+        : words(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells.words.data()))),
+          log2(_mm_cvtsi32_si128(static_cast<int>(cells.log2))),
+          across(_mm256_set1_epi32(cells.across)),
+          first(_mm256_set1_epi32(cells.low[1] * cells.across + cells.low[0])),
+          low_z(_mm256_set1_epi32(cells.low[2])) {}
+
+    /// Which lanes may be visible, all of them in the box. Less than 32768 cells along y.
+    [[nodiscard]] __m256 shows(__m256i x, __m256i y, __m256i z) const noexcept {
+        const __m256i rows = _mm256_madd_epi16(_mm256_srl_epi32(y, log2), across);
+        const __m256i bit = _mm256_sub_epi32(_mm256_add_epi32(rows, _mm256_srl_epi32(x, log2)), first);
+        const __m256i word = _mm256_permutevar8x32_epi32(words, _mm256_sub_epi32(_mm256_srl_epi32(z, log2), low_z));
+        return _mm256_castsi256_ps(_mm256_srai_epi32(_mm256_sllv_epi32(word, bit), 31));
+    }
+
+    __m256i words;
+    __m128i log2;
+    __m256i across;
+    __m256i first;
+    __m256i low_z;
+};
+
 /// Which samples of a block may be visible to a ray that is not done: bit i is samples[i].
 template <bool Inner, typename T>
-unsigned find(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
+unsigned find(const Sampler8<T>& sampler, const Block& block, const Near* near, const BundleState& state,
               std::span<Sample<T>, 8> samples) noexcept {
-    const std::int64_t end = std::min(row.bundle.end, block.index * 8 + 8);
-    const std::int64_t begin = std::max(row.bundle.begin, block.index * 8);
-    const __m256 alive = row.alive;
+    const std::int64_t end = std::min(state.rays.end, block.index * 8 + 8);
+    const std::int64_t begin = std::max(state.rays.begin, block.index * 8);
+    const __m256 alive = state.alive;
     unsigned found = 0;
-    Cursor cursor(row.bundle, begin);
+    Cursor cursor(state.rays, begin);
     for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
         const auto i = static_cast<unsigned>(k - begin);
         const auto place = cursor.place<Inner>(sampler);
-        __m256 wanted = _mm256_and_ps(alive, _mm256_castsi256_ps(row.bundle.inside(k)));
-        if (scene.occupancy != nullptr) {
-            const __m256i cell = Sampler8<T>::cell_of(place, scene.occupancy->cells);
-            const __m256i words = look_up(scene.occupancy->shows, _mm256_srli_epi32(cell, 5));
-            const __m256i bit = _mm256_srlv_epi32(words, _mm256_and_si256(cell, _mm256_set1_epi32(31)));
-            wanted = _mm256_and_ps(wanted, _mm256_castsi256_ps(_mm256_srai_epi32(_mm256_slli_epi32(bit, 31), 31)));
+        __m256 wanted = _mm256_and_ps(alive, _mm256_castsi256_ps(state.rays.inside(k)));
+        if (near != nullptr) {
+            wanted = _mm256_and_ps(wanted, near->shows(place.x.voxel, place.y.voxel, place.z.voxel));
         }
         samples[i].place = place;
         samples[i].k = k;
@@ -219,37 +238,44 @@ unsigned look(const TransferTable& table, const Sampler8<T>& sampler, unsigned f
 
 /// find() and look().
 template <typename T>
-unsigned look_at_block(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const RowState& row,
-                       std::span<Sample<T>, 8> samples, bool all) noexcept {
+unsigned look_at_block(const TransferTable& table, const Sampler8<T>& sampler, const Block& block, const Near* near,
+                       const BundleState& state, std::span<Sample<T>, 8> samples, bool all) noexcept {
     if (block.is_inner) {
-        return look<true>(scene.table, sampler, find<true>(scene, sampler, block, row, samples), samples, all);
+        return look<true>(table, sampler, find<true>(sampler, block, near, state, samples), samples, all);
     }
-    return look<false>(scene.table, sampler, find<false>(scene, sampler, block, row, samples), samples, all);
+    return look<false>(table, sampler, find<false>(sampler, block, near, state, samples), samples, all);
 }
 
-/// Block by block, so that all rows of the tile read what the first has brought into the cache.
-/// `see(block, row)` adds the samples of one row.
+/// Block by block, so that all bundles of the tile read what the first has brought into the cache.
+/// `see(block, near, bundle)` adds the samples of one bundle.
 template <typename See>
-void for_rows(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen> out, See&& see) noexcept {
-    alignas(RowState) std::byte memory[kTile * sizeof(RowState)];
-    auto* const rows = reinterpret_cast<RowState*>(memory);
-    for (std::uint32_t r = 0; r < tile.rows; ++r) {
-        new (rows + r) RowState(scene, tile, r, scene.light != nullptr);
+void for_bundles(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen, kTileRays> out,
+                 See&& see) noexcept {
+    alignas(BundleState) std::byte memory[kBundles * sizeof(BundleState)];
+    auto* const bundles = reinterpret_cast<BundleState*>(memory);
+    for (std::size_t i = 0; i < kBundles; ++i) {
+        new (bundles + i) BundleState(scene, bundle_of(tile.tracks, i), bundle_of(tile.lines, i));
     }
     for (const Block& block : tile.blocks) {
+        const std::optional<NearCells> cells =
+            scene.occupancy != nullptr ? scene.occupancy->near(block.box) : std::nullopt;
+        if (cells && cells->is_empty()) {
+            continue;
+        }
+        const std::optional<Near> near = cells ? std::optional<Near>(*cells) : std::nullopt;
         bool is_done = true;
-        for (std::uint32_t r = 0; r < tile.rows; ++r) {
-            if (!rows[r].is_done) {
-                see(block, rows[r]);
-                is_done = is_done && rows[r].is_done;
+        for (std::size_t i = 0; i < kBundles; ++i) {
+            if (!bundles[i].is_done) {
+                see(block, near ? &*near : nullptr, bundles[i]);
+                is_done = is_done && bundles[i].is_done;
             }
         }
         if (is_done) {
             break;
         }
     }
-    for (std::uint32_t r = 0; r < tile.rows; ++r) {
-        rows[r].colours.store(out.subspan(std::size_t{r} * tile.columns, tile.columns));
+    for (std::size_t i = 0; i < kBundles; ++i) {
+        bundles[i].colours.store(bundle_of(out, i));
     }
 }
 

@@ -18,10 +18,12 @@ namespace {
 
 /// In three passes over the samples of a block, so that no branch waits for a value that has just been asked for.
 template <typename T, bool Shaded>
-void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, RowState& row) noexcept {
+void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const Near* near,
+         BundleState& state) noexcept {
     std::array<Sample<T>, 8> memory;
     const std::span<Sample<T>, 8> samples(memory);
-    for (unsigned left = look_at_block(scene, sampler, block, row, samples, false); left != 0; left &= left - 1) {
+    for (unsigned left = look_at_block(scene.table, sampler, block, near, state, samples, false); left != 0;
+         left &= left - 1) {
         const Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
         __m256 colour[3];
         colours_of(scene.table, sample.entry, colour);
@@ -29,19 +31,21 @@ void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& b
         __m256 gloss = _mm256_setzero_ps();
         if constexpr (Shaded) {
             __m256 g[3];
-            gradient_of(sampler, row, sample, _mm256_castps_si256(_mm256_and_ps(sample.wanted, row.alive)), g);
-            shade(*scene.light, row, g, bright, gloss);
+            gradient_of(sampler, state, sample, _mm256_castps_si256(_mm256_and_ps(sample.wanted, state.alive)), g);
+            shade(*scene.light, state, g, bright, gloss);
         }
-        if (row.add(colour, _mm256_and_ps(sample.alpha, row.alive), bright, gloss)) {
+        if (state.add(colour, _mm256_and_ps(sample.alpha, state.alive), bright, gloss)) {
             return;
         }
     }
 }
 
 template <typename T, bool Shaded>
-void rays(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen> out) noexcept {
+void rays(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen, kTileRays> out) noexcept {
     const Sampler8<T> sampler(scene.grid);
-    for_rows(scene, tile, out, [&](const Block& block, RowState& row) { see<T, Shaded>(scene, sampler, block, row); });
+    for_bundles(scene, tile, out, [&](const Block& block, const Near* near, BundleState& state) {
+        see<T, Shaded>(scene, sampler, block, near, state);
+    });
 }
 
 }  // namespace
@@ -56,7 +60,7 @@ void rays(const kernels::Scene& scene, const Tile& tile, std::span<kernels::Seen
 namespace hilum::render::kernels {
 
 template <typename T>
-void tile_8(const Scene& scene, const Tile& tile, std::span<Seen> out) noexcept {
+void tile_8(const Scene& scene, const Tile& tile, std::span<Seen, kTileRays> out) noexcept {
 #if defined(__x86_64__)
     scene.light != nullptr ? avx2::rays<T, true>(scene, tile, out) : avx2::rays<T, false>(scene, tile, out);
 #else
@@ -66,7 +70,7 @@ void tile_8(const Scene& scene, const Tile& tile, std::span<Seen> out) noexcept 
 #endif
 }
 
-template void tile_8<std::int16_t>(const Scene&, const Tile&, std::span<Seen>) noexcept;
-template void tile_8<std::uint16_t>(const Scene&, const Tile&, std::span<Seen>) noexcept;
+template void tile_8<std::int16_t>(const Scene&, const Tile&, std::span<Seen, kTileRays>) noexcept;
+template void tile_8<std::uint16_t>(const Scene&, const Tile&, std::span<Seen, kTileRays>) noexcept;
 
 }  // namespace hilum::render::kernels

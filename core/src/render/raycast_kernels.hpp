@@ -85,6 +85,6 @@ Seen ray(const Scene& scene, const Track& track, const Vec3& step, std::span<con
 
 /// The same for all rays of a tile, where uses_vectors() says so.
 template <typename T>
-void tile_8(const Scene& scene, const Tile& tile, std::span<Seen> out) noexcept;
+void tile_8(const Scene& scene, const Tile& tile, std::span<Seen, kTileRays> out) noexcept;
 
 }  // namespace hilum::render::kernels

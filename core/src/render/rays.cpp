@@ -169,11 +169,9 @@ TileMaker::TileMaker(const Rays& rays, const Grid& grid, const Clip& clip, const
 /// How far, in mm for each step from the eye, rays of one length reach beyond the plane through the ends of the outer
 /// ones: 1 - cos of the greatest angle to the middle.
 double TileMaker::bulge(const Tile& tile) const noexcept {
-    const std::size_t end = tile.lines.size() - 1;
-    const Vec3 middle =
-        multiply(grid_.forward, tile.lines[std::size_t{tile.rows / 2} * tile.columns + tile.columns / 2].step);
+    const Vec3 middle = multiply(grid_.forward, tile.lines[ray_at(tile.rows / 2, tile.columns / 2)].step);
     double found = 0.0;
-    for (const std::size_t corner : {std::size_t{0}, std::size_t{tile.columns} - 1, end - (tile.columns - 1), end}) {
+    for (const std::size_t corner : {ray_at(0, 0), ray_at(0, kTile - 1), ray_at(kTile - 1, 0), kTileRays - 1}) {
         found = std::max(found, length(middle) - dot(multiply(grid_.forward, tile.lines[corner].step), middle) /
                                                      std::max(1e-300, length(middle)));
     }
@@ -182,16 +180,15 @@ double TileMaker::bulge(const Tile& tile) const noexcept {
 
 TileMaker::Outline TileMaker::outline(const Tile& tile) const noexcept {
     Outline found;
-    const std::uint32_t rows_apart = rays_.is_regular ? std::max(1U, tile.rows - 1) : 1U;
-    for (std::uint32_t r = 0; r < tile.rows; r += rows_apart) {
-        found.lines[found.count++] = std::size_t{r} * tile.columns;
-        found.lines[found.count++] = std::size_t{r} * tile.columns + tile.columns - 1;
+    for (std::uint32_t r = 0; r < kTile; r += rays_.is_regular ? kTile - 1 : 1) {
+        found.lines[found.count++] = ray_at(r, 0);
+        found.lines[found.count++] = ray_at(r, kTile - 1);
     }
     found.bulge = rays_.is_fan ? bulge(tile) : 0.0;
     return found;
 }
 
-bool TileMaker::meets(const Tile& tile, const Outline& outer, Block& block, CellBox& box) const noexcept {
+bool TileMaker::meets(const Tile& tile, const Outline& outer, Block& block) const noexcept {
     Bounds bounds = kNothing;
     for (std::size_t i = 0; i < outer.count; ++i) {
         const Line& line = tile.lines[outer.lines[i]];
@@ -207,14 +204,22 @@ bool TileMaker::meets(const Tile& tile, const Outline& outer, Block& block, Cell
             return false;
         }
         block.is_inner = block.is_inner && bounds.least[axis] - margin >= 0.0 && bounds.greatest[axis] + margin < most;
-        box.low[axis] = static_cast<std::int32_t>(std::clamp(bounds.least[axis] - margin, 0.0, most)) >> cells_.log2;
-        box.high[axis] =
-            static_cast<std::int32_t>(std::clamp(bounds.greatest[axis] + margin, 0.0, most)) >> cells_.log2;
+        block.box.low[axis] = static_cast<std::int32_t>(std::clamp(bounds.least[axis] - margin, 0.0, most));
+        block.box.high[axis] = static_cast<std::int32_t>(std::clamp(bounds.greatest[axis] + margin, 0.0, most));
     }
     return true;
 }
 
-bool TileMaker::is_active(const CellBox& box, std::span<const std::uint8_t> active) const noexcept {
+Box TileMaker::cells_of(const Box& voxels) const noexcept {
+    Box found;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        found.low[axis] = voxels.low[axis] >> cells_.log2;
+        found.high[axis] = voxels.high[axis] >> cells_.log2;
+    }
+    return found;
+}
+
+bool TileMaker::is_active(const Box& box, std::span<const std::uint8_t> active) const noexcept {
     for (std::int32_t z = box.low[2]; z <= box.high[2]; ++z) {
         for (std::int32_t y = box.low[1]; y <= box.high[1]; ++y) {
             const auto row =
@@ -227,7 +232,8 @@ bool TileMaker::is_active(const CellBox& box, std::span<const std::uint8_t> acti
     return false;
 }
 
-void TileMaker::bound(const CellBox& box, Block& block) const noexcept {
+void TileMaker::bound(Block& block) const noexcept {
+    const Box box = cells_of(block.box);
     block.least = std::numeric_limits<float>::infinity();
     block.greatest = -std::numeric_limits<float>::infinity();
     for (std::int32_t z = box.low[2]; z <= box.high[2]; ++z) {
@@ -246,18 +252,17 @@ void TileMaker::trace(std::size_t index, Tile& tile) const {
     tile.column = static_cast<std::uint32_t>(index % across_) * kTile;
     tile.rows = std::min(kTile, rays_.rows - tile.row);
     tile.columns = std::min(kTile, rays_.columns - tile.column);
-    tile.lines.clear();
-    tile.tracks.clear();
     Step step({});
-    for (std::uint32_t r = 0; r < tile.rows; ++r) {
-        for (std::uint32_t c = 0; c < tile.columns; ++c) {
-            tile.lines.push_back(rays_.line(tile.row + r, tile.column + c));
-            const Line& line = tile.lines.back();
+    for (std::uint32_t r = 0; r < kTile; ++r) {
+        for (std::uint32_t c = 0; c < kTile; ++c) {
+            Line& line = tile.lines[ray_at(r, c)];
+            Track& track = tile.tracks[ray_at(r, c)];
+            line = rays_.line(tile.row + std::min(r, tile.rows - 1), tile.column + std::min(c, tile.columns - 1));
             if (line.step != step.voxels) {  // most rays are parallel
                 step = Step(line.step);
             }
-            tile.tracks.push_back(make_track(grid_, line.start, step, rays_.samples));
-            clip_.cut(line, tile.tracks.back());
+            track = r < tile.rows && c < tile.columns ? make_track(grid_, line.start, step, rays_.samples) : Track{};
+            clip_.cut(line, track);
         }
     }
 }
@@ -275,14 +280,14 @@ void TileMaker::make(std::size_t index, Tile& tile, std::span<const std::uint8_t
     tile.blocks.clear();
     const Outline outer = outline(tile);
     for (std::int64_t index_of_block = first >> 3; index_of_block * 8 < last; ++index_of_block) {
-        CellBox box;
-        Block block{index_of_block};
-        if (!meets(tile, outer, block, box)) {
+        Block block;
+        block.index = index_of_block;
+        if (!meets(tile, outer, block)) {
             continue;
         }
         if (active.empty()) {
-            bound(box, block);
-        } else if (!is_active(box, active)) {
+            bound(block);
+        } else if (!is_active(cells_of(block.box), active)) {
             continue;
         }
         tile.blocks.push_back(block);

@@ -19,6 +19,21 @@
 namespace hilum::render {
 
 inline constexpr std::uint32_t kTile = 8;  ///< pixels along each side
+inline constexpr std::size_t kTileRays = std::size_t{kTile} * kTile;
+inline constexpr std::size_t kLanes = 8;  ///< rays of a bundle
+inline constexpr std::size_t kBundles = kTileRays / kLanes;
+
+/// Which ray of a tile is at a pixel: bundles of 4 x 2 neighbours one after another, as those see more in common than
+/// eight in a row.
+[[nodiscard]] constexpr std::size_t ray_at(std::size_t row, std::size_t column) noexcept {
+    return ((row >> 1U << 1U) + (column >> 2U)) * kLanes + ((row & 1U) << 2U) + (column & 3U);
+}
+
+/// Bundle number `index` of what there is of each ray.
+template <typename Rays>
+[[nodiscard]] constexpr auto bundle_of(Rays&& rays, std::size_t index) noexcept {
+    return std::span(rays).subspan(index * kLanes).template first<kLanes>();
+}
 
 /// A ray in voxels: start + k * step.
 struct Line {
@@ -75,9 +90,16 @@ private:
     std::vector<ClipPlane> planes_;
 };
 
+/// Voxels along x, y, z.
+struct Box {
+    std::array<std::int32_t, 3> low{};
+    std::array<std::int32_t, 3> high{};  ///< included
+};
+
 /// Eight samples of all rays of a tile.
 struct Block {
     std::int64_t index = 0;
+    Box box;             ///< the voxels below all of its samples
     float least = 0.0F;  ///< bounds of every value in it
     float greatest = 0.0F;
     bool is_inner = false;  ///< every sample has all its neighbours in the volume
@@ -88,9 +110,19 @@ struct Tile {
     std::uint32_t column = 0;
     std::uint32_t rows = 0;
     std::uint32_t columns = 0;
-    std::vector<Line> lines;    ///< rows * columns
-    std::vector<Track> tracks;  ///< the same
-    std::vector<Block> blocks;  ///< ascending; those that touch the volume and can matter
+    std::array<Line, kTileRays> lines;    ///< at ray_at(); beyond the image the nearest in it
+    std::array<Track, kTileRays> tracks;  ///< beyond the image without samples
+    std::vector<Block> blocks;            ///< ascending; those that touch the volume and can matter
+
+    /// `body(ray, index of the pixel)` for every ray in the image.
+    template <typename Body>
+    void for_pixels(std::uint32_t image_columns, Body&& body) const {
+        for (std::uint32_t r = 0; r < rows; ++r) {
+            for (std::uint32_t c = 0; c < columns; ++c) {
+                body(ray_at(r, c), std::size_t{row + r} * image_columns + column + c);
+            }
+        }
+    }
 };
 
 /// Makes the tiles of an image. `active`: one byte for each cell, 0 if nothing in it matters; empty: all do.
@@ -109,16 +141,13 @@ private:
         std::size_t count = 0;
         double bulge = 0.0;
     };
-    struct CellBox {
-        std::array<std::int32_t, 3> low{};  ///< x, y, z
-        std::array<std::int32_t, 3> high{};
-    };
 
     [[nodiscard]] double bulge(const Tile& tile) const noexcept;
     [[nodiscard]] Outline outline(const Tile& tile) const noexcept;
-    [[nodiscard]] bool meets(const Tile& tile, const Outline& outer, Block& block, CellBox& box) const noexcept;
-    [[nodiscard]] bool is_active(const CellBox& box, std::span<const std::uint8_t> active) const noexcept;
-    void bound(const CellBox& box, Block& block) const noexcept;
+    [[nodiscard]] bool meets(const Tile& tile, const Outline& outer, Block& block) const noexcept;
+    [[nodiscard]] bool is_active(const Box& box, std::span<const std::uint8_t> active) const noexcept;
+    [[nodiscard]] Box cells_of(const Box& voxels) const noexcept;
+    void bound(Block& block) const noexcept;
     void trace(std::size_t index, Tile& tile) const;
 
     const Rays& rays_;

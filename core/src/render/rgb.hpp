@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <span>
 
 #include "hilum/error.hpp"
 #include "hilum/limits.hpp"
@@ -13,16 +12,13 @@
 
 namespace hilum::render {
 
-inline void write_rgb(std::span<const kernels::Seen> pixels, const std::array<float, 3>& background,
-                      std::uint8_t* to) noexcept {
+inline void write_rgb(const kernels::Seen& seen, const std::array<float, 3>& background, std::uint8_t* to) noexcept {
     constexpr float kScale = 255.0F / kMostColour;
     const auto byte = [](float value) { return static_cast<std::uint8_t>(std::min(value, 255.0F) + 0.5F); };
-    for (const kernels::Seen& seen : pixels) {
-        const float behind = seen.transmittance * 255.0F;
-        *to++ = byte(seen.red * kScale + behind * background[0]);
-        *to++ = byte(seen.green * kScale + behind * background[1]);
-        *to++ = byte(seen.blue * kScale + behind * background[2]);
-    }
+    const float behind = seen.transmittance * 255.0F;
+    to[0] = byte(seen.red * kScale + behind * background[0]);
+    to[1] = byte(seen.green * kScale + behind * background[1]);
+    to[2] = byte(seen.blue * kScale + behind * background[2]);
 }
 
 /// `bytes`: of the buffer that shall hold the image.
