@@ -71,15 +71,24 @@ float extreme(const Sampler8<T>& sampler, const Track& track, std::span<const Bl
     return _mm256_cvtss_f32(found);
 }
 
-/// `body(values, k)` for the samples of a block, one of each ray.
+/// `body(values, rays that have this sample)` for the samples of a block, one of each ray.
 template <typename T, typename Body>
 void for_samples(const Sampler8<T>& sampler, const Bundle& bundle, const Block& block, Body&& body) noexcept {
     const std::int64_t begin = std::max(bundle.begin, block.index * 8);
     const std::int64_t end = std::min(bundle.end, block.index * 8 + 8);
-    Cursor cursor(bundle, begin);
+    typename Sampler8<T>::Place places[8];
+    __m256i inside[8];
+    __m256 values[8];
     const auto go = [&]<bool Inner>(std::bool_constant<Inner>) {
-        for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
-            body(sampler.template linear<Inner>(cursor.place<Inner>(sampler)), k);
+        Cursor cursor(bundle, begin);
+        std::size_t count = 0;
+        for (std::int64_t k = begin; k < end; ++k, cursor.advance(), ++count) {
+            sampler.copy(cursor.place<Inner>(sampler), places[count]);
+            inside[count] = bundle.inside(k);
+        }
+        sampler.template linear_many<Inner>(count, places, inside, values);
+        for (std::size_t i = 0; i < count; ++i) {
+            body(values[i], inside[i]);
         }
     };
     block.is_inner ? go(std::true_type{}) : go(std::false_type{});
@@ -94,9 +103,8 @@ void bundle_of_extremes(const Sampler8<T>& sampler, std::span<const Track, kLane
     const __m256 worst = _mm256_set1_ps(kWorst);
     __m256 found = worst;
     for (const Block& block : blocks) {
-        for_samples(sampler, bundle, block, [&](__m256 value, std::int64_t k) {
-            const __m256 inside = _mm256_castsi256_ps(bundle.inside(k));
-            found = better<Maximum>(found, _mm256_blendv_ps(worst, value, inside));
+        for_samples(sampler, bundle, block, [&](__m256 value, __m256i inside) {
+            found = better<Maximum>(found, _mm256_blendv_ps(worst, value, _mm256_castsi256_ps(inside)));
         });
     }
     _mm256_storeu_ps(values.data(), found);
@@ -111,8 +119,7 @@ void mean(const Grid& grid, std::span<const Track, kLanes> tracks, std::span<con
     __m256i sums = _mm256_setzero_si256();
     __m256i counts = _mm256_setzero_si256();
     for (const Block& block : blocks) {
-        for_samples(sampler, bundle, block, [&](__m256 value, std::int64_t k) {
-            const __m256i inside = bundle.inside(k);
+        for_samples(sampler, bundle, block, [&](__m256 value, __m256i inside) {
             const __m256i whole = _mm256_cvtps_epi32(_mm256_mul_ps(value, scale));
             sums = _mm256_add_epi32(sums, _mm256_and_si256(whole, inside));
             counts = _mm256_sub_epi32(counts, inside);

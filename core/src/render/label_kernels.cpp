@@ -148,14 +148,15 @@ void gradient_of(const LabelTable& labels, const Places& places, __m256i values,
 /// What the labels make of one sample of eight rays: kernels::apply.
 struct Labelled {
     template <typename T>
-    Labelled(const kernels::LabelledScene& scene, const BundleState& state, const Sample<T>& sample) noexcept
-        : alpha(sample.alpha), owner(_mm256_set1_epi32(-1)), value(_mm256_setzero_si256()) {
-        colours_of(scene.table, sample.entry, colour);
-        const Cursor cursor(state.rays, sample.k);
+    Labelled(const kernels::LabelledScene& scene, const BundleState& state, const Samples<T>& samples,
+             std::size_t which) noexcept
+        : alpha(samples.alpha[which]), owner(_mm256_set1_epi32(-1)), value(_mm256_setzero_si256()) {
+        colours_of(scene.table, samples.entry[which], colour);
+        const Cursor cursor(state.rays, samples.k[which]);
         for (std::size_t i = 0; i < 3; ++i) {
             at[i] = voxels(cursor.at[i]);
         }
-        wanted = sample.wanted;
+        wanted = _mm256_and_ps(_mm256_castsi256_ps(samples.wanted[which]), state.alive);
         const __m256 all = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
         __m256 is_shown = scene.has_masks ? _mm256_setzero_ps() : all;
         for (std::size_t i = 0; i < scene.labels.size(); ++i) {
@@ -198,14 +199,14 @@ struct Labelled {
 
 template <typename T>
 void gradient_of(const kernels::LabelledScene& scene, const Sampler8<T>& sampler, const BundleState& state,
-                 const Sample<T>& sample, const Labelled& labelled, __m256 (&g)[3]) noexcept {
+                 const Samples<T>& samples, std::size_t which, const Labelled& labelled, __m256 (&g)[3]) noexcept {
     const auto owned_by = [&](int index) {
         const __m256i is_owner = _mm256_cmpeq_epi32(labelled.owner, _mm256_set1_epi32(index));
         return _mm256_and_ps(labelled.wanted, _mm256_castsi256_ps(is_owner));
     };
     g[0] = g[1] = g[2] = _mm256_setzero_ps();
     if (const __m256 own = owned_by(-1); _mm256_movemask_ps(own) != 0) {
-        gradient_of(sampler, state, sample, _mm256_castps_si256(own), g);
+        gradient_of(sampler, state, samples, which, _mm256_castps_si256(own), g);
     }
     for (std::size_t i = 0; i < scene.labels.size(); ++i) {
         const LabelTable& labels = scene.labels[i];
@@ -218,13 +219,11 @@ void gradient_of(const kernels::LabelledScene& scene, const Sampler8<T>& sampler
 template <typename T>
 void see_labelled(const kernels::LabelledScene& scene, const Sampler8<T>& sampler, const Block& block, const Near* near,
                   BundleState& state) noexcept {
-    std::array<Sample<T>, 8> memory;
-    const std::span<Sample<T>, 8> samples(memory);
+    Samples<T> samples;
     for (unsigned left = look_at_block(scene.table, sampler, block, near, state, samples, scene.has_opacity); left != 0;
          left &= left - 1) {
-        Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
-        sample.wanted = _mm256_and_ps(sample.wanted, state.alive);
-        const Labelled labelled(scene, state, sample);
+        const auto i = static_cast<std::size_t>(std::countr_zero(left));
+        const Labelled labelled(scene, state, samples, i);
         if (_mm256_movemask_ps(labelled.wanted) == 0) {
             continue;
         }
@@ -232,7 +231,7 @@ void see_labelled(const kernels::LabelledScene& scene, const Sampler8<T>& sample
         __m256 gloss = _mm256_setzero_ps();
         if (scene.light != nullptr) {
             __m256 g[3];
-            gradient_of(scene, sampler, state, sample, labelled, g);
+            gradient_of(scene, sampler, state, samples, i, labelled, g);
             shade(*scene.light, state, g, bright, gloss);
         }
         if (state.add(labelled.colour, _mm256_and_ps(labelled.alpha, labelled.wanted), bright, gloss)) {

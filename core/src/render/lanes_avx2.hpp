@@ -39,9 +39,14 @@ private:
 
 /// Eight places, of `Bytes` each, as addresses: less work than gathering, and several distances can be read from each.
 template <int Bytes = 2>
-struct Addresses {
-    Addresses(const std::byte* start, __m256i place) noexcept : base(start) {
-        _mm256_store_si256(reinterpret_cast<__m256i*>(at), place);
+struct View {
+    using Lane [[gnu::may_alias]] = std::uint32_t;
+    View(const std::byte* start, const Lane* places) noexcept : base(start), at(places) {}
+    /// Entries of a table that are in memory.
+    template <typename Value>
+    View(const std::vector<Value>& table, const __m256i& entries) noexcept
+        : View(reinterpret_cast<const std::byte*>(table.data()), reinterpret_cast<const Lane*>(&entries)) {
+        static_assert(sizeof(Value) == Bytes);
     }
 
     [[nodiscard]] __m256i load(std::ptrdiff_t distance) const noexcept {
@@ -74,7 +79,15 @@ private:
     }
 
     const std::byte* base;
-    alignas(32) std::uint32_t at[8];
+    const Lane* at;
+};
+
+template <int Bytes = 2>
+struct Addresses : View<Bytes> {
+    Addresses(const std::byte* start, __m256i place) noexcept : View<Bytes>(start, places) {
+        _mm256_store_si256(reinterpret_cast<__m256i*>(places), place);
+    }
+    alignas(32) std::uint32_t places[8];
 };
 
 /// Entries of a table of 32-bit values.

@@ -117,22 +117,23 @@ struct BundleState {
     bool is_done;
 };
 
-/// One sample of each ray of a bundle.
+/// Up to eight samples of each ray of a bundle.
 template <typename T>
-struct Sample {
-    typename Sampler8<T>::Place place;
-    std::int64_t k;
-    __m256 wanted;  ///< rays that may see it; after look() those that do
-    __m256i entry;  ///< of the transfer function
-    __m256 alpha;
+struct Samples {
+    typename Sampler8<T>::Place place[8];
+    std::int64_t k[8];
+    __m256i wanted[8];  ///< rays that may see it; after look() those that do
+    __m256i entry[8];   ///< of the transfer function
+    __m256 alpha[8];
+    unsigned count = 0;
 };
 
 /// Central differences of the values around a sample, in the lanes that are `wanted`.
 template <typename T>
-void gradient_of(const Sampler8<T>& sampler, const BundleState& state, const Sample<T>& sample, __m256i wanted,
-                 __m256 (&g)[3]) noexcept {
-    if (!sampler.gradient(sample.place, wanted, g)) {
-        const Cursor cursor(state.rays, sample.k);
+void gradient_of(const Sampler8<T>& sampler, const BundleState& state, const Samples<T>& samples, std::size_t which,
+                 __m256i wanted, __m256 (&g)[3]) noexcept {
+    if (!sampler.gradient(samples.place[which], wanted, g)) {
+        const Cursor cursor(state.rays, samples.k[which]);
         for (std::size_t axis = 0; axis < 3; ++axis) {
             g[axis] = difference(sampler, cursor, axis, wanted);
         }
@@ -172,66 +173,67 @@ struct Near {
         : words(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(cells.words.data()))),
           log2(_mm_cvtsi32_si128(static_cast<int>(cells.log2))),
           across(_mm256_set1_epi32(cells.across)),
-          first(_mm256_set1_epi32(cells.low[1] * cells.across + cells.low[0])),
+          low_x(_mm256_set1_epi32(cells.low[0])),
+          low_y(_mm256_set1_epi32(cells.low[1])),
           low_z(_mm256_set1_epi32(cells.low[2])) {}
 
-    /// Which lanes may be visible, all of them in the box. Less than 32768 cells along y.
-    [[nodiscard]] __m256 shows(__m256i x, __m256i y, __m256i z) const noexcept {
-        const __m256i rows = _mm256_madd_epi16(_mm256_srl_epi32(y, log2), across);
-        const __m256i bit = _mm256_sub_epi32(_mm256_add_epi32(rows, _mm256_srl_epi32(x, log2)), first);
+    /// Which lanes may be visible, all of them in the box.
+    [[nodiscard]] __m256i shows(__m256i x, __m256i y, __m256i z) const noexcept {
+        const __m256i row = _mm256_sub_epi32(_mm256_srl_epi32(y, log2), low_y);
+        const __m256i column = _mm256_sub_epi32(_mm256_srl_epi32(x, log2), low_x);
         const __m256i word = _mm256_permutevar8x32_epi32(words, _mm256_sub_epi32(_mm256_srl_epi32(z, log2), low_z));
-        return _mm256_castsi256_ps(_mm256_srai_epi32(_mm256_sllv_epi32(word, bit), 31));
+        const __m256i bit = _mm256_add_epi32(_mm256_madd_epi16(row, across), column);
+        return _mm256_srai_epi32(_mm256_sllv_epi32(word, bit), 31);
     }
 
     __m256i words;
     __m128i log2;
     __m256i across;
-    __m256i first;
+    __m256i low_x;
+    __m256i low_y;
     __m256i low_z;
 };
 
-/// Which samples of a block may be visible to a ray that is not done: bit i is samples[i].
+/// The samples of a block that may be visible to a ray that is not done.
 template <bool Inner, typename T>
-unsigned find(const Sampler8<T>& sampler, const Block& block, const Near* near, const BundleState& state,
-              std::span<Sample<T>, 8> samples) noexcept {
+void find(const Sampler8<T>& sampler, const Block& block, const Near* near, const BundleState& state,
+          Samples<T>& to) noexcept {
     const std::int64_t end = std::min(state.rays.end, block.index * 8 + 8);
     const std::int64_t begin = std::max(state.rays.begin, block.index * 8);
-    const __m256 alive = state.alive;
-    unsigned found = 0;
+    const __m256i alive = _mm256_castps_si256(state.alive);
     Cursor cursor(state.rays, begin);
     for (std::int64_t k = begin; k < end; ++k, cursor.advance()) {
-        const auto i = static_cast<unsigned>(k - begin);
         const auto place = cursor.place<Inner>(sampler);
-        __m256 wanted = _mm256_and_ps(alive, _mm256_castsi256_ps(state.rays.inside(k)));
+        __m256i wanted = _mm256_and_si256(alive, state.rays.inside(k));
         if (near != nullptr) {
-            wanted = _mm256_and_ps(wanted, near->shows(place.x.voxel, place.y.voxel, place.z.voxel));
+            wanted = _mm256_and_si256(wanted, near->shows(place.x.voxel, place.y.voxel, place.z.voxel));
         }
-        samples[i].place = place;
-        samples[i].k = k;
-        samples[i].wanted = wanted;
-        found |= (_mm256_movemask_ps(wanted) != 0 ? 1U : 0U) << i;
+        sampler.copy(place, to.place[to.count]);
+        to.k[to.count] = k;
+        to.wanted[to.count] = wanted;
+        to.count += _mm256_testz_si256(wanted, wanted) == 0 ? 1U : 0U;
     }
-    return found;
 }
 
-/// The opacity of those of `found`, and which of them are visible: `all` of them, or those that have one.
+/// The opacity of those samples, and which of them are visible, bit by bit: `all` of them, or those that have one.
 template <bool Inner, typename T>
-unsigned look(const TransferTable& table, const Sampler8<T>& sampler, unsigned found, std::span<Sample<T>, 8> samples,
-              bool all) noexcept {
+unsigned look(const TransferTable& table, const Sampler8<T>& sampler, Samples<T>& samples, bool all) noexcept {
     const __m256 zero = _mm256_setzero_ps();
-    unsigned visible = 0;
-    for (unsigned left = found; left != 0; left &= left - 1) {
-        Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
-        const __m256 value = sampler.template linear<Inner>(sample.place, _mm256_castps_si256(sample.wanted));
+    sampler.template linear_many<Inner>(samples.count, samples.place, samples.wanted, samples.alpha);
+    for (std::size_t i = 0; i < samples.count; ++i) {
         const __m256 scaled =
-            _mm256_add_ps(_mm256_mul_ps(value, _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
+            _mm256_add_ps(_mm256_mul_ps(samples.alpha[i], _mm256_set1_ps(table.scale)), _mm256_set1_ps(table.offset));
         const __m256 place = _mm256_min_ps(_mm256_max_ps(scaled, zero), _mm256_set1_ps(TransferTable::kEntries - 1));
-        sample.entry = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
-        sample.alpha = _mm256_and_ps(sample.wanted, _mm256_castsi256_ps(look_up(table.opacity, sample.entry)));
+        samples.entry[i] = _mm256_cvttps_epi32(_mm256_add_ps(place, _mm256_set1_ps(0.5F)));
+    }
+    unsigned visible = 0;
+    for (std::size_t i = 0; i < samples.count; ++i) {
+        const __m256i opacity = View<4>(table.opacity, samples.entry[i]).load(0);
+        samples.alpha[i] = _mm256_castsi256_ps(_mm256_and_si256(samples.wanted[i], opacity));
         if (!all) {
-            sample.wanted = _mm256_cmp_ps(sample.alpha, zero, _CMP_GT_OQ);
+            samples.wanted[i] = _mm256_castps_si256(_mm256_cmp_ps(samples.alpha[i], zero, _CMP_GT_OQ));
         }
-        visible |= _mm256_movemask_ps(sample.wanted) != 0 ? left & (0U - left) : 0U;
+        visible |= (_mm256_testz_si256(samples.wanted[i], samples.wanted[i]) == 0 ? 1U : 0U) << i;
     }
     return visible;
 }
@@ -239,11 +241,13 @@ unsigned look(const TransferTable& table, const Sampler8<T>& sampler, unsigned f
 /// find() and look().
 template <typename T>
 unsigned look_at_block(const TransferTable& table, const Sampler8<T>& sampler, const Block& block, const Near* near,
-                       const BundleState& state, std::span<Sample<T>, 8> samples, bool all) noexcept {
+                       const BundleState& state, Samples<T>& samples, bool all) noexcept {
     if (block.is_inner) {
-        return look<true>(table, sampler, find<true>(sampler, block, near, state, samples), samples, all);
+        find<true>(sampler, block, near, state, samples);
+        return look<true>(table, sampler, samples, all);
     }
-    return look<false>(table, sampler, find<false>(sampler, block, near, state, samples), samples, all);
+    find<false>(sampler, block, near, state, samples);
+    return look<false>(table, sampler, samples, all);
 }
 
 /// Block by block, so that all bundles of the tile read what the first has brought into the cache.

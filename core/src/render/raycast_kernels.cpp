@@ -20,21 +20,21 @@ namespace {
 template <typename T, bool Shaded>
 void see(const kernels::Scene& scene, const Sampler8<T>& sampler, const Block& block, const Near* near,
          BundleState& state) noexcept {
-    std::array<Sample<T>, 8> memory;
-    const std::span<Sample<T>, 8> samples(memory);
+    Samples<T> samples;
     for (unsigned left = look_at_block(scene.table, sampler, block, near, state, samples, false); left != 0;
          left &= left - 1) {
-        const Sample<T>& sample = samples[static_cast<std::size_t>(std::countr_zero(left))];
+        const auto i = static_cast<std::size_t>(std::countr_zero(left));
         __m256 colour[3];
-        colours_of(scene.table, sample.entry, colour);
+        colours_of(scene.table, samples.entry[i], colour);
         __m256 bright = _mm256_set1_ps(1.0F);
         __m256 gloss = _mm256_setzero_ps();
         if constexpr (Shaded) {
             __m256 g[3];
-            gradient_of(sampler, state, sample, _mm256_castps_si256(_mm256_and_ps(sample.wanted, state.alive)), g);
+            gradient_of(sampler, state, samples, i,
+                        _mm256_and_si256(samples.wanted[i], _mm256_castps_si256(state.alive)), g);
             shade(*scene.light, state, g, bright, gloss);
         }
-        if (state.add(colour, _mm256_and_ps(sample.alpha, state.alive), bright, gloss)) {
+        if (state.add(colour, _mm256_and_ps(samples.alpha[i], state.alive), bright, gloss)) {
             return;
         }
     }

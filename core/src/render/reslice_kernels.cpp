@@ -26,17 +26,22 @@ template <typename T>
 void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
     const Sampler8<T> sampler(grid);
     const Walker walker(track);
-    for (std::int64_t k = track.first; k < track.last; k += 8) {
-        const __m256 value = sampler.linear(walker.place<false>(sampler, k));
-        const __m128i stored = to_stored_8<T>(value);
-        std::byte* to = out + 2 * k;
-        if (k + 8 <= track.last) {
-            _mm_storeu_si128(reinterpret_cast<__m128i*>(to), stored);
-        } else {
-            alignas(16) std::byte rest[16];
-            _mm_store_si128(reinterpret_cast<__m128i*>(rest), stored);
-            std::memcpy(to, rest, static_cast<std::size_t>(track.last - k) * 2);
+    typename Sampler8<T>::Place places[8];
+    __m256i wanted[8];
+    __m256 values[8];
+    for (std::int64_t begin = track.first; begin < track.last; begin += 64) {
+        const std::int64_t end = std::min(begin + 64, track.last);
+        std::size_t count = 0;
+        for (std::int64_t k = begin; k < end; k += 8, ++count) {
+            sampler.copy(walker.place<false>(sampler, k), places[count]);
+            wanted[count] = _mm256_castps_si256(lanes_between(0, end - k));
         }
+        sampler.template linear_many<false>(count, places, wanted, values);
+        alignas(16) std::byte stored[8][16];
+        for (std::size_t i = 0; i < count; ++i) {
+            _mm_store_si128(reinterpret_cast<__m128i*>(stored[i]), to_stored_8<T>(values[i]));
+        }
+        std::memcpy(out + 2 * begin, stored, static_cast<std::size_t>(end - begin) * 2);
     }
 }
 

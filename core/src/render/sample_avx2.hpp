@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <type_traits>
@@ -100,6 +101,16 @@ struct Sampler8 {
         Cells z;
     };
 
+    /// Vectors are copied one by one: compilers copy structures of them in halves, which wait for each other.
+    static void copy(const Place& from, Place& to) noexcept {
+        to.x.voxel = from.x.voxel;
+        to.x.rest = from.x.rest;
+        to.y.voxel = from.y.voxel;
+        to.y.rest = from.y.rest;
+        to.z.voxel = from.z.voxel;
+        to.z.rest = from.z.rest;
+    }
+
     template <bool Inner = false>
     [[nodiscard]] Place place(const Axis& px, const Axis& py, const Axis& pz) const noexcept {
         return {cells<Inner>(px, 0), cells<Inner>(py, 1), cells<Inner>(pz, 2)};
@@ -117,6 +128,30 @@ struct Sampler8 {
             }
         }
         return scattered(p, wanted);
+    }
+
+    /// linear() of up to eight samples, in passes over all of them: the processor looks ahead by some 250 operations,
+    /// and so does not have to wait for one sample's voxels before it asks for those of the next.
+    template <bool Inner>
+    void linear_many(std::size_t count, const Place* places, const __m256i* wanted, __m256* values) const noexcept {
+        alignas(32) std::uint32_t at[8][8];
+        unsigned whole = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const Place& p = places[i];
+            const __m256i ends = Inner ? is_end(p) : is_last(p);
+            const __m256i place = _mm256_and_si256(dense_place(p.x.voxel, p.y.voxel, p.z.voxel), wanted[i]);
+            _mm256_store_si256(reinterpret_cast<__m256i*>(at[i]), place);
+            whole |= (_mm256_testz_si256(ends, wanted[i]) != 0 ? 1U : 0U) << i;
+        }
+        whole = grid.is_dense ? whole : 0;
+        for (unsigned left = whole; left != 0; left &= left - 1) {
+            const auto i = static_cast<std::size_t>(std::countr_zero(left));
+            values[i] = interpolate(in_one_brick(View<>(dense_base, at[i])), Weights(places[i]));
+        }
+        for (unsigned left = ~whole & ((1U << count) - 1); left != 0; left &= left - 1) {
+            const auto i = static_cast<std::size_t>(std::countr_zero(left));
+            values[i] = scattered(places[i], wanted[i]);
+        }
     }
 
     /// Some lanes are at the end of a brick, or bricks are missing.
@@ -165,7 +200,12 @@ struct Sampler8 {
     }
 
     [[nodiscard]] Corners in_one_brick(__m256i place) const noexcept {
-        const Addresses<> at(dense_base, place);
+        alignas(32) std::uint32_t at[8];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(at), place);
+        return in_one_brick(View<>(dense_base, at));
+    }
+
+    [[nodiscard]] static Corners in_one_brick(const View<>& at) noexcept {
         return {{at.load(0), at.load(2 * kEdge), at.load(2 * kLayer), at.load(2 * (kLayer + kEdge))}};
     }
 
