@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "Remembered"]
 
 MOST = 256
-"""Series of a transaction above which nothing is remembered of it."""
+"""Series above which what earlier transactions have left is forgotten, and of one transaction all of it."""
 
 
 @dataclass(frozen=True, slots=True)

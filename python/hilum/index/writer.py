@@ -7,6 +7,7 @@ first non-empty value of each attribute over its series by UID, a patient the sa
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections import defaultdict
@@ -563,15 +564,16 @@ class Batch:
             return None
         self._parents.settle()
         before = self.remembered
-        few = len(before.serieses) + len(self.serieses) <= MOST
-        patients = {**before.patients, **self._parents.patients} if few else self._parents.patients
+        if len(before.serieses) + len(self.serieses) > MOST:
+            before = dataclasses.replace(before, studies={}, serieses={}, patients={}, packs={})
+        patients = {**before.patients, **self._parents.patients}
         return Remembered(
             self.number,
             self.next_id,
             self.next_event,
             self.latest_ns,
-            {**before.studies, **self.studies} if few else self.studies,
-            {**before.serieses, **self.serieses} if few else self.serieses,
+            {**before.studies, **self.studies},
+            {**before.serieses, **self.serieses},
             {identity: patient for identity, patient in patients.items() if patient.studies},
             {**before.packs, **self._pack_fields},
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 import pytest
 
-from hilum.index import additions, check, counters, environment
+from hilum.index import additions, check, counters, environment, writer
 from hilum.index.additions import Additions
 from hilum.index.environment import DATABASES
 from hilum.index.lmdb_index import LmdbIndex
@@ -93,6 +93,19 @@ def apply_in_groups(path: Path, found: list[Entry], size: int, *, remember: bool
     assert index.verify() == []
     index.close()
     return made
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_little_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Of two series in turns none, the last one, or both."""
+    monkeypatch.setattr(writer, "MOST", most)
+    index = LmdbIndex(tmp_path / "index")
+    for at, entry in enumerate(entries()):
+        index.apply([entry], packs={1: at})
+        assert (0 if index._remembered is None else len(index._remembered.serieses)) <= most
+    assert remembers(index) == (most > 0)
+    assert rows(index) == read_anew(tmp_path / "anew", entries())
+    index.close()
 
 
 @pytest.mark.parametrize("size", [1, 3])
