@@ -192,6 +192,52 @@ def test_series_that_is_no_volume_is_told(desktop: Page, site: Site) -> None:
     assert "no volume" in desktop.evaluate("document.querySelector('[role=alert]').textContent")
 
 
+def test_two_fingers_enlarge_and_move_what_they_hold(phone: Page, site: Site) -> None:
+    opened(phone, site)
+    first = requests(phone, "renderedmpr")[-1].params
+    left, top, width, height = phone.box(pane("Axial"))
+    x, y = left + width / 2, top + height / 2
+    phone.swipe(((x - 40, y), (x - 110, y)), ((x + 40, y), (x + 130, y)))
+    phone.wait(STILL)
+    last = requests(phone, "renderedmpr")[-1].params
+    factor = float(first["fieldofview"]) / float(last["fieldofview"])
+    assert abs(factor - 3) < 0.1
+    middle, moved = (np.array(list(map(float, one["viewpointlookat"].split(",")))) for one in (first, last))
+    # What was between the fingers is 10 pixels to the right now, which are so many millimetres to the right before it.
+    assert abs(moved[0] - middle[0] + 10 * float(last["fieldofview"]) / width) < 2
+    assert abs(moved[1] - middle[1]) < 2 and abs(moved[2] - middle[2]) < 1e-3
+    words = phone.evaluate("document.querySelector('.pane-title small').textContent")
+    phone.evaluate("document.querySelector('button[aria-label=\"Reset\"]').click()")
+    phone.wait(STILL)
+    assert requests(phone, "renderedmpr")[-1].params["fieldofview"] == first["fieldofview"]
+    assert words == phone.evaluate("document.querySelector('.pane-title small').textContent")
+
+
+def test_planes_say_where_they_are_and_how_large(desktop: Page, site: Site) -> None:
+    opened(desktop, site)
+    for name in NAMES:
+        box = desktop.evaluate(
+            f"(() => {{ const pane = document.querySelector('{pane(name)}');"
+            " return [pane.querySelector('small').textContent,"
+            " [...pane.querySelectorAll('.letters b')].map(one => one.textContent).join(''),"
+            " pane.querySelector('.scale').textContent,"
+            " pane.querySelector('.scale i').getBoundingClientRect().width]; })()"
+        )
+        words, letters, length, pixels = box
+        asked = requests(desktop, "rendered3d" if name == "3D" else "renderedmpr")
+        if name == "Axial":
+            assert letters == "RLAP" and "mm" in words and "W 2000" in words
+        millimetres = float(length.split()[0]) * (10 if "cm" in length else 1)
+        per_pixel = {float(url.params["fieldofview"]) / int(url.params["viewport"].split(",")[0]) for url in asked}
+        assert any(abs(millimetres / pixels - one) < 0.02 * one for one in per_pixel), name
+    before = {url.params["fieldofview"] for url in requests(desktop, "rendered3d")}
+    left, top, width, height = desktop.box(pane("3D"))
+    desktop.drag((left + width / 2, top + height / 2), (left + width / 2, top + height / 2 + 150))
+    desktop.wait(STILL)
+    final = [url for url in requests(desktop, "rendered3d") if "interactive" not in url.params]
+    assert final[-1].params["fieldofview"] in before  # it does not change its size while it turns
+
+
 def test_phone_shows_one_pane_and_offers_the_others(phone: Page, site: Site) -> None:
     opened(phone, site)
     shown = "[...document.querySelectorAll('.pane:not([hidden])')].map(pane => pane.dataset.pane)"

@@ -77,8 +77,8 @@ class Overlay:
     """Of what varies with time: which time point, from 1; None: that of the image."""
     show: Show = "colour"
     """In volume rendering. Of segments: in their colours; or nothing but what lies in them, in the volume's own
-    colours; or all but that. Of values: ``"colour"``, the greatest along a ray over the image; ``"volume"``: in the volume,
-    composited with it sample by sample."""
+    colours; or all but that. Of values: ``"colour"``, the greatest along a ray over the image; ``"volume"``: in the
+    volume, composited with it sample by sample."""
 
 
 def as_overlay(value: Overlay | Instance | Series | str) -> Overlay:

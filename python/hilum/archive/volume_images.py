@@ -14,7 +14,7 @@ from hilum.errors import LimitExceeded, NotAVolume, NotFound, UsageError
 from hilum.pixels.description import rendering_attributes
 from hilum.pixels.settings import Window
 from hilum.render.fused import FusedVolume, render_fused
-from hilum.render.fusion import fuse, fuse_projections
+from hilum.render.fusion import fuse, fuse_projections, inside_of
 from hilum.render.geometry import Camera, Plane, finest_spacing, plane, unit
 from hilum.render.renderer import Renderer
 from hilum.volumes.view import open_view
@@ -228,6 +228,7 @@ class VolumeImages:
         orientation: str,
         viewpoint: tuple[Vector, Vector, Vector | None] | None,
         viewport: tuple[int, int] | None,
+        width: float | None = None,
     ) -> tuple[Plane, Vector]:
         """Lay the image: its plane, and what is up.
 
@@ -240,6 +241,8 @@ class VolumeImages:
             Instead of `orientation`.
         viewport : (columns, rows), optional
             0: as the other and the volume demand.
+        width : float, optional
+            Of the image: mm; default: as shows all of the volume.
         """
         bricks = self.renderer(source.volume, source.times[0]).view
         look: Any = orientation
@@ -251,7 +254,8 @@ class VolumeImages:
         found = plane(bricks, look, up=up, centre=centre)
         rows, columns = found.shape
         wanted = shape_of(viewport, rows, columns)
-        found = plane(bricks, look, up=up, centre=centre, shape=wanted)
+        spacing = None if width is None else width / wanted[1]
+        found = plane(bricks, look, up=up, centre=centre, shape=wanted, spacing=spacing)
         x, y, z = (-np.asarray(found.column)).tolist()
         return found, (x, y, z)
 
@@ -329,6 +333,9 @@ def picture(
         mode, thickness = _MODES.get(request.method, "mean"), request.slab or 0.0
         image = renderer.mpr(where, thickness=thickness, mode=mode)
         grey = image.window(window.center, window.width, window.function)
+        inside = inside_of(renderer, where, thickness / 2)
+        if inside is not None:
+            grey[~inside] = 0
         return fuse(grey, where, layers, thickness=thickness, mode=mode) if layers else grey
     seen = Camera(where, step=finest_spacing(renderer.view))
     if request.method == "volume_rendered":
@@ -339,7 +346,7 @@ def picture(
         else:
             found = renderer.render(seen, request.preset, quality=quality, segments=displays)
     else:
-        image = renderer.project(seen, mode=_MODES[request.method])
+        image = renderer.project(seen, mode=_MODES[request.method], outside=window.center - 3 * window.width)
         found = image.window(window.center, window.width, window.function)
     return fuse_projections(found, seen, layers) if layers else found
 

@@ -156,7 +156,7 @@ def volume_request(
     view = query.image.viewport
     size = None if view is None else (view.width, view.height)
     orientation = query.orientation or ("f" if kind == "mpr" else "a")
-    plane, up = images.view(source, orientation, viewpoint, size)
+    plane, up = images.view(source, orientation, viewpoint, size, query.width)
     moves = query.swivel is not None or bool(query.curve)
     step = query.step
     if moves and step is None:

@@ -28,7 +28,7 @@ METHODS: Final[tuple[Method, ...]] = ("volume_rendered", "maximum_ip", "minimum_
 MAX_PIXELS: Final = 4096 * 4096
 """Of an image of a volume."""
 _VECTORS: Final = ("viewpointposition", "viewpointlookat", "viewpointup")
-_POSITIVE: Final = ("mprslab", "animationstepsize", "animationrate", "swivelrange")
+_POSITIVE: Final = ("mprslab", "animationstepsize", "animationrate", "swivelrange", "fieldofview")
 _KNOWN: Final = frozenset(
     {
         *_VECTORS,
@@ -71,6 +71,8 @@ class VolumeQuery:
     """Degrees of a swivel, mm along a curve."""
     rate: float | None = None
     """Frames or steps a second."""
+    width: float | None = None
+    """Of the image in the patient."""
     time: int | None = None
     """Time point of the volume, from 1."""
     metadata: bool = False
@@ -180,7 +182,7 @@ def parse_volume_query(pairs: Sequence[tuple[str, str]]) -> VolumeQuery:
     """Parameters of PS3.18 8.3.5.3, those of 8.3.5.1, and attributes to match (8.3.4.1); others are left alone.
 
     Beyond the standard, ``preset`` names a transfer function of volume rendering, ``interactive=yes`` asks for a
-    quarter of the pixels, ``timepoint`` chooses one of a 4D volume.
+    quarter of the pixels, ``timepoint`` chooses one of a 4D volume, ``fieldofview`` is the width of the image in mm.
 
     Raises
     ------
@@ -209,7 +211,7 @@ def parse_volume_query(pairs: Sequence[tuple[str, str]]) -> VolumeQuery:
     vectors = [_vector(name, given[name]) if name in given else None for name in _VECTORS]
     found.position, found.look_at, found.up = vectors
     sizes = [_positive(name, given[name]) if name in given else None for name in _POSITIVE]
-    found.slab, found.step, found.rate, found.swivel = sizes
+    found.slab, found.step, found.rate, found.swivel, found.width = sizes
     found.warnings += found.image.warnings
     _check(found)
     return found

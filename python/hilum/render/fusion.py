@@ -92,7 +92,7 @@ class ValueLayer:
     def paint(self, image: npt.NDArray[np.float32], plane: Plane, thickness: float, mode: Mode) -> None:
         """Paint what the plane, or slab, cuts."""
         values = self._values(self.renderer.mpr(plane, thickness=thickness, mode=mode))
-        inside = _inside(self.renderer, plane, max(thickness, 0.0) / 2)
+        inside = inside_of(self.renderer, plane, max(thickness, 0.0) / 2)
         if inside is not None:
             values[~inside] = np.nan
         self._paint(image, values)
@@ -315,7 +315,7 @@ def _rim(labels: npt.NDArray[Any], width: int) -> npt.NDArray[np.bool_]:
     return differs
 
 
-def _inside(renderer: Renderer, plane: Plane, reach: float) -> npt.NDArray[np.bool_] | None:
+def inside_of(renderer: Renderer, plane: Plane, reach: float) -> npt.NDArray[np.bool_] | None:
     """Pixels whose place, or one within `reach` mm along the normal, lies in the volume; None: all of them."""
     shape, affine = renderer.view.layout[0], np.asarray(renderer.view.layout[5]).reshape(4, 4)
     mapping = np.linalg.solve(affine, plane.affine)

@@ -163,6 +163,8 @@ interface Drag {
   button: number;
   shift: boolean;
   touch: boolean;
+  /** a second finger has come */
+  interrupted: boolean;
 }
 
 /** What the gestures do. */

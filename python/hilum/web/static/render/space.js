@@ -113,7 +113,7 @@ export class Box {
 }
 
 /**
- * Rectangle that the server shows for a view: all of the box, around its centre.
+ * Rectangle that is shown of a view: all of the box around its centre, or a part of it.
  */
 export class Frame {
   /**
@@ -121,15 +121,17 @@ export class Frame {
    * @param {View} view
    * @param {Vector} point the plane goes through it
    * @param {Size} size pixels
+   * @param {number} [zoom]
+   * @param {Vector} [focus] what is in the middle, as seen along the look; the middle of the box
    */
-  constructor(box, view, point, size) {
+  constructor(box, view, point, size, zoom = 1, focus = box.centre) {
     this.look = unit(view.look);
     this.right = unit(cross(this.look, view.up));
     this.down = unit(cross(this.look, this.right));
-    this.middle = add(box.centre, times(this.look, dot(minus(point, box.centre), this.look)));
+    this.middle = add(focus, times(this.look, dot(minus(point, focus), this.look)));
     this.size = size;
     /** Millimetres of a pixel. */
-    this.spacing = Math.max((2 * box.reach(this.right)) / size.width, (2 * box.reach(this.down)) / size.height) || 1;
+    this.spacing = Math.max((2 * box.reach(this.right)) / size.width, (2 * box.reach(this.down)) / size.height) / zoom || 1;
   }
 
   /**

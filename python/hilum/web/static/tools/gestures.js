@@ -39,9 +39,10 @@ export class Gestures {
     this.pointers.set(event.pointerId, point);
     if (this.pointers.size === 1) {
       const touch = event.pointerType === "touch";
-      this.drag = { start: point, now: point, last: point, button: event.button, shift: event.shiftKey, touch };
+      this.drag = { start: point, now: point, last: point, button: event.button, shift: event.shiftKey, touch, interrupted: false };
       this.handler.begin(this.drag);
     } else if (this.drag) {
+      this.drag.interrupted = true;
       this.handler.end(this.drag);
       this.drag = null;
     }

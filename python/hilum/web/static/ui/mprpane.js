@@ -1,17 +1,18 @@
-import { Frame, add, times, unit } from "../render/space.js";
+import { add, times, unit } from "../render/space.js";
 import { Gestures } from "../tools/gestures.js";
-import { opposite } from "../render/geometry.js";
-import { fill, h, svg } from "./dom.js";
+import { fill, svg } from "./dom.js";
 import { VolumePane } from "./volumepane.js";
 
 const HANDLE_AT = 0.38;
-const LETTERS = [["L", "R"], ["P", "A"], ["H", "F"]];
+/** Pixels that a finger may move before it moves the cross: a second one may follow. */
+const SLACK = 8;
 
 /** @typedef {import("./volume.js").VolumePage} VolumePage */
 /** @typedef {import("../render/space.js").View} View */
 
 /**
- * A plane through the volume with the lines of the two others: a drag moves the cross, the wheel leafs, the ends of the lines turn the others.
+ * A plane through the volume with the lines of the two others: a drag moves the cross, the wheel leafs, the ends of the lines turn the others; two fingers,
+ * the middle button or shift move and enlarge the image.
  */
 export class MprPane {
   /**
@@ -28,15 +29,15 @@ export class MprPane {
     this.pane = new VolumePane(name, (size, coarse) => page.planeAddress(this.view, size, coarse), (words) => page.fail(words));
     this.element = this.pane.element;
     this.lines = svg("svg", { class: "lines", "aria-hidden": "true" });
-    this.letters = h("div", { class: "letters", "aria-hidden": "true" });
-    this.element.append(this.lines, this.letters);
+    this.element.append(this.lines);
     this.element.style.setProperty("--plane", colour);
     /** @type {MprPane | null} whose plane is being turned */
     this.turning = null;
     this.angle = 0;
     new Gestures(this.element, {
-      begin: (drag) => this.#begin(drag), move: (drag) => this.#drag(drag), end: () => this.#end(),
-      wheel: (steps) => this.leaf(steps), zoom: () => {}, pinch: () => {}, doubleTap: () => page.enlarge(this.element),
+      begin: (drag) => this.#begin(drag), move: (drag) => this.#drag(drag), end: (drag) => this.#end(drag),
+      wheel: (steps) => this.leaf(steps), doubleTap: () => page.enlarge(this.element),
+      zoom: (factor, at) => page.zoomBy(this, factor, at, 0, 0), pinch: (factor, at, dx, dy) => page.zoomBy(this, factor, at, dx, dy),
     });
     this.lines.addEventListener("pointerdown", (event) => {
       const handle = event.target instanceof Element ? event.target.closest("[data-turns]") : null;
@@ -44,9 +45,9 @@ export class MprPane {
     }, { capture: true });
   }
 
-  /** @returns {Frame} */
+  /** @returns {import("../render/space.js").Frame} */
   get frame() {
-    return new Frame(this.page.box, this.view, this.page.point, this.pane.size);
+    return this.page.frameOf(this.view, this.pane.size);
   }
 
   /** @param {number} steps of a voxel */
@@ -73,15 +74,13 @@ export class MprPane {
       const dots = [-arm, arm].map((along) => svg("circle", { cx: at(along).x, cy: at(along).y, r: 6, fill: other.colour, "data-turns": other.name }));
       return [stroke(-reach, -14), stroke(14, reach), ...dots];
     }));
-    const right = lettersOf(frame.right);
-    const down = lettersOf(frame.down);
-    fill(this.letters, h("b", { class: "left" }, opposite(right)), h("b", { class: "right" }, right), h("b", { class: "top" }, opposite(down)), h("b", { class: "bottom" }, down));
+    this.pane.annotate(frame, this.page.wordsOf(this.view));
   }
 
   /** @param {Drag} drag */
   #begin(drag) {
     this.angle = this.#angleOf(drag.now);
-    if (!this.turning && this.#tool(drag) === "cross") this.page.moveTo(this.frame.point(drag.now));
+    if (!drag.touch && !this.turning && !this.#moves(drag) && this.#tool(drag) === "cross") this.page.moveTo(this.frame.point(drag.now));
   }
 
   /** @param {Drag} drag */
@@ -90,15 +89,24 @@ export class MprPane {
       const now = this.#angleOf(drag.now);
       this.page.turn(this, now - this.angle);
       this.angle = now;
+    } else if (this.#moves(drag)) {
+      this.page.zoomBy(this, 1, drag.now, drag.now.x - drag.last.x, drag.now.y - drag.last.y);
     } else if (this.#tool(drag) === "cross") {
-      this.page.moveTo(this.frame.point(drag.now));
+      if (!drag.touch || Math.hypot(drag.now.x - drag.start.x, drag.now.y - drag.start.y) > SLACK) this.page.moveTo(this.frame.point(drag.now));
     } else {
       this.page.dragWindow(drag.now.x - drag.last.x, drag.now.y - drag.last.y);
     }
   }
 
-  #end() {
+  /** @param {Drag} drag */
+  #end(drag) {
+    if (drag.touch && !drag.interrupted && !this.turning && this.#tool(drag) === "cross") this.page.moveTo(this.frame.point(drag.now));
     this.turning = null;
+  }
+
+  /** @param {Drag} drag */
+  #moves(drag) {
+    return drag.button === 1 || drag.shift;
   }
 
   /** @param {Drag} drag */
@@ -111,13 +119,4 @@ export class MprPane {
     const cross = this.frame.pixel(this.page.point);
     return Math.atan2(point.y - cross.y, point.x - cross.x);
   }
-}
-
-/**
- * @param {Vector} vector
- * @returns {string}
- */
-function lettersOf(vector) {
-  const parts = vector.map((value, axis) => ({ size: Math.abs(value), letter: LETTERS[axis]?.[value > 0 ? 0 : 1] ?? "" }));
-  return parts.filter((part) => part.size > 0.35).sort((one, other) => other.size - one.size).map((part) => part.letter).join("");
 }

@@ -3,6 +3,7 @@ import { Tag } from "../api/tag.js";
 import { laterality, opposite, slicePosition } from "../render/geometry.js";
 import { formatNumber } from "../render/voi.js";
 import { fill, h } from "./dom.js";
+import { ScaleBar } from "./scalebar.js";
 
 /**
  * Text in the corners, orientation letters at the edges and the scale bar.
@@ -14,9 +15,8 @@ export class Overlay {
     this.stage = stage;
     this.corners = ["top-left", "top-right", "bottom-left", "bottom-right"].map((place) => h("div", { class: `corner ${place}` }));
     this.edges = ["left", "right", "top", "bottom"].map((place) => h("div", { class: `edge ${place}` }));
-    this.scaleText = h("span", {});
-    this.scale = h("div", { class: "scale" }, h("i", {}), this.scaleText);
-    this.element = h("div", { class: "overlay", "aria-hidden": "true" }, ...this.corners, ...this.edges, this.scale);
+    this.scale = new ScaleBar();
+    this.element = h("div", { class: "overlay", "aria-hidden": "true" }, ...this.corners, ...this.edges, this.scale.element);
     /** @type {StackImage | null} */
     this.shown = null;
     stage.canvas.addEventListener("drawn", () => this.update());
@@ -93,15 +93,9 @@ export class Overlay {
   /** @param {StackImage} image */
   #scaleBar(image) {
     const spacing = image.spacing;
-    this.scale.hidden = spacing.unit !== "mm";
-    if (this.scale.hidden) return;
-    const pixelsPerMm = this.stage.viewport.scale / spacing.column;
-    const target = Math.min(this.stage.viewport.width, this.stage.viewport.height) / 4;
-    const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500];
-    const length = steps.filter((step) => step * pixelsPerMm <= target).pop() ?? 1;
-    /** @type {HTMLElement} */ (this.scale.firstElementChild).style.width = `${length * pixelsPerMm}px`;
-    const words = length >= 10 ? `${length / 10} cm` : `${length} mm`;
-    fill(this.scaleText, spacing.note ? `${words} ${spacing.note}` : words);
+    this.scale.element.hidden = spacing.unit !== "mm";
+    const { viewport } = this.stage;
+    this.scale.show(viewport.scale / spacing.column, Math.min(viewport.width, viewport.height) / 4, spacing.note);
   }
 }
 

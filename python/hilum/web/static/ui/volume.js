@@ -2,9 +2,10 @@ import { DicomWeb } from "../api/dicomweb.js";
 import { personName, text } from "../api/dataset.js";
 import { isAbort, wordsOf } from "../api/errors.js";
 import { Tag } from "../api/tag.js";
-import { Box, STANDARD, add, cross, minus, times, turned, unit } from "../render/space.js";
+import { Box, Frame, STANDARD, add, cross, dot, minus, times, turned, unit } from "../render/space.js";
+import { slicePosition } from "../render/geometry.js";
 import { Stack } from "../render/stack.js";
-import { CT_PRESETS, dragged } from "../render/voi.js";
+import { CT_PRESETS, dragged, formatNumber } from "../render/voi.js";
 import { Gestures } from "../tools/gestures.js";
 import { choice } from "./choice.js";
 import { fill, h } from "./dom.js";
@@ -18,6 +19,7 @@ const UID = "[0-9.]{1,64}";
 const ADDRESS = new RegExp(`^#/study/(${UID})/series/(${UID})$`);
 const FAR = 1000;
 const TURN = 0.008;
+const MOST_ZOOM = 20;
 const SLABS = [0, 2, 5, 10, 20, 50];
 const METHODS = [["average_ip", "Mean"], ["maximum_ip", "MIP"], ["minimum_ip", "MinIP"]];
 /** Ways to show the volume in 3D: word, method, transfer function. @type {readonly [string, string, string, string][]} */
@@ -38,6 +40,10 @@ export class VolumePage {
     this.box = new Box([[0, 0, 0]]);
     /** @type {Vector} where the planes meet */
     this.point = [0, 0, 0];
+    /** @type {Vector} what is in the middle of the planes */
+    this.focus = [0, 0, 0];
+    this.zoom = 1;
+    this.solidZoom = 1;
     this.step = 1;
     this.path = "";
     /** @type {{center: number, width: number} | null} */
@@ -67,7 +73,8 @@ export class VolumePage {
       h("header", { class: "volume-bar" }, this.back, h("div", { class: "title" }, this.heading, this.subheading), this.controls),
       this.grid, this.message, h("p", { class: "note volume-note" }, "Not for diagnosis")));
     new Gestures(this.solid.element, {
-      begin: () => {}, end: () => {}, wheel: (steps) => this.#spin(steps * 12, 0), zoom: () => {}, pinch: () => {},
+      begin: () => {}, end: () => {}, wheel: (steps) => this.#spin(steps * 12, 0),
+      zoom: (factor) => this.#zoomSolid(factor), pinch: (factor) => this.#zoomSolid(factor),
       move: (drag) => this.#spin(drag.now.x - drag.last.x, drag.now.y - drag.last.y), doubleTap: () => this.enlarge(this.solid.element),
     });
     new ResizeObserver(() => this.#everything()).observe(this.grid);
@@ -101,9 +108,9 @@ export class VolumePage {
    * @param {boolean} coarse
    */
   planeAddress(view, size, coarse) {
-    const look = unit(view.look);
-    const centre = add(this.box.centre, times(look, this.#depth(look)));
-    const query = this.#viewpoint(centre, look, view.up, size, coarse);
+    const frame = this.frameOf(view, size);
+    const query = this.#viewpoint(frame.middle, frame.look, view.up, size, coarse);
+    query.set("fieldofview", (frame.spacing * size.width).toFixed(3));
     if (this.window) query.set("window", `${this.window.center},${this.window.width},linear-exact`);
     if (this.slab) query.set("mprslab", String(this.slab));
     query.set("renderingmethod", this.method);
@@ -111,9 +118,58 @@ export class VolumePage {
     return `${this.client.base}${this.path}/renderedmpr?${query}`;
   }
 
+  /**
+   * What is shown of a view, in so many pixels.
+   * @param {View} view
+   * @param {Size} size
+   */
+  frameOf(view, size) {
+    return new Frame(this.box, view, this.point, size, this.zoom, this.focus);
+  }
+
+  /**
+   * Where a plane lies, how thick it is, and its window.
+   * @param {View} view
+   */
+  wordsOf(view) {
+    const normal = unit(view.look);
+    const word = METHODS.find(([method]) => method === this.method)?.[1] ?? "";
+    const oblique = Math.max(...normal.map(Math.abs)) < 0.9999;
+    const none = /** @type {Vector} */ ([0, 0, 0]);
+    return [
+      oblique ? "oblique" : slicePosition({ normal, position: this.point, row: none, column: none }), this.slab ? `${this.slab} mm ${word}` : "",
+      this.window ? `W ${formatNumber(this.window.width)} L ${formatNumber(this.window.center)}` : "",
+    ].filter(Boolean).join(" \u00b7 ");
+  }
+
+  /**
+   * Enlarges the planes and moves them under the fingers.
+   * @param {MprPane} plane that is touched
+   * @param {number} factor
+   * @param {Point} at where the fingers are
+   * @param {number} dx pixels that they have moved
+   * @param {number} dy
+   */
+  zoomBy(plane, factor, at, dx, dy) {
+    const before = plane.frame;
+    const held = before.point({ x: at.x - dx, y: at.y - dy });
+    this.zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
+    const offset = minus(held, plane.frame.point(at));
+    for (const axis of [before.right, before.down]) {
+      const wanted = dot(minus(this.focus, this.box.centre), axis) + dot(offset, axis);
+      const most = this.zoom > 1 ? this.box.reach(axis) : 0;
+      const now = dot(minus(this.focus, this.box.centre), axis);
+      this.focus = add(this.focus, times(axis, Math.min(most, Math.max(-most, wanted)) - now));
+    }
+    for (const one of this.planes) {
+      one.draw();
+      one.pane.moved();
+    }
+  }
+
   /** @param {Vector} point where the planes shall meet */
   moveTo(point) {
-    const inside = this.planes.every((plane) => Math.abs(dotFrom(point, this.box.centre, unit(plane.view.look))) <= this.box.reach(unit(plane.view.look)));
+    const inside = this.planes.every((plane) => Math.abs(dot(minus(point, this.box.centre), unit(plane.view.look))) <= this.box.reach(unit(plane.view.look)));
     if (!inside) return;
     this.point = point;
     for (const plane of this.planes) {
@@ -169,6 +225,7 @@ export class VolumePage {
     if (!box) return this.fail("This series is no volume: its images do not lie behind one another.");
     this.box = box;
     this.point = box.centre;
+    this.focus = box.centre;
     this.step = Math.max(0.5, (2 * box.reach([0, 0, 1])) / Math.max(1, frames.length));
     const stored = stack.images[0]?.windows[0];
     this.stored = stored ? { center: stored.center, width: stored.width } : stack.modality === "CT" ? { center: 40, width: 400 } : null;
@@ -192,11 +249,13 @@ export class VolumePage {
     const reset = h("button", { type: "button", class: "round", title: "Reset", "aria-label": "Reset", onclick: () => this.#reset() }, icon("reset"));
     const panes = choice("Pane", ["All", ...this.planes.map((plane) => plane.name), "3D"].map((name) => [name === "All" ? "" : name, name]), (value) => this.#alone(value));
     panes.classList.add("pane-choice");
+    const of = (/** @type {string} */ kind, /** @type {HTMLElement} */ element) => { element.classList.add(`of-${kind}`); return element; };
+    const method = of("planes", choice("Slab of", /** @type {[string, string][]} */ (METHODS), (value) => { this.method = value; this.#planesAnew(); }));
+    method.hidden = true;
     fill(this.controls, panes, tool,
       choice("Window", [["", "As stored"], .../** @type {[string, string][]} */ (windows.map((one, at) => [String(at), one.name]))], (value) => this.#preset(value ? windows[Number(value)] : this.stored)),
-      choice("Slab", SLABS.map((slab) => [String(slab), slab ? `${slab} mm` : "Thin"]), (value) => { this.slab = Number(value); this.#planesAnew(); }),
-      choice("Slab of", /** @type {[string, string][]} */ (METHODS), (value) => { this.method = value; this.#planesAnew(); }),
-      choice("3D", scenes.map((scene) => [scene[0], scene[0]]), (value) => { this.scene = scenes.find((scene) => scene[0] === value) ?? this.scene; this.solid.settled(); }), reset);
+      of("planes", choice("Slab", SLABS.map((slab) => [String(slab), slab ? `${slab} mm` : "Thin"]), (value) => { this.slab = Number(value); method.hidden = !this.slab; this.#planesAnew(); })),
+      method, of("solid", choice("3D", scenes.map((scene) => [scene[0], scene[0]]), (value) => { this.scene = scenes.find((scene) => scene[0] === value) ?? this.scene; this.#everything(); })), reset);
   }
 
   /** @param {{center: number, width: number} | null | undefined} preset */
@@ -208,6 +267,9 @@ export class VolumePage {
 
   #reset() {
     this.point = this.box.centre;
+    this.focus = this.box.centre;
+    this.zoom = 1;
+    this.solidZoom = 1;
     [STANDARD.axial, STANDARD.coronal, STANDARD.sagittal].forEach((view, at) => {
       const plane = this.planes[at];
       if (plane) plane.view = view;
@@ -219,6 +281,7 @@ export class VolumePage {
   /** @param {string} name of the pane that is shown alone, "" for all */
   #alone(name) {
     this.grid.dataset.alone = name;
+    this.controls.dataset.of = name === "3D" ? "solid" : name ? "planes" : "all";
     const panes = /** @type {HTMLSelectElement | null} */ (this.controls.querySelector(".pane-choice select"));
     if (panes) panes.value = name;
     for (const element of /** @type {HTMLElement[]} */ ([...this.grid.children])) element.hidden = name !== "" && element.dataset.pane !== name;
@@ -228,12 +291,16 @@ export class VolumePage {
   #everything() {
     if (this.box.corners.length < 8) return;
     this.#planesAnew();
+    this.#annotateSolid();
     this.solid.settled();
   }
 
   #moved() {
     this.message.hidden = true;
-    for (const plane of this.planes) plane.pane.moved();
+    for (const plane of this.planes) {
+      plane.draw();
+      plane.pane.moved();
+    }
     this.solid.moved();
   }
 
@@ -254,7 +321,29 @@ export class VolumePage {
     const right = unit(cross(unit(look), up));
     const level = (/** @type {Vector} */ vector) => turned(turned(vector, unit(up), -dx * TURN), right, -dy * TURN);
     this.camera = { look: unit(level(look)), up: unit(level(up)) };
+    this.#annotateSolid();
     this.solid.moved();
+  }
+
+  /** @param {number} factor */
+  #zoomSolid(factor) {
+    this.solidZoom = Math.min(MOST_ZOOM, Math.max(1, this.solidZoom * factor));
+    this.#annotateSolid();
+    this.solid.moved();
+  }
+
+  #annotateSolid() {
+    const right = unit(cross(unit(this.camera.look), this.camera.up));
+    this.solid.annotate({ right, down: unit(cross(unit(this.camera.look), right)), spacing: this.#solidSpacing(this.solid.size) }, this.scene?.[0] ?? "");
+  }
+
+  /**
+   * Millimetres of a pixel, the same however the volume is turned.
+   * @param {Size} size
+   */
+  #solidSpacing(size) {
+    const axes = /** @type {Vector[]} */ ([[1, 0, 0], [0, 1, 0], [0, 0, 1]]);
+    return (2 * Math.max(...axes.map((axis) => this.box.reach(axis)))) / Math.min(size.width, size.height) / this.solidZoom || 1;
   }
 
   /**
@@ -264,6 +353,7 @@ export class VolumePage {
   #solidAddress(size, coarse) {
     const [, method = "", preset = ""] = this.scene ?? [];
     const query = this.#viewpoint(this.box.centre, this.camera.look, this.camera.up, size, coarse);
+    query.set("fieldofview", (this.#solidSpacing(size) * size.width).toFixed(3));
     query.set("renderingmethod", method);
     if (preset) query.set("preset", preset);
     else if (this.window) query.set("window", `${this.window.center},${this.window.width},linear-exact`);
@@ -289,11 +379,6 @@ export class VolumePage {
     return query;
   }
 
-  /** @param {Vector} look */
-  #depth(look) {
-    return dotFrom(this.point, this.box.centre, look);
-  }
-
   /**
    * @param {Dataset | null} study
    * @param {Stack} stack
@@ -305,16 +390,6 @@ export class VolumePage {
     fill(this.subheading, [text(study ?? undefined, Tag.PatientID), stack.modality, text(first, Tag.SeriesDescription)].filter(Boolean).join(" \u00b7 "));
     document.title = `${name} \u2013 hilum`;
   }
-}
-
-/**
- * @param {Vector} point
- * @param {Vector} origin
- * @param {Vector} direction
- */
-function dotFrom(point, origin, direction) {
-  const offset = minus(point, origin);
-  return offset[0] * direction[0] + offset[1] * direction[1] + offset[2] * direction[2];
 }
 
 void new VolumePage().start();

@@ -1,6 +1,9 @@
-import { h } from "./dom.js";
+import { opposite } from "../render/geometry.js";
+import { fill, h } from "./dom.js";
+import { ScaleBar } from "./scalebar.js";
 
 const SETTLED_MS = 160;
+const LETTERS = [["L", "R"], ["P", "A"], ["H", "F"]];
 
 /**
  * One image of a volume: asks for a coarse one while things move, for a fine one when they rest, never for two at once.
@@ -16,8 +19,11 @@ export class VolumePane {
     this.address = address;
     this.failed = failed;
     this.image = h("img", { class: "pixels", alt: "", draggable: "false" });
-    this.title = h("span", { class: "pane-title" }, name);
-    this.element = h("section", { class: "pane", "data-pane": name, "aria-label": name, "aria-busy": "true" }, this.image, this.title);
+    this.words = h("small", {});
+    this.letters = h("div", { class: "letters", "aria-hidden": "true" });
+    this.scale = new ScaleBar();
+    const title = h("p", { class: "pane-title" }, name, this.words);
+    this.element = h("section", { class: "pane", "data-pane": name, "aria-label": name, "aria-busy": "true" }, this.image, this.letters, title, this.scale.element);
     this.busy = false;
     /** @type {"" | "coarse" | "fine"} what is wanted and not yet asked for */
     this.wanted = "";
@@ -28,6 +34,20 @@ export class VolumePane {
   /** @returns {Size} in pixels of the page */
   get size() {
     return { width: Math.max(1, Math.round(this.element.clientWidth)), height: Math.max(1, Math.round(this.element.clientHeight)) };
+  }
+
+  /**
+   * Letters of the directions, the scale and words beside the name.
+   * @param {{right: Vector, down: Vector, spacing: number}} frame millimetres of a pixel
+   * @param {string} words
+   */
+  annotate(frame, words) {
+    const right = lettersOf(frame.right);
+    const down = lettersOf(frame.down);
+    fill(this.letters, h("b", { class: "left" }, opposite(right)), h("b", { class: "right" }, right), h("b", { class: "top" }, opposite(down)), h("b", { class: "bottom" }, down));
+    fill(this.words, words);
+    const { width, height } = this.size;
+    this.scale.show(1 / frame.spacing, Math.min(width, height) / 4);
   }
 
   /** Something has changed, and may go on changing. */
@@ -83,4 +103,13 @@ export class VolumePane {
     await this.image.decode();
     if (before.startsWith("blob:")) URL.revokeObjectURL(before);
   }
+}
+
+/**
+ * @param {Vector} vector
+ * @returns {string}
+ */
+function lettersOf(vector) {
+  const parts = vector.map((value, axis) => ({ size: Math.abs(value), letter: LETTERS[axis]?.[value > 0 ? 0 : 1] ?? "" }));
+  return parts.filter((part) => part.size > 0.35).sort((one, other) => other.size - one.size).map((part) => part.letter).join("");
 }
