@@ -172,7 +172,8 @@ def read_nifti(path: Path) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.floa
     """Voxels (t, z, y, x) and 4x4 sform, RAS, of an uncompressed little-endian NIfTI-1 file."""
     data = path.read_bytes()
     size = struct.unpack_from("<8h", data, 40)
-    dtype = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 256: "i1", 512: "<u2"}[struct.unpack_from("<h", data, 70)[0]]
+    kinds = {2: "u1", 4: "<i2", 8: "<i4", 16: "<f4", 32: "<c8", 128: "u1,u1,u1", 256: "i1", 512: "<u2"}
+    dtype = kinds[struct.unpack_from("<h", data, 70)[0]]
     offset = int(struct.unpack_from("<f", data, 108)[0])
     shape = [*size[1 : size[0] + 1], *([1] * (4 - size[0]))]
     voxels = np.frombuffer(data, dtype, int(np.prod(shape)), offset).reshape(shape[::-1])
@@ -204,3 +205,46 @@ def test_dcm2niix_puts_every_voxel_in_the_same_place(
     for time in range(times):
         there = values_at(voxels[time], inverse, lps * [-1, -1, 1])
         np.testing.assert_array_equal(there, ours[time, index[:, 2], index[:, 1], index[:, 0]])
+
+
+EXPLAINED: dict[str, tuple[set[str], set[str], str]] = {
+    "mr/fmri_siemens_mosaic": (set(), {"2x5x72x72"}, "mosaics of several slices are refused by name, not cut"),
+    "mr/same_image_9_syntaxes": (set(), {"1x35x64x64"}, "the same"),
+    "mr/multiecho_qt2": (
+        {"1x4x192x192"},
+        {"1x3x192x192", "1x5x192x192"},
+        "a missing slice is interpolated, and told",
+    ),
+    "mr/enhanced": ({"1x8x128x128", "3x8x128x128"}, {"4x8x128x128"}, "b = 0 is a stack of its own"),
+    "nm": (set(), {"1x13x64x64"}, "no Image Position (Patient)"),
+    "rt": ({"1x5x22x22", "1x10x10x15"}, set(), "dcm2niix leaves doses out"),
+}
+"""By folder: shapes that only hilum has, that only dcm2niix has, and why."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"mr/{one}" for one in (
+            "anatomical_ge", "dwi_ge", "dwi_philips", "dwi_siemens", "enhanced", "enhanced_xa30", "fmri_ge_4d",
+            "fmri_philips_4d", "fmri_siemens_mosaic", "fragments_j2k", "multiecho_qt2", "same_image_9_syntaxes",
+            "spectroscopy", "wg04",
+        )),
+        *(f"ct/{one}" for one in ("enhanced", "legacy_source_23x38x3", "sc_report", "single")),
+        "nm", "rt",
+    ],
+)  # fmt: skip
+def test_dcm2niix_finds_the_same_volumes(archive: hilum.Archive, shared_data: Path, tmp_path: Path, name: str) -> None:
+    """Of every series: times and sizes, whatever the order of the axes; fewer than three slices are no volume here."""
+    program = pytest.importorskip("dcm2niix").bin
+    out = tmp_path / "nifti"
+    out.mkdir()
+    command = [program, "-z", "n", "-b", "n", "-w", "1", "-f", "%s_%v", "-o", str(out), str(shared_data / name)]
+    subprocess.run(command, check=False, capture_output=True, timeout=120)
+    shapes = [read_nifti(path)[0].shape for path in out.glob("*.nii")]
+    theirs = {f"{times}x" + "x".join(map(str, sorted(sizes))) for times, *sizes in shapes if min(sizes) >= 3}
+    ours = set()
+    for volume in volumes_of(archive, shared_data / name):
+        ours.add(f"{max(len(volume.times), 1)}x" + "x".join(map(str, sorted(volume.stack.shape))))
+    mine, others, _ = EXPLAINED.get(name, (set(), set(), ""))
+    assert (ours - theirs, theirs - ours) == (mine, others)
