@@ -23,10 +23,10 @@ _LAST_PAGE: Final = 1000
 _MOST_UIDS: Final = 10_000
 
 
-def parse(archive: Archive, level: Level, keys: Mapping[str, str], *, fuzzy: bool = False) -> Query:
+def parse(archive: Archive, level: Level, keys: Mapping[str, str], *, combined_datetime: bool = True) -> Query:
     """Read a query as `Archive.search` does; what the index cannot match is in its ``warnings``."""
     private = tuple(parse_private_key(text) for text in archive.settings.index.private_tags)
-    return parse_query(level, keys, fuzzy=fuzzy, private_keys=private)
+    return parse_query(level, keys, combined_datetime=combined_datetime, private_keys=private)
 
 
 def pages(archive: Archive, query: Query) -> Iterator[SearchResult]:

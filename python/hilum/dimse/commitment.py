@@ -23,7 +23,7 @@ from hilum.dimse.wire import Outcome
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from hilum.archive.archive import Archive
     from hilum.dimse.peers import Peer
@@ -243,11 +243,3 @@ def _item(reference: Reference) -> tuple[Element, ...]:
         Element(_INSTANCE, "UI", reference.sop_instance_uid),
     )
     return (*named, Element(_REASON, "US", str(reference.reason))) if reference.reason else named
-
-
-def requested(transaction_uid: str, references: Sequence[Reference]) -> list[Element]:
-    """Action information of a request, as an SCU sends it (PS3.4 Table J.3-1)."""
-    return [
-        Element(_TRANSACTION, "UI", transaction_uid),
-        Element(_REFERENCED, "SQ", items=tuple(_item(reference) for reference in references)),
-    ]

@@ -223,12 +223,17 @@ def _association(ae: AE, ae_title: str, peer: tuple[str, int], ours: tuple[str, 
 
 def _contexts(assoc: Association) -> dict[int, Context]:
     roles: Any = assoc.requestor.role_selection
+    extended = {str(uid): bytes(told) for uid, told in assoc.acceptor.sop_class_extended.items()}
     found = {}
     for cx in assoc.accepted_contexts:
         role = roles.get(cx.abstract_syntax)
         number = int(cx.context_id or 0)
         found[number] = Context(
-            number, str(cx.abstract_syntax), str(cx.transfer_syntax[0]), bool(role and role.scp_role)
+            number,
+            str(cx.abstract_syntax),
+            str(cx.transfer_syntax[0]),
+            bool(role and role.scp_role),
+            extended.get(str(cx.abstract_syntax), b""),
         )
     return found
 

@@ -175,7 +175,8 @@ class FindService:
         context = request.context
         message_id = int(request.command.get(Tag.MESSAGE_ID, 0))
         asked = read_identifier(request.data, context.transfer_syntax, context.abstract_syntax)
-        query = find.parse(self._archive, asked.level, asked.keys)
+        combined = context.extended[1:2] == b"\1"  # else a time range is of each day (PS3.4 C.2.2.2.5)
+        query = find.parse(self._archive, asked.level, asked.keys, combined_datetime=combined)
         tags, unsupported = _returned(asked, query)
         command = response_to(request.command, PENDING_UNSUPPORTED if unsupported else PENDING)
         command[Tag.DATA_SET_TYPE] = NO_DATA_SET - 1

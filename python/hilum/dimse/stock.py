@@ -91,12 +91,14 @@ class StockLink:
     def read_contexts(self) -> None:
         """Take over what was negotiated."""
         roles = self._assoc.requestor.role_selection
+        extended = {str(uid): bytes(told) for uid, told in self._assoc.acceptor.sop_class_extended.items()}
         self.contexts = {
             number: Context(
                 number,
                 str(cx.abstract_syntax),
                 str(cx.transfer_syntax[0]),
                 bool(roles.get(cx.abstract_syntax) and roles[cx.abstract_syntax].scp_role),  # type: ignore[index,arg-type]
+                extended.get(str(cx.abstract_syntax), b""),
             )
             for number, cx in self._assoc._accepted_cx.items()
         }

@@ -37,6 +37,8 @@ class Context:
     transfer_syntax: str
     peer_is_scp: bool
     """The peer proposed to be SCP of it (PS3.7 D.3.3.4): C-STORE requests of a C-GET may go to it."""
+    extended: bytes = b""
+    """What was confirmed of SOP class extended negotiation (PS3.4 C.5.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -302,6 +303,37 @@ def test_extended_negotiation(server: Any) -> None:
     assoc = AE().associate("127.0.0.1", server.dicom_port, [build_context(STUDY_ROOT)], ext_neg=[item])
     assert assoc.acceptor.sop_class_extended[pydicom.uid.UID(STUDY_ROOT)] == bytes((1, 1, 0, 0, 0))
     assoc.release()
+
+
+@pytest.mark.parametrize(
+    ("dates", "times", "each_day", "combined"),
+    [
+        ("20240101-20240104", "100000-105959", ["P2"], ["P2", "P3"]),
+        ("20240102-20240103", "100000-105959", ["P2"], ["P2"]),
+        ("20240101-20240104", "-095959", ["P1"], ["P1", "P2", "P3"]),
+        ("20240103-", "110000-", ["P3", "P4"], ["P3", "P4"]),
+        ("20240101-20240104", "220000-060000", [], ["P2", "P3"]),  # from one evening over nights to a morning
+    ],
+)
+def test_date_and_time_ranges(server: Any, dates: str, times: str, each_day: list[str], combined: list[str]) -> None:
+    """Studies 1 to 4 are of the first to fourth of January, 9 to 12 o'clock (PS3.4 C.2.2.2.5, C.5.1.1)."""
+    from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
+
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.PatientID = "P*"
+    identifier.StudyDate, identifier.StudyTime = dates, times
+    for negotiated, expected in ((b"", each_day), (b"\1", each_day), (b"\1\0", each_day), (b"\0\1", combined)):
+        items: list[Any] = []
+        if negotiated:
+            items.append(SOPClassExtendedNegotiation())
+            items[0].sop_class_uid = STUDY_ROOT
+            items[0].service_class_application_information = negotiated
+        assoc = AE().associate("127.0.0.1", server.dicom_port, [build_context(STUDY_ROOT)], ext_neg=items)
+        with warnings.catch_warnings(action="ignore"):
+            answers = [answer for _, answer in assoc.send_c_find(identifier, STUDY_ROOT) if answer is not None]
+        assoc.release()
+        assert sorted(answer.PatientID for answer in answers) == expected, negotiated
 
 
 def test_many_at_once(server: Any) -> None:
