@@ -6,7 +6,9 @@ The slide has 4096x4096 pixels in JPEG tiles of 256x256 (4:2:2, noise). Every se
 over one connection that is kept; what is counted is the processor time of the server process for each, and the median
 time to the answer. Servers take turns in each round.
 
-- stored: tiles that are as they are stored. hilum sends them as they are, as `wsidicom-bytes` does; the others encode.
+- first: tiles that are as they are stored, each asked for once. hilum sends them as they are, as `wsidicom-bytes` does;
+  the others encode.
+- stored: such tiles at random, most of them not for the first time.
 - rendered: parts at no tile's corner, each asked for once. The first round fills the caches of decoded tiles.
 - again: the same parts once more.
 """
@@ -68,9 +70,10 @@ def address(server: servers.Server, x: int, y: int) -> str:
 
 
 def processor_s(process: psutil.Process) -> float:
-    """Of a process and its children."""
-    times = [process.cpu_times(), *(child.cpu_times() for child in process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    """Of a process and its children, to the nanosecond."""
+    processes = [process, *process.children(recursive=True)]
+    files = [file for one in processes for file in Path(f"/proc/{one.pid}/task").glob("*/schedstat")]
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
 def ask(server: servers.Server, places: list[tuple[int, int]]) -> tuple[float, float, bytes]:
@@ -93,9 +96,13 @@ def ask(server: servers.Server, places: list[tuple[int, int]]) -> tuple[float, f
     return used / len(places) * 1e6, statistics.median(taken) * 1e6, body
 
 
-def places_of(what: str, count: int, seed: int) -> list[tuple[int, int]]:
-    drawn = random.Random(seed)
+def places_of(what: str, count: int, number: int, rounds: int) -> list[tuple[int, int]]:
     last = SIDE // TILE - 1
+    if what == "first":
+        every = [(x * TILE, y * TILE) for x in range(last) for y in range(last)]
+        random.Random(0).shuffle(every)
+        return every[number::rounds]
+    drawn = random.Random(2 * number + (what == "stored"))
     if what == "stored":
         return [(drawn.randrange(last) * TILE, drawn.randrange(last) * TILE) for _ in range(count)]
     return [(drawn.randrange(SIDE - TILE) // 2 * 2 + 1, drawn.randrange(SIDE - TILE)) for _ in range(count)]
@@ -114,11 +121,11 @@ def main() -> None:
         started = [running.enter_context(servers.hilum(options.work / "archive", options.work, workers=1))]
         started += [running.enter_context(peer(name, options.work)) for name in PEERS]
         for number in range(options.rounds):
-            for what in ("stored", "rendered", "again"):
-                places = places_of(what, options.requests, 2 * number + (what == "stored"))
+            for what in ("first", "stored", "rendered", "again"):
+                places = places_of(what, options.requests, number, options.rounds)
                 pictures = []
                 for server in started:
-                    if server.name == "wsidicom-bytes" and what != "stored":
+                    if server.name == "wsidicom-bytes" and what not in ("first", "stored"):
                         continue
                     processor, taken, body = ask(server, places)
                     figures.setdefault((what, server.name), []).append((processor, taken))

@@ -44,6 +44,9 @@ class MemoryCache:
                 self._values.move_to_end(key)
             return value
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
     def put(self, key: str, value: bytes) -> None:
         """Keep the value, and drop the ones that were not used for longest."""
         if len(value) > self._largest:

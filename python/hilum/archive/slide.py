@@ -276,6 +276,8 @@ def _sparse(
     focal_plane: int,
 ) -> dict[tuple[int, int], int]:
     shared = _first(document, _SHARED)
+    named = optical_paths(document)
+    only = named[0] if len(named) == 1 else ""
     found: list[tuple[str, float, tuple[int, int], int]] = []
     for frame, groups in enumerate(per_frame):
         position = _first(groups, _POSITION) or _first(shared, _POSITION)
@@ -286,9 +288,9 @@ def _sparse(
             raise DataError(f"frame {frame + 1} does not lie on the grid of the others; ask for it by its number")
         identification = _first(groups, _PATH_IDENTIFICATION) or _first(shared, _PATH_IDENTIFICATION)
         z = float((position.get(_Z_OFFSET, {}).get("Value") or [0])[0] or 0)
-        found.append((_text(identification, _PATH), z, (column // tile[0], row // tile[1]), frame))
+        found.append((_text(identification, _PATH) or only, z, (column // tile[0], row // tile[1]), frame))
     present = {path for path, *_ in found}
-    paths = [path for path in optical_paths(document) if path in present] or sorted(present)
+    paths = [path for path in named if path in present] or sorted(present)
     path = paths[0 if optical_path is None else place_of_path(optical_path, paths)]
     heights = sorted({z for name, z, *_ in found if name == path})
     if not 0 <= focal_plane < len(heights):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hilum.archive.partial import Box
     from hilum.archive.pyramid import Pyramid, PyramidLevel, Region
     from hilum.archive.retrieve import Retriever
-    from hilum.index.base import Index
+    from hilum.index.base import Index, InstanceRecord
     from hilum.pixels.description import RenderingAttributes
     from hilum.pixels.settings import RenderSettings
 
@@ -32,6 +32,7 @@ _JPEG_BASELINE: Final = "1.2.840.10008.1.2.4.50"
 _MAX_COMPOSED: Final = 1 << 24
 """Pixels that are put together for one answer; above it, each stored tile is made smaller first."""
 _MAX_TILES: Final = 4096
+_QUICK_PIXELS: Final = 1 << 17
 _MAX_KEPT: Final = 16
 """Tiles of one answer above which none is kept for others."""
 _STRIPES: Final = 16
@@ -48,14 +49,16 @@ class Tiler:
     retriever : Retriever
     index : Index
     memory_bytes : int
-        Decoded frames and tiles that are kept, and files that were made of them.
+        Three quarters for decoded frames and tiles that are kept, a quarter for pictures that were made.
     """
 
     def __init__(self, retriever: Retriever, index: Index, memory_bytes: int) -> None:
         self._retrieve = retriever
         self.pyramids = Pyramids(retriever, index)
-        self.memory = MemoryCache(memory_bytes, largest=memory_bytes)
-        """What is kept, by keys that change with the objects."""
+        self.memory = MemoryCache(memory_bytes - memory_bytes // 4, largest=memory_bytes)
+        """What is decoded, by keys that change with the objects."""
+        self.pictures = MemoryCache(memory_bytes // 4, largest=memory_bytes // 8)
+        """Files, by their entity tags. Many of them do not push out what others are made of."""
         self._plain: tuple[tuple[str, int], bytes] = ("", 0), b"\0"
         """Photometric interpretation and samples, and the head of the last stored tile that is a plain JPEG file."""
         self._decoding = [threading.Lock() for _ in range(_STRIPES)]
@@ -93,6 +96,29 @@ class Tiler:
 
         return render_pixels(*self._part(pyramid, region, size, settings))
 
+    def is_quick(self, pyramid: Pyramid, region: Region, size: tuple[int, int]) -> bool:
+        """Whether a part is small, and all tiles that it is cut out of are kept."""
+        if size[0] * size[1] > _QUICK_PIXELS:
+            return False
+        level, box = self._box(pyramid, region, size)
+        wide, high = level.grid.tile_columns, level.grid.tile_rows
+        columns, rows = range(box[0] // wide, -(-box[2] // wide)), range(box[1] // high, -(-box[3] // high))
+        if len(columns) * len(rows) > _MAX_KEPT or whole_halvings((*box, wide, high), box, size, 1):
+            return False
+        frames = (level.grid.frame_at(column, row) for row, column in itertools.product(rows, columns))
+        return all(frame is None or _rgb_key(level.record, frame) in self.memory for frame in frames)
+
+    def encoded(self, pyramid: Pyramid, samples: npt.NDArray[np.uint8], quality: int) -> bytes:
+        """Write a picture as JPEG: colours halved across where they are stored so, else as `encode_picture` does."""
+        from hilum.codecs.encode import encode_frame
+        from hilum.pixels.formats import encode_picture
+
+        if samples.ndim == 2 or pyramid.levels[0].pixels.photometric_interpretation != "YBR_FULL_422":
+            return encode_picture(samples, "jpeg", quality)
+        rows, columns = samples.shape[:2]
+        described = PixelDescription(rows, columns, 3, 0, 8, 8, 7, 0, "RGB", 1, "PixelData")
+        return encode_frame(samples, _JPEG_BASELINE, described, quality=quality)
+
     def stored_tile(self, pyramid: Pyramid, region: Region, size: tuple[int, int]) -> bytes | None:
         """Return the JPEG file of a stored tile when it is all that is asked for; None when it has to be made."""
         place = pyramid.stored_place(region, size)
@@ -112,6 +138,16 @@ class Tiler:
         self, pyramid: Pyramid, region: Region, size: tuple[int, int], settings: RenderSettings
     ) -> tuple[memoryview, str, PixelDescription, RenderingAttributes, RenderSettings]:
         """What one call of the pipeline needs to make a part."""
+        level, box = self._box(pyramid, region, size)
+        part = self._jpeg_parts(level, box, size)
+        if part is None and is_windowed(settings):
+            part = self._part_of_frame(level, box, size)
+        samples, inside = part if part is not None else self._samples(level, box)
+        settings = replace(settings, region=inside, width=size[0], height=size[1], square_pixels=False, exact_size=True)
+        return samples.data, _EXPLICIT, _described(samples, level.pixels, level.is_colour), level.attributes, settings
+
+    def _box(self, pyramid: Pyramid, region: Region, size: tuple[int, int]) -> tuple[PyramidLevel, Box]:
+        """Level that a part is made of, and where it lies in it."""
         x, y, columns, rows = region
         if min(columns, rows, *size) < 1 or min(x, y) < 0:
             raise UsageError("the region and the size must be at least one pixel wide and high")
@@ -123,13 +159,7 @@ class Tiler:
         left, top = min(grid.columns - 1, int(x / across)), min(grid.rows - 1, int(y / down))
         right = min(grid.columns, max(left + 1, ceil((x + columns) / across)))
         bottom = min(grid.rows, max(top + 1, ceil((y + rows) / down)))
-        box = (left, top, right, bottom)
-        part = self._jpeg_parts(level, box, size)
-        if part is None and is_windowed(settings):
-            part = self._part_of_frame(level, box, size)
-        samples, inside = part if part is not None else self._samples(level, box)
-        settings = replace(settings, region=inside, width=size[0], height=size[1], square_pixels=False, exact_size=True)
-        return samples.data, _EXPLICIT, _described(samples, level.pixels, level.is_colour), level.attributes, settings
+        return level, (left, top, right, bottom)
 
     def _samples(self, level: PyramidLevel, box: Box) -> tuple[npt.NDArray[Any], Region]:
         """Decoded samples that hold a box (left, top, right, bottom) of a level, and where it lies in them."""
@@ -214,8 +244,7 @@ class Tiler:
 
         record, pixels = level.record, level.pixels
         rows, columns = pixels.rows, pixels.columns
-        name = record.sha256.hex()
-        kept = {part[0]: self.memory.get(f"{name}/{part[0]}/rgb") for part in parts}
+        kept = {part[0]: self.memory.get(_rgb_key(record, part[0])) for part in parts}
         missing = [frame for frame, data in kept.items() if data is None]
         if missing:
             tiles = np.empty((len(missing) * rows, columns, 3), np.uint8)
@@ -223,7 +252,7 @@ class Tiler:
             decode_rgb_parts([(*part, 0, at * rows) for at, part in enumerate(stored)], pixels, tiles)
             for at, frame in enumerate(missing):
                 kept[frame] = data = tiles[at * rows : (at + 1) * rows].tobytes()
-                self.memory.put(f"{name}/{frame}/rgb", data)
+                self.memory.put(_rgb_key(record, frame), data)
         for frame, x, y, across, down, to_x, to_y in parts:
             tile = np.frombuffer(kept[frame] or b"", np.uint8).reshape(rows, columns, 3)
             canvas[to_y : to_y + down, to_x : to_x + across] = tile[y : y + down, x : x + across]
@@ -279,6 +308,10 @@ class Tiler:
         dtype = np.dtype(kept[:8].rstrip(b"\0").decode())
         shape = (pixels.rows, pixels.columns, 3) if level.is_colour else (pixels.rows, pixels.columns)
         return np.frombuffer(kept, dtype, offset=8).reshape(shape)
+
+
+def _rgb_key(record: InstanceRecord, frame: int) -> str:
+    return f"{record.sha256.hex()}/{frame}/rgb"
 
 
 def _head(array: npt.NDArray[Any]) -> bytes:

@@ -24,6 +24,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from hilum.archive.plane_tiles import PlaneImage
+from hilum.archive.pyramid import Pyramid
 from hilum.archive.slide_overlays import SlideOverlays
 from hilum.dicomweb import http
 from hilum.dicomweb.app import answer_with
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from hilum.archive.archive import Archive
-    from hilum.archive.pyramid import Pyramid, Region
+    from hilum.archive.pyramid import Region
     from hilum.archive.tiles import Tiler
     from hilum.dicomweb.app import Pool
     from hilum.dicomweb.http import Receive, Scope, Send, Stream
@@ -110,7 +111,7 @@ class _Service(ABC):
         etag = headers[0][1]
         if http.etag_matches(request, etag):
             return http.empty(304, *headers[:2])
-        body = self._tiler.memory.get(etag.decode())
+        body = self._tiler.pictures.get(etag.decode())
         return None if body is None else Answer(200, headers, body)
 
     def _request(self, scope: Scope, receive: Receive) -> Request:
@@ -181,14 +182,20 @@ class _Service(ABC):
         headers: http.Headers = [(b"etag", tag.encode()), PRIVATE]
         if http.etag_matches(request, headers[0][1]):
             return http.empty(304, *headers)
-        body = self._tiler.memory.get(tag)
-        changed = query.window is not None or query.quality is not None or query.overlays or part.finish is not None
-        if body is None and name == "jpeg" and not changed:
+        body = self._tiler.pictures.get(tag)
+        plain = (query.window, query.quality, part.finish) == (None, None, None) and not query.overlays
+        as_is = plain and name == "jpeg"
+        if body is None and as_is:
             body = await self._stored(image, part)
         if body is None:
-            body = await self._pool.run(self._file, image, part, name, query)
+            if as_is and isinstance(image, Pyramid) and self._tiler.is_quick(image, part.region, part.size):
+                body = self._file(
+                    image, part, name, query
+                )  # a thread, with its own memory, costs more than the picture
+            else:
+                body = await self._pool.run(self._file, image, part, name, query)
         if len(body) <= INLINE_BYTES:
-            self._tiler.memory.put(tag, body)
+            self._tiler.pictures.put(tag, body)
         kind, length = media_type_of(name).encode(), b"%d" % len(body)
         return Answer(200, [*headers, (b"content-type", kind), (b"content-length", length)], body)
 
@@ -212,7 +219,10 @@ class _Service(ABC):
                 samples = self._overlays.paint(samples, image, part.region, query.overlays)
         if part.finish is not None:
             samples = part.finish(samples)
-        return encode_picture(samples, name, DEFAULT_QUALITY if query.quality is None else query.quality)
+        quality = DEFAULT_QUALITY if query.quality is None else query.quality
+        if name == "jpeg" and not isinstance(image, PlaneImage) and not query.overlays:
+            return self._tiler.encoded(image, samples, quality)
+        return encode_picture(samples, name, quality)
 
 
 class Iiif(_Service):

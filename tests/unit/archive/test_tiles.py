@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from slides import ROOT, halved, tissue, write_slide
 
 from hilum.archive.slide import grid_of
@@ -431,3 +431,33 @@ def test_background_is_the_recommended_absent_pixel() -> None:
     grid = grid_of(document | {"00480015": {"Value": [0, 0x8080, 0x8080]}})
     assert grid is not None
     assert grid.absent == (0, 0, 0)
+
+
+def test_pictures_of_slides_have_the_sampling_of_what_is_stored(
+    archive: hilum.Archive, tiler: Tiler, tmp_path: Path
+) -> None:
+    pixels = tissue(64, 64)
+    write_slide(tmp_path / "1.dcm", pixels, jpeg=True)
+    write_slide(tmp_path / "2.dcm", pixels, series=2)
+    archive.import_paths([tmp_path])
+    for name, sampling in ((f"{ROOT}.1", 1), (f"{ROOT}.2", 0)):
+        slide = tiler.pyramids.find(name)
+        made = tiler.pixels(slide, (3, 5, 50, 40), (50, 40), PLAIN)
+        image = Image.open(io.BytesIO(tiler.encoded(slide, made, 95)))
+        assert JpegImagePlugin.get_sampling(image) == sampling
+        assert np.abs(np.asarray(image).astype(int) - made).mean() < 2
+
+
+def test_parts_are_quick_when_all_of_their_tiles_are_kept(archive: hilum.Archive, tiler: Tiler, tmp_path: Path) -> None:
+    write_slide(tmp_path / "1.dcm", tissue(128, 128), jpeg=True, missing={(3, 3)})
+    archive.import_paths([tmp_path])
+    slide = tiler.pyramids.find(f"{ROOT}.1")
+    part = (40, 40, 40, 40)
+    assert not tiler.is_quick(slide, part, (40, 40))
+    tiler.pixels(slide, part, (40, 40), PLAIN)
+    assert tiler.is_quick(slide, part, (40, 40))
+    assert tiler.is_quick(slide, (33, 33, 60, 60), (60, 60))
+    assert tiler.is_quick(slide, (97, 97, 20, 20), (20, 20))
+    assert not tiler.is_quick(slide, (40, 40, 60, 40), (60, 40))
+    assert not tiler.is_quick(slide, (32, 32, 32, 32), (16, 16))
+    assert not tiler.is_quick(slide, part, (512, 512))
