@@ -17,16 +17,21 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import build_context
 
+from hilum.archive import outgoing
+from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.storage import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hilum.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from hilum.dimse.identity import Identity
+    from hilum.index.base import InstanceRecord
 
-__all__ = ["Proposal", "association_request"]
+__all__ = ["Proposal", "association_request", "proposals_for"]
 
+_CONTEXTS: Final = 128
+"""Of one association; their numbers are odd and have eight bits."""
 _LONGEST_IDENTITY: Final = 60_000
 """Its length has 16 bits, and the item around it too."""
 
@@ -43,6 +48,36 @@ class Proposal:
     """With `as_scp`: and the SCU too, as some peers want it."""
     extended: bytes = b""
     """SOP class extended negotiation (PS3.4 C.5.1.1)."""
+
+
+def proposals_for(records: Iterable[InstanceRecord], syntaxes: Sequence[str] = ()) -> list[list[Proposal]]:
+    """Presentation contexts that carry these instances, for one association or several of at most 128 contexts.
+
+    Each class gets a context for each stored syntax, and contexts of the syntaxes that it may be transcoded to.
+
+    Parameters
+    ----------
+    records : iterable of InstanceRecord
+    syntaxes : sequence of str
+        Only these, and Implicit VR Little Endian where none of them is uncompressed (PS3.5 10.1); empty: as stored,
+        else uncompressed.
+    """
+    classes: dict[str, dict[str, None]] = {}
+    for record in records:
+        classes.setdefault(record.sop_class_uid, {})[record.transfer_syntax_uid] = None
+    plain = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+    bundles: list[list[Proposal]] = [[]]
+    for uid, stored in classes.items():
+        allowed = [s for s in stored if not syntaxes or s in syntaxes]
+        rest = tuple(s for s in plain if not syntaxes or s in syntaxes) or plain[1:]
+        compressed = [*allowed, *(s for s in syntaxes if s in outgoing.TARGETS)]
+        own = [Proposal(uid, (s,)) for s in dict.fromkeys(compressed) if s not in plain][: _CONTEXTS - 2]
+        first = tuple(s for s in rest if s in stored) or rest[:1]
+        own += [Proposal(uid, (s,)) for s in dict.fromkeys((*first, *rest))]
+        if len(bundles[-1]) + len(own) > _CONTEXTS:
+            bundles.append([])
+        bundles[-1] += own
+    return bundles
 
 
 def association_request(

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hilum import errors
 from hilum.archive import find, outgoing
-from hilum.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from hilum.dimse.association import Association
 from hilum.dimse.identifier import Element, encode, parse, text_of
 from hilum.dimse.messages import NO_DATA_SET, Field, Tag, response_to
 from hilum.dimse.models import UNIQUE_KEYS
-from hilum.dimse.proposal import Proposal
+from hilum.dimse.proposal import proposals_for
 from hilum.dimse.query import CANCELLED, MISMATCH, OUT_OF_RESOURCES, SUCCESS, UNABLE, Refusal, read_level
 from hilum.dimse.wire import Outcome
 
@@ -27,10 +26,11 @@ if TYPE_CHECKING:
 
     from hilum.archive.archive import Archive
     from hilum.dimse.peers import Peer
+    from hilum.dimse.proposal import Proposal
     from hilum.dimse.wire import Link, Request
     from hilum.index.base import InstanceRecord
 
-__all__ = ["RETRIEVE_STATUS", "GetService", "MoveService", "proposals_for", "store_command"]
+__all__ = ["RETRIEVE_STATUS", "GetService", "MoveService", "store_command"]
 
 LOGGER = logging.getLogger("hilum.dimse")
 PENDING: Final = 0xFF00
@@ -54,7 +54,6 @@ RETRIEVE_STATUS: Final[dict[int, str]] = {
 _FAILED_LIST: Final = 0x00080058
 _PENDING_EVERY_S: Final = 0.25
 _SUBOPERATION_S: Final = 120.0
-_CONTEXTS: Final = 128
 _NOT_PROPOSED: Final = Outcome(UNABLE, "the receiver takes no objects of this SOP class")
 _NOT_TAKEN: Final = Outcome(UNABLE, "an object cannot be given in any transfer syntax that the receiver takes")
 
@@ -261,36 +260,6 @@ def _guarded(pieces: Iterable[Any]) -> Iterable[Any]:
     except errors.HilumError as error:
         LOGGER.error("an association ends: an object cannot be read to its end: %s", error)
         raise errors.Unavailable("an object cannot be read to its end") from error
-
-
-def proposals_for(records: Iterable[InstanceRecord], syntaxes: Sequence[str] = ()) -> list[list[Proposal]]:
-    """Presentation contexts that carry these instances, for one association or several of at most 128 contexts.
-
-    Each class gets a context for each stored syntax, and contexts of the syntaxes that it may be transcoded to.
-
-    Parameters
-    ----------
-    records : iterable of InstanceRecord
-    syntaxes : sequence of str
-        Only these, and Implicit VR Little Endian where none of them is uncompressed (PS3.5 10.1); empty: as stored,
-        else uncompressed.
-    """
-    classes: dict[str, dict[str, None]] = {}
-    for record in records:
-        classes.setdefault(record.sop_class_uid, {})[record.transfer_syntax_uid] = None
-    plain = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-    bundles: list[list[Proposal]] = [[]]
-    for uid, stored in classes.items():
-        allowed = [s for s in stored if not syntaxes or s in syntaxes]
-        rest = tuple(s for s in plain if not syntaxes or s in syntaxes) or plain[1:]
-        compressed = [*allowed, *(s for s in syntaxes if s in outgoing.TARGETS)]
-        own = [Proposal(uid, (s,)) for s in dict.fromkeys(compressed) if s not in plain][: _CONTEXTS - 2]
-        first = tuple(s for s in rest if s in stored) or rest[:1]
-        own += [Proposal(uid, (s,)) for s in dict.fromkeys((*first, *rest))]
-        if len(bundles[-1]) + len(own) > _CONTEXTS:
-            bundles.append([])
-        bundles[-1] += own
-    return bundles
 
 
 class MoveService(_Retrieval):
