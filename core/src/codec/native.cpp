@@ -240,11 +240,14 @@ void unpack_12(std::span<const std::byte> data, unsigned bit_offset, std::span<s
         const auto value = static_cast<std::uint16_t>((pair >> (bit % 8)) & 0xFFFU);
         std::memcpy(out.data() + 2 * i, &value, 2);
     };
+    if (count == 0) {
+        return;
+    }
     const std::size_t first = bit_offset == 0 ? 0 : 1;  // one sample that ends at a byte
-    if (first != 0 && count != 0) {
+    if (first != 0) {
         one(0);
     }
-    const std::size_t pairs = count > first ? (count - first) / 2 : 0;
+    const std::size_t pairs = (count - first) / 2;
     sample_kernels().expand_12(data.data() + (bit_offset + 12 * first) / 8, pairs, out.data() + 2 * first);
     if (first + 2 * pairs < count) {
         one(count - 1);

@@ -1,4 +1,4 @@
-"""Reads the mask modules of presentation states (PS3.3 C.11.13, C.11.19, C.11.20); errors name attributes."""
+"""Reads the mask modules of presentation states (PS3.3 C.11.13, C.11.19, C.11.21); errors name attributes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _table(item: pydicom.Dataset) -> tuple[FrameRanges, Lut]:
 
 
 def read_viewing(ds: pydicom.Dataset) -> tuple[Viewing, ...]:
-    """Read how frames of an XA/XRF presentation state are viewed (PS3.3 C.11.20).
+    """Read how frames of an XA/XRF presentation state are viewed (PS3.3 C.11.21).
 
     Raises
     ------

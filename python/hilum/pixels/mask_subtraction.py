@@ -92,7 +92,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
-    """How much of the mask is seen with some frames (PS3.3 C.11.20, C.8.19.7.1)."""
+    """How much of the mask is seen with some frames (PS3.3 C.11.21, C.8.19.7.1)."""
 
     references: tuple[ImageReference, ...]
     ranges: FrameRanges

@@ -190,7 +190,7 @@ def test_regions_of_frames_have_their_own_shift(archive: Archive) -> None:
 
 
 def test_the_mask_stays_visible_in_part_or_altogether(archive: Archive) -> None:
-    """PS3.3 C.11.20, C.8.19.7.1: contrast - (1 - percentage / 100) mask; 100 and NAT are the frame as it is."""
+    """PS3.3 C.11.21, C.8.19.7.1: contrast - (1 - percentage / 100) mask; 100 and NAT are the frame as it is."""
     display = [
         item_of(StartTrim=2, StopTrim=3, RecommendedViewingMode="SUB", MaskVisibilityPercentage=25.0),
         item_of(StartTrim=4, StopTrim=4, RecommendedViewingMode="NAT"),
