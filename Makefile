@@ -88,7 +88,7 @@ check: .stamp-dev ## format, lint, types, import layers, stubs
 	$(MAKE) check-viewer
 
 check-viewer: ## types of the viewer's modules, where npm is at hand
-	@if command -v npm >/dev/null; then .ci/check-viewer; else echo "hilum: no npm here, types of the viewer not checked"; fi
+	@export PATH="$(abspath $(BIN)):$$PATH"; if command -v npm >/dev/null; then .ci/check-viewer; else echo "hilum: no npm here, types of the viewer not checked"; fi
 
 bench: .stamp-dev ## benchmarks, peers side by side
 	$(BIN)/pip install --quiet --no-build-isolation --editable '.[test,bench]'

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import subprocess
 import time
 import warnings
@@ -21,6 +20,7 @@ from pynetdicom import AE, _config, build_context, build_role, evt
 from real_files import ABSENT, find_shared_data
 from shared_objects import all_rows
 from tests.interop.services.conftest import start_server, stop_server
+from tests.support.node import npm_package
 
 import hilum
 from hilum.archive.ingest import data_set_offset
@@ -32,9 +32,7 @@ pytestmark = [
     pytest.mark.xdist_group("peers_server"),
     pytest.mark.filterwarnings("ignore:.*:UserWarning"),  # what pydicom says of odd real files
 ]
-REPOSITORY = Path(__file__).parent.parent.parent.parent
 STUDY_GET = "1.2.840.10008.5.1.4.1.2.2.3"
-MODULES = REPOSITORY / "build" / "dcmjs"
 
 
 @pytest.fixture(scope="module")
@@ -60,30 +58,19 @@ def stored(server: Any) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def dcmjs() -> Path:
-    """dcmjs-dimse from the npm registry, kept in the build folder."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    if not (MODULES / "node_modules" / "dcmjs-dimse").is_dir():
-        MODULES.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(MODULES), "dcmjs-dimse@0.3.3"]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=120, check=False)
-        except subprocess.TimeoutExpired:
-            pytest.skip("npm cannot install dcmjs-dimse in time")
-        if done.returncode:
-            pytest.skip("npm cannot install dcmjs-dimse")
-    return MODULES
+def dcmjs() -> tuple[str, Path]:
+    """Node, and the folder that dcmjs-dimse is in."""
+    return npm_package("dcmjs-dimse", "0.3.3")
 
 
-def test_dcmjs_dimse(server: Any, sink: int, dcmjs: Path, tmp_path: Path) -> None:
+def test_dcmjs_dimse(server: Any, sink: int, dcmjs: tuple[str, Path], tmp_path: Path) -> None:
     raw = make_object(study=400, patient="DCMJS", size=16)
     ds = pydicom.dcmread(io.BytesIO(raw))
     path = tmp_path / "one.dcm"
     path.write_bytes(raw)
     script = Path(__file__).parent / "dcmjs_client.cjs"
-    command = ["node", str(script), str(dcmjs), str(server.dicom_port), str(path), ds.StudyInstanceUID, "SINK"]
+    node, modules = dcmjs
+    command = [node, str(script), str(modules), str(server.dicom_port), str(path), ds.StudyInstanceUID, "SINK"]
     with storescp(sink, tmp_path / "came", "+xa") as came:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
 import pytest
 import zarr
+from tests.support.node import npm_package
 from zarr.registry import register_codec
 
 import hilum
@@ -20,6 +19,7 @@ from hilum.codecs.zarr_codec import CODEC_NAME, DicomFrameCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.interop.services.conftest import LiveServer
 
@@ -30,7 +30,6 @@ pytestmark = [
 ]
 
 VOLUMES = ("CT", "PT")
-MODULES = Path(__file__).parent.parent.parent.parent / "build" / "zarrita"
 ZARRITA = """
 import * as zarr from "zarrita";
 const [url, first, size] = [process.argv[2], JSON.parse(process.argv[3]), JSON.parse(process.argv[4])];
@@ -168,20 +167,8 @@ def test_dask_and_xarray_read_the_volume(live_server: LiveServer, archive: hilum
 
 @pytest.fixture(scope="session")
 def zarrita() -> tuple[str, Path]:
-    """Node, and the folder that zarrita is in: from the npm registry, kept in the build folder."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    if not (MODULES / "node_modules" / "zarrita").is_dir():
-        MODULES.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(MODULES), "zarrita@0.7.5"]
-        try:
-            installed = subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == 0
-        except subprocess.TimeoutExpired:
-            installed = False
-        if not installed:
-            pytest.skip("npm cannot install zarrita")
-    return node, MODULES
+    """Node, and the folder that zarrita is in."""
+    return npm_package("zarrita", "0.7.5")
 
 
 def test_zarrita_reads_both(live_server: LiveServer, archive: hilum.Archive, zarrita: tuple[str, Path]) -> None:
