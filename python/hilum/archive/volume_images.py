@@ -335,7 +335,7 @@ def picture(
         grey = image.window(window.center, window.width, window.function)
         inside = inside_of(renderer, where, thickness / 2)
         if inside is not None:
-            grey[~inside] = 0
+            grey *= inside.view(np.uint8)
         return fuse(grey, where, layers, thickness=thickness, mode=mode) if layers else grey
     seen = Camera(where, step=finest_spacing(renderer.view))
     if request.method == "volume_rendered":

@@ -323,12 +323,20 @@ def inside_of(renderer: Renderer, plane: Plane, reach: float) -> npt.NDArray[np.
     corners = mapping[:3] @ np.transpose(ends)
     if (corners >= -0.5).all() and (corners.max(axis=1) <= np.subtract(shape[::-1], 0.5)).all():
         return None
-    rows, columns = np.arange(plane.shape[0])[:, None], np.arange(plane.shape[1])[None, :]
-    found = np.ones(plane.shape, bool)
-    for axis, size in enumerate(reversed(shape)):
-        place = mapping[axis, 0] * columns + mapping[axis, 1] * rows + mapping[axis, 3]
+    rows, width = np.arange(plane.shape[0]), plane.shape[1]
+    first, last = np.zeros(len(rows)), np.full(len(rows), width - 1.0)
+    for axis, size in enumerate(reversed(shape)):  # the part of each row that lies between two sides of the volume
+        across, start = mapping[axis, 0], mapping[axis, 1] * rows + mapping[axis, 3]
         slack = 0.5 + abs(mapping[axis, 2]) * reach
-        found &= (place >= -slack) & (place <= size - 1 + slack)
+        low, high = -slack - start, size - 1 + slack - start
+        if abs(across) < 1e-12:
+            first[(low > 0) | (high < 0)] = width
+        else:
+            first = np.maximum(first, np.minimum(low / across, high / across))
+            last = np.minimum(last, np.maximum(low / across, high / across))
+    columns = np.arange(width, dtype=np.int32)
+    begin, end = np.ceil(first.clip(0, width)).astype(np.int32), np.floor(last.clip(-1, width)).astype(np.int32)
+    found: npt.NDArray[np.bool_] = (columns >= begin[:, None]) & (columns <= end[:, None])
     return found
 
 
