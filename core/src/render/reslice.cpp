@@ -18,7 +18,8 @@ namespace hilum::render {
 namespace {
 
 constexpr std::size_t kRowsPerTask = 32;
-constexpr std::uint32_t kStrip = 64;  // pixels
+constexpr std::uint32_t kStrip = 32;  // pixels
+constexpr std::size_t kRowsAhead = 2;
 
 template <typename T>
 void thin_rows(const Grid& grid, std::span<const Row> rows, std::uint32_t columns, Interpolation interpolation,
@@ -36,14 +37,19 @@ void thin_rows(const Grid& grid, std::span<const Row> rows, std::uint32_t column
         }
         // Strip by strip, so that what one row has read is still in the first cache when the next needs it.
         for (std::uint32_t strip = 0; strip < columns; strip += kStrip) {
-            for (std::size_t r = begin; r < end; ++r) {
+            const auto part = [&](std::size_t r) {
                 Track track = tracks[r - begin];
                 track.first = std::max<std::int64_t>(track.first, strip);
                 track.last = std::min<std::int64_t>(track.last, strip + kStrip);
+                return track;
+            };
+            for (std::size_t r = begin; r < end; ++r) {
+                const Track track = part(r);
                 std::byte* to = out.data() + r * columns * sizeof(T);
                 if constexpr (kHasVectors<T>) {
                     if (vector) {
-                        kernels::linear_row<T>(grid, track, to);
+                        const Track later = r + kRowsAhead < end ? part(r + kRowsAhead) : Track{};
+                        kernels::linear_row<T>(grid, track, later, to);
                         continue;
                     }
                 }

@@ -23,8 +23,20 @@ __m128i to_stored_8(__m256 value) noexcept {
 }
 
 template <typename T>
-void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
+[[gnu::always_inline]] inline void prefetch_row(const Sampler8<T>& sampler, const Track& track) noexcept {
+    const Walker walker(track);
+    for (std::int64_t k = track.first; k < track.last; k += 8) {
+        sampler.prefetch(walker.place<false>(sampler, k));
+    }
+}
+
+template <typename T>
+void linear_row(const Grid& grid, const Track& track, const Track& later, std::byte* out) noexcept {
     const Sampler8<T> sampler(grid);
+    if (grid.is_dense) {
+        // Not a function of its own: GCC drops calls of those that do nothing else.
+        prefetch_row(sampler, later);
+    }
     const Walker walker(track);
     typename Sampler8<T>::Place places[8];
     __m256i wanted[8];
@@ -57,15 +69,15 @@ void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
 namespace hilum::render::kernels {
 
 template <typename T>
-void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept {
+void linear_row(const Grid& grid, const Track& track, [[maybe_unused]] const Track& later, std::byte* out) noexcept {
 #if defined(__x86_64__)
-    avx2::linear_row<T>(grid, track, out);
+    avx2::linear_row<T>(grid, track, later, out);
 #else
     any_row<T>(grid, track, Interpolation::linear, out);
 #endif
 }
 
-template void linear_row<std::int16_t>(const Grid&, const Track&, std::byte*) noexcept;
-template void linear_row<std::uint16_t>(const Grid&, const Track&, std::byte*) noexcept;
+template void linear_row<std::int16_t>(const Grid&, const Track&, const Track&, std::byte*) noexcept;
+template void linear_row<std::uint16_t>(const Grid&, const Track&, const Track&, std::byte*) noexcept;
 
 }  // namespace hilum::render::kernels

@@ -29,8 +29,9 @@ void any_row(const Grid& grid, const Track& track, Interpolation interpolation, 
     }
 }
 
-/// The same for linear interpolation, with vectors: where uses_vectors() says so.
+/// The same for linear interpolation, with vectors: where uses_vectors() says so. The memory is asked
+/// for the voxels of `later`, a row that is to follow.
 template <typename T>
-void linear_row(const Grid& grid, const Track& track, std::byte* out) noexcept;
+void linear_row(const Grid& grid, const Track& track, const Track& later, std::byte* out) noexcept;
 
 }  // namespace hilum::render::kernels
